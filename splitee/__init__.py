@@ -1,0 +1,91 @@
+"""splitee: where to cut a multi-exit transformer between a device and the cloud.
+
+    trace = splitee.load_trace("imdb")
+    result = splitee.replay(trace, splitee.SplitEE(threshold=0.7), splitee.CostModel(offload=5.0))
+    result.summary()
+
+Names are imported when first used, so that ``import splitee`` is immediate and never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {  # name: the module it lives in
+    "Trace": "trace",
+    "load_trace": "trace",
+    "bundled_traces": "trace",
+    "CostModel": "costs",
+    "replay": "simulation",
+    "Result": "results",
+    "Results": "results",
+    "load_results": "results_files",
+    "recommend_threshold": "thresholds",
+    "InputError": "errors",
+    "Policy": "policies.base",
+    "SplitEE": "policies.splitee",
+    "SplitEES": "policies.splitee",
+    "FinalExit": "policies.fixed",
+    "CloudOnly": "policies.fixed",
+    "FixedExit": "policies.fixed",
+    "FixedSplit": "policies.fixed",
+    "RandomSplit": "policies.fixed",
+    "BestFixedSplit": "policies.fixed",
+}
+
+__all__ = [
+    "BestFixedSplit",
+    "CloudOnly",
+    "CostModel",
+    "FinalExit",
+    "FixedExit",
+    "FixedSplit",
+    "InputError",
+    "Policy",
+    "RandomSplit",
+    "Result",
+    "Results",
+    "SplitEE",
+    "SplitEES",
+    "Trace",
+    "__version__",
+    "bundled_traces",
+    "load_results",
+    "load_trace",
+    "recommend_threshold",
+    "replay",
+]
+
+if TYPE_CHECKING:
+    from splitee.costs import CostModel
+    from splitee.errors import InputError
+    from splitee.policies.base import Policy
+    from splitee.policies.fixed import (
+        BestFixedSplit,
+        CloudOnly,
+        FinalExit,
+        FixedExit,
+        FixedSplit,
+        RandomSplit,
+    )
+    from splitee.policies.splitee import SplitEE, SplitEES
+    from splitee.results import Result, Results
+    from splitee.results_files import load_results
+    from splitee.simulation import replay
+    from splitee.thresholds import recommend_threshold
+    from splitee.trace import Trace, bundled_traces, load_trace
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'splitee' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"splitee.{_HOME[name]}"), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m splitee` is the command line."""
+
+from splitee.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""The command line: `splitee COMMAND`. Each command's module is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from splitee.errors import InputError
+
+_COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` shows)
+    "run": ("run", "Replay policies over traces; print the table; write results and figures."),
+    "trace": ("trace", "Show, verify, import and export traces."),
+    "train": ("train", "Fine-tune a backbone with an exit after every layer."),
+    "precompute": ("precompute", "Run a checkpoint over data, once, and write the trace."),
+}
+
+
+_FILE_ERRORS = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+class _Lazy(click.Group):
+    """A group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"splitee.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="splitee")
+def cli() -> None:
+    """Where to cut a multi-exit transformer between a device and the cloud.
+
+    `splitee run` replays SplitEE and its rivals over a trace: what every exit of a model said about
+    every sample. `train` and `precompute` make traces of your own (extra `models`).
+    """
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        cli(prog_name="splitee")
+    except (InputError, *_FILE_ERRORS) as error:
+        click.echo(f"splitee: {_one_line(error)}", err=True)
+        sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
+    return " ".join(str(error).split())

@@ -1,0 +1,163 @@
+"""`splitee precompute`: checkpoint and data in, trace out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra, pairs
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+@click.command("precompute")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@data_options
+@click.option("--split", help="With --task: which split.  [default: test]")
+@click.option(
+    "--label-map",
+    multiple=True,
+    metavar="THEIRS=OURS",
+    help="A label of the data and the model's class it means, where names differ (known pairs need none).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The trace's file (.parquet).")
+@click.option("--name", help="The trace's name.  [default: the file's stem]")
+@click.option("--batch-size", default=32, show_default=True)
+@click.option("--shard-size", default=256, show_default=True, help="Texts a shard, the unit of resuming.")
+@click.option("--max-tokens", type=int, help="Cut texts to so many tokens.  [default: as in training]")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--device", help="A torch device.  [default: a GPU where there is one, else cpu]")
+@click.option(
+    "--logits/--no-logits", default=None, help="Keep logits.  [default: with more than two classes]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+def command(
+    checkpoint: Path,
+    task: str | None,
+    data_root: str | None,
+    text_file: str | None,
+    text_columns: tuple[str, ...],
+    label_column: str | None,
+    class_names: str | None,
+    split: str | None,
+    label_map: tuple[str, ...],
+    out: Path,
+    name: str | None,
+    batch_size: int,
+    shard_size: int,
+    max_tokens: int | None,
+    precision: str,
+    device: str | None,
+    logits: bool | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Run CHECKPOINT over data, one forward pass a text, and write the trace.
+
+    Killed, the same command goes on where it stopped and ends in the same file, byte for byte.
+
+    \b
+    Examples:
+      splitee precompute sst2-model --task imdb --split test --out imdb.parquet
+      splitee precompute sst2-model --text reviews.csv --out mine.parquet
+    """
+    need_models_extra()
+    from splitee.files import refuse_existing
+    from splitee.tasks import PAIRS, load_file, load_task, map_labels
+
+    refuse_existing(out, overwrite)
+    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
+    check_source(task, text_file, of_text, {"--split": split})
+    if task is not None:
+        rows = load_task(task, split or "test", data_root)
+    else:
+        assert text_file is not None
+        rows = load_file(text_file, text_columns or ("text",), label_column, names_list(class_names))
+
+    from splitee.models.multi_exit import load_config
+    from splitee.precompute import PrecomputeOptions, precompute
+
+    config = load_config(checkpoint)
+    classes = [config.id2label[i] for i in range(config.num_labels)]
+    known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
+    rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
+    options = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
+
+    with _Progress(out.name) as progress:
+        trace = precompute(
+            checkpoint,
+            rows,
+            out,
+            options,
+            name=name,
+            overwrite=overwrite,
+            report=lambda line: click.echo(line, err=True),
+            advance=progress.advance,
+            begin=progress.begin,
+        )
+    summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
+    click.echo(
+        json.dumps(summary) if as_json else f"wrote {out}: {trace.samples} samples, {trace.layers} exits"
+    )
+
+
+class _Progress:
+    """How far it is, on standard error: a bar on a terminal, elsewhere a line now and then.
+
+    Rate and time left count what this session computes, not the shards it found.
+    """
+
+    def __init__(self, title: str, every: float = 30.0) -> None:
+        self.title = title
+        self.every = every
+        self.total = self.done = self.computed = self.texts = 0
+        self.began = self.shown = 0.0
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def begin(self, texts: int, tokens: int) -> None:
+        """Take note of all there is to do."""
+        self.total = tokens
+        self.began = self.shown = time.monotonic()
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")
+        self.bar = Progress(*columns, console=Console(stderr=True))
+        self.bar.add_task(self.title, total=tokens, state="")
+        self.bar.start()
+
+    def advance(self, samples: int, tokens: int) -> None:
+        """Take note of what was just done; no samples: it was found done."""
+        self.done += tokens
+        self.texts += samples
+        self.computed += tokens if samples else 0
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=self.done, state=self._state(now))
+        elif now >= self.shown + self.every:
+            self.shown = now
+            click.echo(f"{self.title}: {self._state(now)}", err=True)
+
+    def _state(self, now: float) -> str:
+        percent = f"{100 * self.done / self.total:.0f} %"
+        if not self.computed or now <= self.began:
+            return percent
+        seconds = (now - self.began) / self.computed * (self.total - self.done)
+        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f"{percent}, {self.texts / (now - self.began):.1f} texts/s, {left} left"

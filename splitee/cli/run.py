@@ -1,0 +1,287 @@
+"""`splitee run`: traces in, one table a scenario out, results and figures on request."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splitee.errors import InputError
+
+if TYPE_CHECKING:
+    from splitee.results import Results
+    from splitee.trace import Trace
+
+DEFAULT_TRACE = "imdb"
+
+
+@dataclass(frozen=True)
+class _Scenario:
+    """One trace under one set of prices."""
+
+    trace: Trace
+    offload: float
+    mu: float
+    device_layers: int
+    threshold: float
+
+    @property
+    def folder(self) -> str:
+        return f"{self.trace.name}_o{self.offload:g}_mu{self.mu:g}_m{self.device_layers}".replace("/", "-")
+
+    @property
+    def title(self) -> str:
+        t = self.trace
+        holds = "all" if self.device_layers == t.layers else "the first"
+        layers = "layers" if t.exit_layers == tuple(range(1, t.layers + 1)) else "exits"
+        return (
+            f"{t.name}: {t.samples:,} samples, "
+            f"the device holds {holds} {self.device_layers} of {t.layers} {layers}, "
+            f"o = {self.offload:g} λ, μ = {self.mu:g}, α = {self.threshold:g}"
+        )
+
+
+@click.command("run")
+@click.argument("traces", nargs=-1, metavar="[TRACE]...")
+@click.option("--policy", "policies", multiple=True, metavar="NAME", help="Repeatable.  [default: all]")
+@click.option(
+    "--threshold",
+    type=float,
+    help="α, the confidence from which the device answers.  [default: the trace's recommended α, else 0.7]",
+)
+@click.option(
+    "--offload", default="5", show_default=True, help="o in λ, what sending costs; a list is 1,3,5."
+)
+@click.option("--mu", default="0.1", show_default=True, help="μ, confidence that one λ is worth; lists too.")
+@click.option("--exploration", default=1.0, show_default=True, help="β of SplitEE and SplitEE-S.")
+@click.option(
+    "--device-layers",
+    help="m, the layers the device holds; lists too.  [default: all of them, and half of them]",
+)
+@click.option("--layer-cost", default=5 / 6, show_default="5/6", help="λ₁ in λ, the price of one layer.")
+@click.option("--exit-cost", default=1 / 6, show_default="1/6", help="λ₂ in λ, the price of one exit.")
+@click.option("--offload-input", type=float, help="Price in λ of sending the input itself.  [default: o]")
+@click.option("--send-input", is_flag=True, help="Let the learners send the input too (layer 0).")
+@click.option("--repeats", default=20, show_default=True, help="Random orders of the samples.")
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--interval",
+    type=click.Choice(["data", "run"]),
+    default="data",
+    show_default=True,
+    help="What the intervals are over: samples (for claims), or orders (the learner's luck).",
+)
+@click.option("--max-drop", type=float, metavar="POINTS", help="Name the cheapest policy that loses no more.")
+@click.option("--preset", type=click.Choice(["paper"]), help="The SplitEE paper's scenario and policies.")
+@click.option("--all-rows", is_flag=True, help="Show every fixed exit and split, beaten ones too.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for results (Parquet, CSV) and figures.")
+@click.option("--choices", is_flag=True, help="With --out: save every single choice too (large).")
+@click.option("--overwrite", is_flag=True, help="Replace results in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(
+    traces: tuple[str, ...],
+    policies: tuple[str, ...],
+    threshold: float | None,
+    offload: str,
+    mu: str,
+    exploration: float,
+    device_layers: str | None,
+    layer_cost: float,
+    exit_cost: float,
+    offload_input: float | None,
+    send_input: bool,
+    repeats: int,
+    seed: int,
+    interval: str,
+    max_drop: float | None,
+    preset: str | None,
+    all_rows: bool,
+    out: Path | None,
+    choices: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Replay policies over traces (files or bundled names; default: imdb); print what they cost and answer.
+
+    \b
+    Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, final-exit, cloud-only,
+    random, best-split, exits, splits, exit:LAYER, split:LAYER.
+
+    \b
+    Examples:
+      splitee run
+      splitee run mine.parquet --offload 3,8 --device-layers 6 --max-drop 1 --out results
+      splitee run imdb yelp_sentences --policy splitee --policy splits --json
+    """
+    from splitee.costs import CostModel
+    from splitee.policies.named import DEFAULT, PAPER, make_policies
+    from splitee.report.remarks import remarks
+    from splitee.simulation import replay
+    from splitee.trace import load_trace
+
+    loaded = [load_trace(name) for name in traces or (DEFAULT_TRACE,)]
+    alphas = [_threshold(trace, threshold, preset) for trace in loaded]
+    names = policies or (PAPER if preset == "paper" else DEFAULT)
+    scenarios = [
+        _Scenario(trace, o, m, layers, alpha)
+        for trace, alpha in zip(loaded, alphas, strict=True)
+        for o in _numbers("--offload", offload)
+        for m in _numbers("--mu", mu)
+        for layers in _device_layers(device_layers, trace.layers, preset)
+    ]
+    folders = [scenario.folder for scenario in scenarios]
+    if len(set(folders)) < len(folders):
+        raise InputError("two traces have one name: import them again, with --name")
+    if out is not None and not overwrite:
+        for name in ("summary.csv", *folders):
+            if (out / name).exists():
+                raise FileExistsError(f"{out / name} exists already: choose another --out, or --overwrite")
+
+    document: list[dict[str, Any]] = []
+    done: list[tuple[_Scenario, Results]] = []
+    for scenario in scenarios:
+        trace = scenario.trace
+        costs = CostModel(
+            layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
+        )
+        made = make_policies(
+            names, trace.layers, scenario.device_layers, scenario.threshold, exploration, send_input
+        )
+        results = replay(
+            trace, made, costs, scenario.mu, repeats=repeats, seed=seed, threshold=scenario.threshold
+        )
+        said = remarks(results, scenario.threshold, interval, max_drop)
+        done.append((scenario, results))
+        document.append(
+            {
+                "trace": trace.name,
+                "fingerprint": trace.fingerprint,
+                "samples": trace.samples,
+                "layers": trace.layers,
+                "device_layers": scenario.device_layers,
+                "offload": scenario.offload,
+                "mu": scenario.mu,
+                "threshold": scenario.threshold,
+                "layer_cost": layer_cost,
+                "exit_cost": exit_cost,
+                "offload_input": offload_input,
+                "send_input": send_input,
+                "exploration": exploration,
+                "repeats": repeats,
+                "seed": seed,
+                "interval": interval,
+                "policies": _plain(results.summary(interval).to_dict("records")),
+                "remarks": said,
+            }
+        )
+        if not as_json:
+            _show(scenario, results, said, interval, all_rows)
+    if out is not None:
+        _write(out, done, choices, document)
+    if as_json:
+        click.echo(json.dumps({"scenarios": document}, allow_nan=False))
+    elif out is not None:
+        click.echo(f"wrote {out}: tables and figures of {len(done)} scenario{'s' if len(done) > 1 else ''}")
+
+
+def _show(scenario: _Scenario, results: Results, said: list[str], interval: str, all_rows: bool) -> None:
+    from rich.console import Console
+
+    from splitee.report.tables import WIDTH, policy_table, worth_showing
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)  # a pipe has no width: keep rows whole
+    summary = results.summary(interval)
+    shown = summary if all_rows else worth_showing(summary)
+    console.print(policy_table(shown, scenario.title, console.width))
+    for line in said:
+        console.print(f"· {line}", soft_wrap=True, markup=False)
+    if len(shown) < len(summary):
+        console.print(
+            f"· {len(summary) - len(shown)} fixed exits and splits that others beat in cost and accuracy "
+            "are left out (--all-rows shows them).",
+            soft_wrap=True,
+        )
+    console.print()
+
+
+def _write(
+    out: Path,
+    done: list[tuple[_Scenario, Results]],
+    choices: bool,
+    document: list[dict[str, Any]],
+) -> None:
+    import pandas as pd
+
+    from splitee.files import write_text
+    from splitee.report.figures import save_figures
+
+    tables = []
+    for (scenario, results), described in zip(done, document, strict=True):
+        folder = out / scenario.folder
+        results.save(folder, choices=choices, overwrite=True)
+        save_figures(results, folder)
+        facts = {
+            k: v
+            for k, v in described.items()
+            if k not in ("policies", "remarks", "interval", "repeats", "samples")
+        }
+        both = pd.concat([results.summary("data"), results.summary("run")], ignore_index=True)
+        tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))
+    write_text(out / "summary.csv", pd.concat(tables, ignore_index=True).to_csv(index=False), overwrite=True)
+    write_text(out / "run.json", json.dumps({"scenarios": document}, indent=1) + "\n", overwrite=True)
+
+
+def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
+    """α: as given; the paper's rule for its preset; the trace's recommended one; else 0.7 with a warning."""
+    from splitee.engine import DEFAULT_THRESHOLD
+    from splitee.policies.base import check_threshold
+
+    if given is not None:
+        check_threshold(given)
+        return given
+    grid = trace.manifest.get("recommended_threshold", {}).get("accuracy")
+    if preset == "paper" and grid:
+        return float(max(grid, key=lambda alpha: (grid[alpha], -float(alpha))))
+    if trace.recommended_threshold is not None:
+        return trace.recommended_threshold
+    click.echo(
+        f"warning: trace {trace.name} recommends no threshold; using α = {DEFAULT_THRESHOLD} "
+        "(--threshold sets it)",
+        err=True,
+    )
+    return DEFAULT_THRESHOLD
+
+
+def _device_layers(given: str | None, layers: int, preset: str | None) -> list[int]:
+    if given is None:
+        return [layers] if preset == "paper" else list(dict.fromkeys([layers, max(1, layers // 2)]))
+    values = _numbers("--device-layers", given)
+    for value in values:
+        if value != int(value) or not 1 <= value <= layers:
+            raise InputError(f"--device-layers {value:g}: give whole numbers from 1 to {layers}")
+    return [int(value) for value in values]
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text!r}: give numbers separated by commas, such as 1,3,5") from error
+    for value in values:
+        if not math.isfinite(value) or value < 0:
+            raise InputError(f"{option} {value:g}: give finite numbers that are not negative")
+    return list(dict.fromkeys(values))
+
+
+def _plain(rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """JSON has no NaN: what is not known is null."""
+    return [
+        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+        for row in rows
+    ]

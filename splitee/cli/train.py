@@ -1,0 +1,172 @@
+"""`splitee train`: backbone and data in, multi-exit checkpoint out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra
+from splitee.errors import InputError
+
+
+@click.command("train")
+@click.option(
+    "--backbone", required=True, help="Encoder to put exits on: a folder or a name on the Hugging Face hub."
+)
+@data_options
+@click.option("--validation-text", help="With --text: the file of the validation rows.")
+@click.option(
+    "--validation-rows",
+    type=int,
+    help="Hold out so many training rows (seeded) instead of a validation split.",
+)
+@click.option("--train-rows", type=int, help="Train on so many rows only (seeded).")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint.")
+@click.option("--pooling", type=click.Choice(["mean", "first"]), default="mean", show_default=True)
+@click.option("--exits", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
+@click.option("--epochs", default=5, show_default=True, help="At most so many.")
+@click.option(
+    "--patience", default=1, show_default=True, help="Stop after so many epochs without a better one."
+)
+@click.option("--batch-size", default=32, show_default=True)
+@click.option("--learning-rate", default=2e-5, show_default=True)
+@click.option("--weight-decay", default=0.1, show_default=True)
+@click.option("--warmup", default=0.06, show_default=True, help="Share of the steps.")
+@click.option("--max-tokens", default=128, show_default=True, help="Texts are cut to so many tokens.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Of the encoder while training; auto: mixed bfloat16 on a GPU that has it, else float32.",
+)
+@click.option(
+    "--gradient-equilibrium/--no-gradient-equilibrium",
+    default=True,
+    show_default=True,
+    help="Let the mean, not the sum, of the exits' gradients reach each layer.",
+)
+@click.option(
+    "--alpha-rule",
+    default="within:0.5",
+    show_default=True,
+    help="How the recommended α is chosen on the validation rows: within:POINTS of the best, or best.",
+)
+@click.option("--checkpoint-steps", default=100, show_default=True, help="Save progress every so many steps.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+def command(
+    backbone: str,
+    task: str | None,
+    data_root: str | None,
+    text_file: str | None,
+    text_columns: tuple[str, ...],
+    label_column: str | None,
+    class_names: str | None,
+    validation_text: str | None,
+    validation_rows: int | None,
+    train_rows: int | None,
+    out: Path,
+    pooling: str,
+    exits: str | None,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    warmup: float,
+    max_tokens: int,
+    precision: str,
+    gradient_equilibrium: bool,
+    alpha_rule: str,
+    checkpoint_steps: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Fine-tune a backbone with an exit after every layer.
+
+    All exits are trained jointly; the epoch whose last exit is best on the validation rows is kept. The
+    folder --out gets the model, its tokenizer, its recommended threshold α and validation.parquet, the trace
+    of the validation rows. Interrupted, the same command goes on from the last checkpoint.
+
+    \b
+    Example:
+      splitee train --backbone bert-base-uncased --task sst2_sentences --out sst2-model
+    """
+    need_models_extra()
+    from splitee.files import refuse_existing
+    from splitee.tasks import check_learnable, hold_out, load_file, load_task
+
+    refuse_existing(out, overwrite)
+    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
+    check_source(task, text_file, of_text | {"--validation-text": validation_text})
+    if text_file is not None:
+        columns, names = text_columns or ("text",), names_list(class_names)
+        if label_column is None:
+            raise InputError("--text needs --label-column: training needs labels")
+        train = load_file(text_file, columns, label_column, names)
+        check_learnable(train)  # before its class names are asked of the validation rows
+        if validation_text:
+            validation = load_file(validation_text, columns, label_column, train.label_names)
+        elif validation_rows:
+            train, validation = hold_out(train, validation_rows, seed)
+        else:
+            raise InputError("give --validation-text FILE, or --validation-rows N to hold some rows out")
+    else:
+        assert task is not None
+        train = load_task(task, "train", data_root)
+        if validation_rows:
+            train, validation = hold_out(train, validation_rows, seed)
+        else:
+            validation = load_task(task, "validation", data_root)
+    if train_rows is not None and train_rows < len(train):
+        train = hold_out(train, train_rows, seed)[1]
+
+    from splitee.training.finetune import Recipe, finetune
+
+    recipe = Recipe(
+        pooling=pooling,
+        exits=_layers(exits),
+        epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        warmup=warmup,
+        max_tokens=max_tokens,
+        gradient_equilibrium=gradient_equilibrium,
+        precision=precision,
+        seed=seed,
+        alpha_rule=alpha_rule,
+        checkpoint_steps=checkpoint_steps,
+    )
+    model = finetune(
+        backbone,
+        train,
+        validation,
+        out,
+        recipe,
+        overwrite=overwrite,
+        report=lambda line: click.echo(line, err=True),
+    )
+    summary = {
+        "checkpoint": str(out),
+        "training": model.config.training,
+        "recommended_threshold": model.config.recommended_threshold,
+    }
+    click.echo(json.dumps(summary) if as_json else f"wrote {out}")
+
+
+def _layers(exits: str | None) -> tuple[int, ...] | None:
+    if exits is None:
+        return None
+    try:
+        return tuple(int(layer) for layer in exits.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--exits {exits!r}: give layer numbers separated by commas, such as 1,3,7,12"
+        ) from error

@@ -1,0 +1,287 @@
+"""The engine: one trace under one set of prices; plays a policy and counts what happened, compiled.
+
+What a policy did is fully told by where the device stopped (`split`), by its threshold and by whether it
+evaluates every exit. Everything else, labels included, is worked out here, where no policy sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from splitee.costs import CostModel, Floats
+from splitee.errors import InputError
+from splitee.policies.base import Layers, PlainPolicy, Policy, Stream, play
+from splitee.policies.fixed import reward_table
+from splitee.results import METRICS, Curve, Result
+from splitee.trace import Trace
+
+SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
+DEFAULT_THRESHOLD = 0.7
+CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
+
+AnyPolicy = Policy | PlainPolicy
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One trace under one set of prices, with the orders in which its samples come."""
+
+    trace: Trace
+    costs: CostModel
+    mu: float
+    orders: NDArray[np.int64] | None
+    asked_repeats: int
+    seed: int
+    default_threshold: float
+
+    def __post_init__(self) -> None:
+        self.costs.arms(self.trace.layers)
+        self.costs.sending(self.trace.layers)
+        self.costs.by_sample(self.trace.samples)
+
+    @property
+    def repeats(self) -> int:
+        """How many orders there are."""
+        return self.asked_repeats if self.orders is None else len(self.orders)
+
+    @cached_property
+    def far(self) -> Floats:
+        """Confidence of whoever answers offloaded samples, shape (n,)."""
+        cloud = self.trace.cloud_confidence
+        return (self.trace.confidence[:, -1] if cloud is None else cloud).astype(np.float64)
+
+    @cached_property
+    def far_answer(self) -> NDArray[np.int32]:
+        """Answer of whoever answers offloaded samples, shape (n,)."""
+        cloud = self.trace.cloud_prediction
+        return np.ascontiguousarray(self.trace.prediction[:, -1] if cloud is None else cloud, dtype=np.int32)
+
+    def order(self, repeat: int) -> NDArray[np.int64]:
+        """Return the samples of one repeat, in order, shape (m,)."""
+        if self.orders is not None:
+            given: NDArray[np.int64] = self.orders[repeat]
+            return given
+        children = np.random.SeedSequence(self.seed, spawn_key=(0, repeat))
+        order: NDArray[np.int64] = np.random.default_rng(children).permutation(self.trace.samples)
+        return order
+
+    def stream(self, repeat: int) -> Stream:
+        """Return what a policy may see of one repeat."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, repeat)))
+        return Stream(
+            confidence=self.trace.confidence,
+            far=self.far,
+            other_cloud=self.trace.cloud_confidence is not None,
+            order=self.order(repeat),
+            arms=self.costs.arms(self.trace.layers),
+            costs=self.costs,
+            mu=self.mu,
+            rng=rng,
+        )
+
+    def threshold(self, policy: AnyPolicy) -> float:
+        """Return α of a policy, or the default where it has none."""
+        own = getattr(policy, "threshold", None)
+        return self.default_threshold if own is None else float(own)
+
+    def leaves_below(self, policy: AnyPolicy) -> float:
+        """Return the confidence below which the policy offloads: α; of the package's without α, never."""
+        if isinstance(policy, Policy) and not hasattr(policy, "threshold"):
+            return -math.inf
+        return self.threshold(policy)
+
+    def check(self, name: str, policy: AnyPolicy) -> None:
+        """Raise InputError where a policy is none or cannot meet this trace."""
+        if isinstance(policy, type):
+            raise InputError(f"policy {name} is a class: make one, such as {policy.__name__}(...)")
+        if not isinstance(policy, Policy):
+            lacking = [a for a in ("every_exit", "start", "choose", "learn") if not hasattr(policy, a)]
+            if lacking:
+                raise InputError(
+                    f"policy {name} ({type(policy).__name__}) has no {' and no '.join(lacking)}: "
+                    "a policy has every_exit, start, choose and learn"
+                )
+        elif policy.deepest(self.trace.layers, 0) > self.trace.layers:
+            raise InputError(
+                f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {self.trace.layers}"
+            )
+        if getattr(policy, "send_input", False) or (isinstance(policy, Policy) and policy.sends_input):
+            self.costs.sending(self.trace.layers, send_input=True)
+
+    def play(self, policy: AnyPolicy, repeat: int) -> tuple[Stream, Layers]:
+        """Return one repeat's stream and where the policy stopped in it."""
+        stream = self.stream(repeat)
+        if isinstance(policy, Policy):
+            return stream, policy.splits(stream)
+        return stream, play(policy, stream, self.threshold(policy))
+
+    def offloaded(self, policy: AnyPolicy, order: NDArray[np.int64], split: Layers) -> NDArray[np.bool_]:
+        """Return which samples were sent, shape (m,)."""
+        own = self.trace.confidence[order, np.maximum(split, 1) - 1].astype(np.float64)
+        sent: NDArray[np.bool_] = (split == 0) | (
+            (own < self.leaves_below(policy)) & (split < self.trace.layers)
+        )
+        return sent
+
+    def run(self, name: str, policy: AnyPolicy, log: bool) -> Result:
+        """Play all repeats of one policy and count what happened."""
+        trace, layers = self.trace, self.trace.layers
+        gamma = np.concatenate([[0.0], self.costs.device(layers, policy.every_exit)])
+        layers_only = np.concatenate([[0.0], self.costs.layers_only(layers)])
+        label = np.full(trace.samples, -1, dtype=np.int32) if trace.label is None else trace.label
+        totals = np.zeros((self.repeats, len(METRICS)))
+        per_sample = np.zeros((trace.samples, len(METRICS)))
+        shown = np.zeros(trace.samples)
+        settled = np.zeros(self.repeats, dtype=np.int16)
+        curves, logged = [], []
+        for repeat in range(self.repeats):
+            stream, split = self.play(policy, repeat)
+            _account(
+                stream.order,
+                split,
+                trace.confidence,
+                trace.prediction,
+                self.far,
+                self.far_answer,
+                label,
+                self.leaves_below(policy),
+                gamma,
+                layers_only,
+                self.costs.sending(layers),
+                self.costs.by_sample(trace.samples),
+                self.mu,
+                totals[repeat],
+                per_sample,
+                shown,
+            )
+            settled[repeat] = _settled(split)
+            curves.append(self.regret(policy, stream, split, totals[repeat, METRICS.index("reward")]))
+            if log:
+                logged.append(split)
+        if trace.label is None:
+            for table in (totals, per_sample):
+                table[:, [METRICS.index("accuracy"), METRICS.index("utility")]] = np.nan
+        points = curve_points(len(stream.order))
+        return Result(
+            name=name,
+            policy=policy,
+            totals=totals,
+            per_sample=per_sample,
+            shown=shown,
+            settled=settled,
+            curve=Curve(
+                points + 1,
+                np.array([c["common"][points] for c in curves]),
+                np.array([c["own"][points] for c in curves]),
+            ),
+            on_device=not isinstance(policy, Policy)
+            or policy.deepest(layers, self.costs.arms(layers)) <= self.costs.arms(layers),
+            scene=self,
+            logged=logged or None,
+        )
+
+    def regret(
+        self, policy: AnyPolicy, stream: Stream, split: Layers, mean_reward: float
+    ) -> dict[str, Floats]:
+        """Return the cumulative regret of one repeat, common and own, each of shape (m,)."""
+        share = np.bincount(stream.order, minlength=self.trace.samples) / len(stream.order)
+        alpha = self.threshold(policy)
+        common = share @ self._rewards(alpha, every_exit=False)
+        every_exit = policy.every_exit
+        own = share @ self._rewards(alpha, every_exit=True) if every_exit else common
+        first = 0 if getattr(policy, "send_input", False) else 1
+        has_arms = not isinstance(policy, Policy) or policy.has_arms
+        played = own[split] if has_arms else np.full(len(split), mean_reward)
+        arms = stream.arms + 1
+        best = common[1:arms].max()
+        best_own = own[first:arms].max() if has_arms else best
+        return {"common": np.cumsum(best - played), "own": np.cumsum(best_own - played)}
+
+    def _rewards(self, alpha: float, every_exit: bool) -> Floats:
+        """Return r(i), shape (n, L + 1), of a threshold that was asked for before, or now."""
+        key = (alpha, every_exit)
+        if key not in self._tables:
+            self._tables[key] = reward_table(self.stream(0), alpha, every_exit)
+        return self._tables[key]
+
+    @cached_property
+    def _tables(self) -> dict[tuple[float, bool], Floats]:
+        return {}
+
+    def facts(self) -> dict[str, object]:
+        """Return what was replayed, in plain types, for a manifest."""
+        told = self.trace.manifest
+        return {
+            "trace": {k: told[k] for k in ("name", "fingerprint", "samples", "layers", "classes")}
+            | {k: told[k] for k in ("model", "data") if k in told},
+            "costs": self.costs.to_dict(),
+            "mu": self.mu,
+            "repeats": self.repeats,
+            "orders": "permutations" if self.orders is None else f"given, SHA-256 {_sha256(self.orders)}",
+            "threshold": self.default_threshold,
+            "seed": self.seed,
+            "seed_scheme": SEED_SCHEME,
+        }
+
+
+def _sha256(orders: NDArray[np.int64]) -> str:
+    return hashlib.sha256(orders.astype("<i8").tobytes()).hexdigest()
+
+
+def curve_points(rounds: int) -> NDArray[np.int64]:
+    """Return the 0-based rounds at which a curve is held: all of a short stream, else evenly spread."""
+    return np.unique(np.linspace(0, rounds - 1, CURVE_POINTS).round().astype(np.int64))
+
+
+@njit(cache=True, nogil=True)
+def _account(  # type: ignore[no-untyped-def]
+    order, split, confidence, prediction, far, far_answer, label, alpha, gamma, layers_only, sending, extra,
+    mu, total, per_sample, shown,
+):  # fmt: skip
+    """Add up one repeat: means a round into `total`, sums a sample into `per_sample` (columns: METRICS)."""
+    layers = confidence.shape[1]
+    values = np.zeros(total.shape[0])
+    for position in range(order.shape[0]):
+        sample = order[position]
+        layer = split[position]
+        price = 0.0
+        if layer == 0:
+            sent = True
+        else:
+            sent = confidence[sample, layer - 1] < alpha and layer < layers
+        if sent:
+            price = sending[layer]
+            if extra.shape[0]:
+                price = price + extra[sample]
+            answer, sure = far_answer[sample], far[sample]
+        else:
+            answer, sure = prediction[sample, layer - 1], np.float64(confidence[sample, layer - 1])
+        cost = gamma[layer] + price
+        right = 1.0 if answer == label[sample] else 0.0
+        values[0] = right
+        values[1] = 1.0 if answer == prediction[sample, layers - 1] else 0.0
+        values[2] = cost
+        values[3] = sure - mu * cost
+        values[4] = right - mu * cost
+        values[5] = 1.0 if sent else 0.0
+        values[6] = layers_only[layer]
+        values[7] = gamma[layer] - layers_only[layer]
+        values[8] = price
+        for k in range(values.shape[0]):
+            total[k] += values[k]
+            per_sample[sample, k] += values[k]
+        shown[sample] += 1.0
+    for k in range(values.shape[0]):
+        total[k] /= order.shape[0]
+
+
+def _settled(split: Layers) -> int:
+    """Return the layer played most in the second half of the stream, the lowest of equals."""
+    return int(np.bincount(split[len(split) // 2 :]).argmax())

@@ -1,0 +1,109 @@
+"""Writing files so that a reader never sees half of one, and nothing is overwritten by accident."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from splitee.errors import InputError
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise FileExistsError where `path` exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already: choose another name, or overwrite it (--overwrite)")
+
+
+@contextmanager
+def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; on success it is synced to disk and takes its name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The name the file will have. Its folder is made where it is missing.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        Where `path` exists and `overwrite` is false; nothing is written then.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # a hidden name in the same folder, so that replacing is one step of the file system
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        refuse_existing(path, overwrite)  # it may have appeared while we wrote
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def claim_folder(out: Path, run: Mapping[str, object]) -> Path:
+    """Return ``OUT.partial``, the folder of the unfinished `run` that writes `out`: new, or this very run's.
+
+    Raises
+    ------
+    InputError
+        Where the folder belongs to a run with other options or inputs.
+    """
+    folder = out.with_name(out.name + ".partial")
+    wanted = json.dumps(run, indent=1, sort_keys=True)
+    note = folder / "run.json"
+    if not note.exists():
+        write_text(note, wanted)
+    elif (there := note.read_text(encoding="utf-8")) != wanted:
+        raise InputError(
+            f"{folder} holds another unfinished run ({_difference(there, wanted)}; see its run.json): "
+            "finish that with its own options, remove the folder, or choose another --out"
+        )
+    return folder
+
+
+def _difference(there: str, wanted: str) -> str:
+    """Name the first entry in which two runs differ."""
+    try:
+        old, new = _flat(json.loads(there)), _flat(json.loads(wanted))
+    except ValueError:
+        return "its note is damaged"
+    key = min(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    return f"{key} is {old.get(key)!r} there, {new.get(key)!r} here"
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {name: value}
+    inner = [_flat(v, f"{name}.{k}" if name else str(k)) for k, v in value.items()]
+    return {key: v for part in inner for key, v in part.items()}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable (a no-op where folders cannot be opened)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,1 @@
+"""Multi-exit models. Importing this package imports torch and transformers (extra `models`)."""

@@ -1,0 +1,67 @@
+"""What a multi-exit checkpoint says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+
+from splitee.errors import InputError
+
+
+class MultiExitConfig(PretrainedConfig):
+    """What a multi-exit model is made of.
+
+    Parameters
+    ----------
+    backbone : dict
+        The encoder's own configuration (with its ``model_type``).
+    exits : list of int, optional
+        The layers (1-based) that have an exit, ascending; the last layer always has one. Default: all.
+    pooling : {"first", "mean"}
+        What an exit reads: the first token's state, or the mean over the tokens that are no padding.
+    exit_dropout : float
+        Dropout before an exit's classifier.
+    gradient_equilibrium : bool
+        Whether the gradient that reaches a layer is the mean, not the sum, over the exits above it
+        (Li et al. 2019, as ElasticBERT uses it).
+    recommended_threshold : dict, optional
+        The threshold α chosen on the source's validation split, and the rule that chose it.
+    training : dict, optional
+        What the checkpoint was trained on and how.
+    max_tokens : int
+        Tokens a text is cut to.
+    """
+
+    model_type = "splitee_multi_exit"
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any] | None = None,
+        exits: Sequence[int] | None = None,
+        pooling: str = "mean",
+        exit_dropout: float = 0.1,
+        gradient_equilibrium: bool = True,
+        recommended_threshold: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        max_tokens: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        self.backbone = dict(backbone or {})
+        self.exits = None if exits is None else [int(i) for i in exits]
+        self.pooling = pooling
+        self.exit_dropout = exit_dropout
+        self.gradient_equilibrium = gradient_equilibrium
+        self.recommended_threshold = None if recommended_threshold is None else dict(recommended_threshold)
+        self.training = None if training is None else dict(training)
+        self.max_tokens = max_tokens
+        super().__init__(**kwargs)
+
+    def backbone_config(self) -> PretrainedConfig:
+        """The encoder's configuration as the library's own class."""
+        options = dict(self.backbone)
+        if "model_type" not in options:
+            raise InputError("this configuration names no backbone: it is not a multi-exit checkpoint")
+        return AutoConfig.for_model(options.pop("model_type"), **options)

@@ -1,0 +1,50 @@
+"""What layers and exits compute, counted by torch's own counter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from splitee.models.multi_exit import MultiExitModel
+
+
+def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
+    """Count the floating-point operations of every layer and every exit for one text.
+
+    Counted are matrix products, at two operations a multiply-add, with eager attention (the counter does not
+    see fused attention on the CPU).
+
+    Parameters
+    ----------
+    tokens : int
+        Length of the text.
+
+    Returns
+    -------
+    dict
+        ``tokens``; ``layers``, one count a layer of the encoder (embeddings in the first); ``exits``, one a
+        exit.
+    """
+    ids = torch.full((1, tokens), min(5, model.backbone.config.vocab_size - 1), device=model.device)
+    before = model.backbone.config._attn_implementation
+    model.backbone.set_attn_implementation("eager")
+    layers, exits = [], []
+    try:
+        with torch.inference_mode():
+            with FlopCounterMode(display=False) as counter:
+                cut = model.start(ids)
+            layers.append(counter.get_total_flops())
+            for layer in range(1, len(model.layers) + 1):
+                if layer > 1:
+                    with FlopCounterMode(display=False) as counter:
+                        cut = model.run_layers(cut, layer)
+                    layers.append(counter.get_total_flops())
+                if layer in model.exits:
+                    with FlopCounterMode(display=False) as counter:
+                        model.exit_logits(cut)
+                    exits.append(counter.get_total_flops())
+    finally:
+        model.backbone.set_attn_implementation(before)
+    return {"tokens": tokens, "layers": layers, "exits": exits}

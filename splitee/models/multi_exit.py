@@ -1,0 +1,310 @@
+"""Any Hugging Face encoder with a classifier (exit) after its layers, which can be cut at each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from splitee.errors import InputError
+from splitee.models.config import MultiExitConfig
+from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
+
+POOLINGS = ("first", "mean")
+
+
+@dataclass
+class MultiExitOutput(ModelOutput):
+    """Logits of every exit, shape (batch, exits, classes), and their joint loss where labels were given."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity forward; the gradient times a factor backward."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return hidden.view_as(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None
+
+
+class ExitHead(nn.Module):
+    """One exit: dense, tanh, dropout, classifier (the shape of BERT's pooler and classifier)."""
+
+    def __init__(self, width: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map a pooled state, shape (batch, width), to logits, shape (batch, classes)."""
+        logits: Tensor = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
+        return logits
+
+
+class MultiExitModel(PreTrainedModel):
+    """An encoder with exits.
+
+    Examples
+    --------
+    >>> from transformers import BertConfig
+    >>> config = MultiExitConfig(
+    ...     BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
+    ...                intermediate_size=16).to_dict(), num_labels=2)
+    >>> model = MultiExitModel(config).eval()
+    >>> ids = torch.tensor([[1, 2, 3]])
+    >>> cut = model.run_layers(model.start(ids), 2)        # layers 1 and 2, on the device
+    >>> answer = model.exit_logits(cut)                    # exit 2, shape (1, 2)
+    >>> final = model.exit_logits(model.run_layers(cut, 3))  # layer 3, elsewhere
+    >>> torch.equal(final, model(ids).logits[:, 2])
+    True
+    """
+
+    config_class = MultiExitConfig
+    base_model_prefix = "backbone"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = False
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _no_split_modules: ClassVar[list[str]] = []
+
+    def __init__(self, config: MultiExitConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        if config.pooling not in POOLINGS:
+            raise InputError(f"pooling {config.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if backbone is None:
+            backbone = AutoModel.from_config(config.backbone_config())
+        self.backbone = backbone
+        if getattr(backbone, "pooler", None) is not None:
+            backbone.pooler = None  # each exit has its own
+        self._layers_at = find_layers(backbone)
+        depth = len(self.layers)
+        self.exits = tuple(config.exits or range(1, depth + 1))
+        if list(self.exits) != sorted(set(self.exits)) or self.exits[0] < 1 or self.exits[-1] != depth:
+            raise InputError(
+                f"exits {list(self.exits)}: give ascending layers from 1 to {depth}, with {depth} among them"
+            )
+        if len(self.exits) < 2:
+            raise InputError("a multi-exit model needs at least two exits")
+        width = backbone.config.hidden_size
+        self.exit_heads = nn.ModuleList(
+            ExitHead(width, config.num_labels, config.exit_dropout) for _ in self.exits
+        )
+        self.post_init()
+
+    @classmethod
+    def from_backbone(cls, name: str | Path, num_labels: int, **options: Any) -> MultiExitModel:
+        """Put fresh exits on a pretrained encoder.
+
+        Parameters
+        ----------
+        name : str or path
+            A folder, or a name on the hub, that ``AutoModel.from_pretrained`` takes.
+        num_labels : int
+            Number of classes.
+        **options
+            Of `MultiExitConfig`.
+
+        Raises
+        ------
+        InputError
+            Where there is no such encoder, or it cannot be cut.
+        """
+        try:
+            backbone, loading = AutoModel.from_pretrained(
+                str(name), use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: shapes differ
+            here = "" if Path(name).is_dir() else "no such folder here, and from the hub "
+            raise InputError(
+                f"{name}: {here}no encoder could be loaded from safetensors "
+                f"({' '.join(str(error).split())[:200]}); "
+                "give a folder that has config.json and model.safetensors"
+            ) from error
+        _check_weights(name, backbone, {key for key in loading["missing_keys"] if "pooler" not in key})
+        check_cuttable(backbone)
+        described = backbone.config.to_dict()
+        described.pop("_name_or_path", None)  # a path of this machine
+        config = MultiExitConfig(described, num_labels=num_labels, **options)
+        return cls(config, backbone)
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the encoder has positions for; None where it has no table of them."""
+        for name, module in self.backbone.named_modules():
+            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+                # RoBERTa counts from after the padding's own
+                first = 0 if module.padding_idx is None else module.padding_idx + 1
+                return module.num_embeddings - first
+        return None
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The encoder's own layers, in order."""
+        parent, name = self._layers_at
+        layers: nn.ModuleList = getattr(parent, name)
+        return layers
+
+    def start(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Cut:
+        """Run the embeddings and layer 1. Shapes of all three: (batch, tokens)."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        return first_layer(self.backbone, self._layers_at, inputs)
+
+    def run_layers(self, cut: Cut, until: int) -> Cut:
+        """Continue through layer `until` (1-based)."""
+        return run_layers(self.layers, cut, until)
+
+    def exit_logits(self, cut: Cut) -> Tensor:
+        """What the exit at the layer just run says, shape (batch, classes)."""
+        if cut.layer not in self.exits:
+            raise InputError(f"layer {cut.layer} has no exit: exits are at {', '.join(map(str, self.exits))}")
+        return self._exit(self.exits.index(cut.layer), cut.hidden, cut.mask)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        **ignored: Any,
+    ) -> MultiExitOutput:
+        """Run all layers and all exits; only the pooled state of a layer is kept.
+
+        Returns
+        -------
+        MultiExitOutput
+            ``logits`` of shape (batch, exits, classes); ``loss``, where `labels` of shape (batch,) are given,
+            is the sum of the exits' cross entropies.
+        """
+        cut = self.start(input_ids, attention_mask, token_type_ids)
+        equilibrium = self.training and self.config.gradient_equilibrium
+        logits = []
+        for index, at in enumerate(self.exits):
+            cut = self.run_layers(cut, at)
+            above = len(self.exits) - index  # this exit and those after it
+            if equilibrium:
+                cut.hidden = _ScaleGradient.apply(cut.hidden, 1 / above)
+            logits.append(self._exit(index, cut.hidden, cut.mask))
+            if equilibrium and above > 1:
+                cut.hidden = _ScaleGradient.apply(cut.hidden, float(above - 1))
+        stacked = torch.stack(logits, dim=1)
+        loss = None if labels is None else joint_loss(stacked, labels)
+        return MultiExitOutput(loss=loss, logits=stacked)
+
+    def _exit(self, index: int, hidden: Tensor, mask: Tensor) -> Tensor:
+        # in float32 also under autocast: confidences of bfloat16 logits would come in steps of a percent
+        with torch.autocast(hidden.device.type, enabled=False):
+            pooled = pool(hidden.float(), mask, self.config.pooling)
+            logits: Tensor = self.exit_heads[index](pooled.to(next(self.exit_heads.parameters()).dtype))
+        return logits
+
+
+def joint_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum over exits of the mean cross entropy (ElasticBERT's and SplitEE's fine-tuning loss).
+
+    Parameters
+    ----------
+    logits : Tensor, shape (batch, exits, classes)
+    labels : Tensor of int, shape (batch,)
+    """
+    exits = logits.shape[1]
+    return exits * nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.repeat_interleave(exits))
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """Reduce states, shape (batch, tokens, width), to one a sample, shape (batch, width)."""
+    if pooling == "first":
+        return hidden[:, 0]
+    weight = mask.to(hidden.dtype).unsqueeze(-1)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def load_config(folder: str | Path) -> MultiExitConfig:
+    """Read the configuration of a multi-exit checkpoint.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds none, or a model without exits.
+    """
+    folder = Path(folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(f"{folder}: no checkpoint there (config.json is missing)")
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{config} is not readable JSON: {error}") from error
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind != MultiExitConfig.model_type:
+        raise InputError(
+            f"{folder} is a checkpoint without exits (type {kind!r}): put exits on it with "
+            f"splitee train --backbone {folder}"
+        )
+    if not (folder / "model.safetensors").is_file():
+        raise InputError(f"{folder}: model.safetensors is missing (no other format is read)")
+    try:
+        found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{config} is damaged: {error}") from error
+    return found
+
+
+def load_checkpoint(folder: str | Path) -> MultiExitModel:
+    """Load a multi-exit checkpoint, ready for inference.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds none, a model without exits, or weights that are damaged or incomplete.
+    """
+    config = load_config(folder)
+    model: MultiExitModel
+    try:
+        model, loading = MultiExitModel.from_pretrained(
+            folder, config=config, use_safetensors=True, output_loading_info=True
+        )
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: its weights cannot be read: {why}") from error
+    _check_weights(folder, model, loading["missing_keys"])
+    model.eval()
+    return model
+
+
+def _check_weights(name: str | Path, model: nn.Module, missing: Collection[str]) -> None:
+    """Raise InputError where weights are not there (the library makes up random ones) or are not finite."""
+    if missing:
+        raise InputError(
+            f"{name}: {len(missing)} weights are missing from its model.safetensors, such as {min(missing)}"
+        )
+    for key, values in model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise InputError(f"{name}: its weights are broken, {key} holds NaN or infinite values")
+
+
+AutoConfig.register(MultiExitConfig.model_type, MultiExitConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(MultiExitConfig, MultiExitModel, exist_ok=True)

@@ -1,0 +1,182 @@
+"""What a policy is, what it may see, and how one's own policy in plain Python takes part."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.costs import CostModel
+from splitee.errors import InputError
+
+Floats = NDArray[np.float64]
+Layers = NDArray[np.int16]  # 1-based; 0 = send the input
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One order of samples, as a policy may see it: no labels.
+
+    Attributes
+    ----------
+    confidence : ndarray of float32, shape (n, L)
+        C_i of every sample of the trace.
+    far : ndarray of float64, shape (n,)
+        Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
+    other_cloud : bool
+        Whether that is another model, so that reaching exit L does not reveal `far`.
+    order : ndarray of int64, shape (m,)
+        The samples in the order they arrive, 0-based.
+    arms : int
+        The device can split at 1..arms.
+    costs : CostModel
+        All prices.
+    mu : float
+        μ, points of confidence one λ is worth.
+    rng : numpy.random.Generator
+        This policy's own, for this repeat.
+    """
+
+    confidence: NDArray[np.float32]
+    far: Floats
+    other_cloud: bool
+    order: NDArray[np.int64]
+    arms: int
+    costs: CostModel
+    mu: float
+    rng: np.random.Generator
+
+    @property
+    def layers(self) -> int:
+        """L."""
+        return int(self.confidence.shape[1])
+
+
+@runtime_checkable
+class PlainPolicy(Protocol):
+    """A policy of one's own in plain Python: `splitee.replay` takes any object of this form.
+
+    It may also have a ``threshold`` (α; default: the trace's recommended one, else 0.7), a ``name`` and
+    ``sees_final = True``, which makes every round reveal the final confidence (no device could; tables mark
+    it).
+    """
+
+    every_exit: bool
+    """Whether all exits on the way are evaluated (and paid), or only the one it stops at."""
+
+    def start(self, layers: int, costs: CostModel, mu: float, rng: np.random.Generator) -> None:
+        """Begin a stream; the device can split at 1..layers.
+
+        `costs` has the prices of these layers; its ``device_layers`` is None where the last of them is L,
+        whose exit always answers. Prices by sample (``sample_offload``) are not told in advance.
+        """
+
+    def choose(self, t: int) -> int:
+        """Return the layer to split at in round t = 1, 2, …; 0 sends the input."""
+
+    def learn(
+        self,
+        t: int,
+        layer: int,
+        confidences: Floats,
+        offloaded: bool,
+        final_confidence: float | None,
+    ) -> None:
+        """Take in round t.
+
+        `confidences` holds those of the exits that were evaluated: all of 1..layer where `every_exit`, else
+        only the last of these; none where the input was sent. `final_confidence` is that of whoever answers
+        offloaded samples; None unless the sample was offloaded or reached the last layer (where another model
+        answers in the cloud: unless it was offloaded).
+        """
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy of the package: a frozen dataclass of its parameters that turns a stream into splits.
+
+    A sample that stops at layer i is answered there if C_i ≥ ``threshold`` or i = L, else offloaded; a policy
+    without a threshold never offloads from a layer.
+    """
+
+    name: ClassVar[str] = ""
+    every_exit: ClassVar[bool] = False
+    sees_final: ClassVar[bool] = False
+    has_arms: ClassVar[bool] = True  # what it plays are layers to split at, each with a mean reward
+    sends_input: ClassVar[bool] = False  # whether it always may send the input
+
+    def splits(self, stream: Stream) -> Layers:
+        """Return where the device stops at each sample of the stream, shape (m,)."""
+        raise NotImplementedError
+
+    def deepest(self, layers: int, arms: int) -> int:
+        """Return the deepest layer that must be on the device, of a trace of `layers`."""
+        return arms
+
+    @property
+    def label(self) -> str:
+        """How tables call it."""
+        return self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types, for a manifest."""
+        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+        return {"policy": type(self).__name__, **shown}
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise InputError unless α lies in [0, 1]."""
+    if not (isinstance(threshold, (int, float, np.floating)) and 0 <= threshold <= 1):
+        raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
+
+
+def check_layer(layer: int) -> None:
+    """Raise InputError unless `layer` can be one (1-based)."""
+    if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or layer < 1:
+        raise InputError(f"layer is {layer!r}: give a whole number, at least 1")
+
+
+def play(policy: PlainPolicy, stream: Stream, threshold: float) -> Layers:
+    """Let a plain-Python policy meet a stream, round by round, seeing only what a device would see."""
+    policy.start(stream.arms, stream.costs.on_device(stream.layers), stream.mu, stream.rng)
+    sees_final = bool(getattr(policy, "sees_final", False))
+    splits = np.empty(len(stream.order), dtype=np.int16)
+    for t, sample in enumerate(stream.order, start=1):
+        layer: int = policy.choose(t)
+        if int(layer) != layer or not 0 <= layer <= stream.arms:
+            raise InputError(
+                f"policy {display_name(policy)} chose layer {layer!r} in round {t}: it can choose 0 "
+                f"(send the input) to {stream.arms}"
+            )
+        layer = int(layer)
+        row = stream.confidence[sample].astype(np.float64)
+        evaluated = row[:layer] if policy.every_exit else row[max(layer - 1, 0) : layer]
+        last = layer == stream.layers
+        offloaded = layer == 0 or not (last or row[layer - 1] >= threshold)
+        final: float | None = None
+        if offloaded or sees_final:
+            final = float(stream.far[sample])
+        elif last and not stream.other_cloud:
+            final = float(row[-1])
+        policy.learn(t, layer, evaluated, offloaded, final)
+        splits[t - 1] = layer
+    return splits
+
+
+def display_name(policy: Policy | PlainPolicy) -> str:
+    """Return what tables call a policy, one's own included."""
+    if isinstance(policy, Policy):
+        return policy.label
+    return str(getattr(policy, "name", type(policy).__name__))
+
+
+def as_dict(policy: Policy | PlainPolicy) -> dict[str, Any]:
+    """Describe a policy in plain types; of one's own, its simple public attributes."""
+    if isinstance(policy, Policy):
+        return policy.to_dict()
+    simple = (bool, int, float, str, type(None))
+    kept = {k: v for k, v in vars(policy).items() if not k.startswith("_") and isinstance(v, simple)}
+    return {"policy": type(policy).__name__, **kept}

@@ -1,0 +1,1 @@
+"""Reports on results, made to be shown: figures (matplotlib, imported only here)."""

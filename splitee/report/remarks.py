@@ -1,0 +1,154 @@
+"""What a person must know under a table, in a line each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splitee.policies.fixed import BestFixedSplit, CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
+from splitee.report.tables import measure_of, usable
+from splitee.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from splitee.engine import Scene
+
+
+def remarks(
+    results: Results, threshold: float, interval: str = "data", max_drop: float | None = None
+) -> list[str]:
+    """Say what the numbers of one scenario mean.
+
+    Parameters
+    ----------
+    results : Results
+        Of a replay (not reloaded).
+    threshold : float
+        α of the policies that have one.
+    interval : {"data", "run"}
+        Which interval the table shows.
+    max_drop : float, optional
+        Points of accuracy that may be lost; the cheapest policy that loses no more is named.
+
+    Returns
+    -------
+    list of str
+        One line each.
+    """
+    scene = results.reference.scene
+    assert scene is not None
+    summary = results.summary(interval)
+    return [
+        *_dominating(results, summary),
+        *_threshold_decides(scene),
+        *_break_even(scene, threshold),
+        *_unsettled(results, summary),
+        *_cheapest(summary, max_drop),
+        *_marks(summary),
+        _intervals(results, summary, interval),
+    ]
+
+
+def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
+    """Name the cheapest policy that is cheaper than a learner and no less accurate."""
+    measure = measure_of(summary)
+    at = summary.set_index("policy")
+    rivals = summary[usable(summary)].set_index("policy")
+    static = (CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit, BestFixedSplit)
+    beaten: dict[str, list[str]] = {}
+    for name, result in results.items():
+        if isinstance(result.policy, static):
+            continue
+        cheaper = rivals["cost"] < at.loc[name, "cost"]
+        better = rivals[cheaper & (rivals[measure] >= at.loc[name, measure])]
+        if not better.empty:
+            beaten.setdefault(str(better["cost"].idxmin()), []).append(name)
+    return [
+        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} λ) and no less "
+        f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'}."
+        for by, names in beaten.items()
+    ]
+
+
+def _threshold_decides(scene: Scene) -> list[str]:
+    gain = 1 - 1 / scene.trace.classes
+    layers = scene.trace.layers
+    sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
+    price = scene.mu * float(scene.costs.sending(layers)[sent_from].min())
+    if not scene.trace.softmax or price < gain - 1e-12:
+        return []
+    return [
+        f"μ·o = {price:.2f} ≥ 1 − 1/K = {gain:.2f}: offloading cannot raise any reward, so α decides who is "
+        "sent, not the learner."
+    ]
+
+
+def _break_even(scene: Scene, threshold: float) -> list[str]:
+    """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
+    if np.ndim(scene.costs.offload) or scene.costs.offload_input is not None:
+        return []
+    arms = scene.costs.arms(scene.trace.layers)
+    stays = (scene.trace.confidence[:, :arms] >= threshold).mean(axis=0)
+    if arms == scene.trace.layers:
+        stays[-1] = 1.0
+    with np.errstate(divide="ignore"):
+        gamma = scene.costs.device(scene.trace.layers)[:arms]
+        even = gamma / stays
+    best = int(even.argmin())
+    if math.isinf(even[best]):
+        return [f"no exit on the device reaches α = {threshold:g}: splitting never pays against cloud-only."]
+    return [
+        f"break-even: a split is cheaper than cloud-only from o = {even[best]:.2f} λ on (layer {best + 1}: "
+        f"γ = {gamma[best]:.2f} λ, {100 * stays[best]:.0f} % stay at α = {threshold:g}); "
+        f"here o = {scene.costs.offload:g} λ."
+    ]
+
+
+def _unsettled(results: Results, summary: pd.DataFrame) -> list[str]:
+    lines = []
+    for _, row in summary[summary["layer_repeats"] < summary["repeats"]].iterrows():
+        if isinstance(results[row["policy"]].policy, RandomSplit):
+            continue
+        layers, counts = np.unique(results[row["policy"]].settled, return_counts=True)
+        where = ", ".join(f"{layer} in {count}" for layer, count in zip(layers, counts, strict=True))
+        lines.append(f"{row['policy']} settles on different layers: {where} of {row['repeats']} repeats.")
+    return lines
+
+
+def _cheapest(summary: pd.DataFrame, max_drop: float | None) -> list[str]:
+    if max_drop is None:
+        return []
+    measure = measure_of(summary)
+    low = summary[f"{measure}_delta_low"].fillna(summary[f"{measure}_delta"])
+    fit = summary[(100 * low >= -max_drop) & usable(summary)]
+    if fit.empty:
+        return [f"no policy on this device loses at most {max_drop:g} points (lower end of the interval)."]
+    best = fit.sort_values("cost").iloc[0]
+    return [
+        f"cheapest that loses at most {max_drop:g} points (lower end of the interval): {best['policy']}, "
+        f"{best['cost']:.2f} λ, {100 * best[f'{measure}_delta']:+.2f} points."
+    ]
+
+
+def _marks(summary: pd.DataFrame) -> list[str]:
+    lines = []
+    if summary["sees_final"].any():
+        lines.append("* reads C_L where it was never observed, as the authors' code does: no device could.")
+    if not summary["on_device"].all():
+        lines.append("† needs more layers than the device holds: not on this device, shown for comparison.")
+    return lines
+
+
+def _intervals(results: Results, summary: pd.DataFrame, interval: str) -> str:
+    if interval == "data":
+        what = f"over data: {results.samples:,} distinct samples, bootstrapped, paired between policies"
+    else:
+        orders = summary["repeats"].iloc[0]
+        what = f"over runs: {orders} orders of the same {results.samples:,} samples (other data differ more)"
+    return (
+        f"Δ against final-exit. Intervals 95 % {what}. "
+        "The cloud's computing and its answer's way back are free, and the answer comes at once."
+    )

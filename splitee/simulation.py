@@ -1,0 +1,180 @@
+"""`splitee.replay`: policies over a trace, in several orders of its samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from splitee.costs import CostModel
+from splitee.engine import DEFAULT_THRESHOLD, AnyPolicy, Scene
+from splitee.errors import InputError
+from splitee.policies.base import Policy, check_threshold, display_name
+from splitee.policies.fixed import FinalExit
+from splitee.results import Result, Results
+from splitee.trace import Trace
+
+
+@overload
+def replay(
+    trace: Trace,
+    policies: AnyPolicy,
+    costs: CostModel | None = None,
+    mu: float = 0.1,
+    *,
+    repeats: int = 20,
+    seed: int = 0,
+    orders: ArrayLike | None = None,
+    threshold: float | None = None,
+    log: bool = False,
+) -> Result: ...
+
+
+@overload
+def replay(
+    trace: Trace,
+    policies: Sequence[AnyPolicy] | Mapping[str, AnyPolicy],
+    costs: CostModel | None = None,
+    mu: float = 0.1,
+    *,
+    repeats: int = 20,
+    seed: int = 0,
+    orders: ArrayLike | None = None,
+    threshold: float | None = None,
+    log: bool = False,
+) -> Results: ...
+
+
+def replay(
+    trace: Trace,
+    policies: AnyPolicy | Sequence[AnyPolicy] | Mapping[str, AnyPolicy],
+    costs: CostModel | None = None,
+    mu: float = 0.1,
+    *,
+    repeats: int = 20,
+    seed: int = 0,
+    orders: ArrayLike | None = None,
+    threshold: float | None = None,
+    log: bool = False,
+) -> Result | Results:
+    """Run policies over a trace, in several orders of its samples.
+
+    Feedback is immediate, and the cloud's computing and its answer's way back are free, as in the paper.
+
+    Parameters
+    ----------
+    trace : Trace
+        What every exit said.
+    policies : policy, list of policies, or dict of name to policy
+        Of the package, or one's own in plain Python (see `splitee.policies.base.PlainPolicy`).
+    costs : CostModel, optional
+        Default: the paper's, o = 5 λ.
+    mu : float
+        μ ≥ 0, the points of confidence that one λ is worth.
+    repeats : int
+        How many random orders (permutations) of the samples.
+    seed : int
+        Of the orders and of random policies. The same seed gives the same result, whatever else is replayed.
+    orders : array of int, shape (repeats, m), optional
+        Orders of one's own: 0-based sample indices, not necessarily permutations.
+    threshold : float, optional
+        α of policies in plain Python that name none, and of the splits that policies without α are held
+        against in the regret. Default: the trace's recommended α, else 0.7.
+    log : bool
+        Whether to keep every choice at once; else `split`, `offloaded` and the whole `regret` are worked out
+        when first asked for.
+
+    Returns
+    -------
+    Result
+        For one policy; else `Results`, a mapping of names to them.
+
+    Raises
+    ------
+    InputError
+        Where something does not fit together.
+
+    Examples
+    --------
+    >>> import splitee
+    >>> trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9], [0.9, 0.95]], [[0, 1], [1, 1], [0, 0]], [1, 1, 0])
+    >>> result = splitee.replay(trace, splitee.FixedSplit(1, threshold=0.7), repeats=2)
+    >>> result.accuracy.tolist(), result.cost.round(3).tolist()
+    ([1.0, 1.0], [2.667, 2.667])
+    """
+    if not isinstance(trace, Trace):
+        raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
+    costs = costs or CostModel()
+    if not isinstance(mu, Real) or not (math.isfinite(mu) and mu >= 0):
+        raise InputError(f"mu is {mu!r}: give a finite number, at least 0")
+    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0)):
+        if not isinstance(number, Integral) or number < least:
+            raise InputError(f"{name} is {number!r}: give a whole number, at least {least}")
+    if costs.exit_layers is None:
+        costs = replace(costs, exit_layers=trace.exit_layers)
+    if threshold is None:
+        threshold = trace.recommended_threshold
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLD
+    check_threshold(threshold)
+    given = _orders(orders, trace.samples)
+    scene = Scene(trace, costs, float(mu), given, int(repeats), int(seed), float(threshold))
+    if isinstance(policies, Mapping):
+        named = dict(policies)
+    elif isinstance(policies, Sequence):
+        named = _names(policies)
+    else:
+        named = {display_name(policies): policies}
+    if not named:
+        raise InputError("give at least one policy")
+    for name, policy in named.items():
+        scene.check(name, policy)
+    # final-exit is the reference of every comparison, shown or not
+    work: dict[str, AnyPolicy] = {"": FinalExit(), **named}
+    compiled = [name for name, policy in work.items() if isinstance(policy, Policy)]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        done = dict(
+            zip(compiled, pool.map(lambda name: scene.run(name, work[name], log), compiled), strict=True)
+        )
+    done |= {name: scene.run(name, policy, log) for name, policy in work.items() if name not in done}
+    reference = done.pop("")
+    results = Results({name: done[name] for name in named}, reference, scene.facts(), trace.id)
+    if isinstance(policies, (Mapping, Sequence)):
+        return results
+    return next(iter(results.values()))
+
+
+def _orders(orders: ArrayLike | None, samples: int) -> NDArray[np.int64] | None:
+    if orders is None:
+        return None
+    given = np.asarray(orders)
+    if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
+        raise InputError(
+            f"orders has shape {given.shape} and type {given.dtype}: give whole numbers, shape (repeats, m)"
+        )
+    if given.min() < 0 or given.max() >= samples:
+        raise InputError(
+            f"orders name sample {given.max() if given.min() >= 0 else given.min()}: "
+            f"the trace has samples 0 to {samples - 1}"
+        )
+    copied = np.array(given, dtype=np.int64, order="C")
+    copied.flags.writeable = False
+    return copied
+
+
+def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
+    """Name a list of policies as tables call them; those that share a name are told apart by parameters."""
+    labels = [display_name(policy) for policy in policies]
+    named: dict[str, AnyPolicy] = {}
+    for label, policy in zip(labels, policies, strict=True):
+        name = label if labels.count(label) == 1 else f"{label} {policy!r}"
+        if name in named:
+            raise InputError(f"two policies are called {name!r}: give a dict of names to policies")
+        named[name] = policy
+    return named

@@ -1,0 +1,5 @@
+"""The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
+
+from splitee.trace.trace import Trace, bundled_traces, from_bytes, load_trace
+
+__all__ = ["Trace", "bundled_traces", "from_bytes", "load_trace"]

@@ -1,0 +1,64 @@
+"""What is odd about a trace: no error, but worth a look before believing what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from splitee.trace import Trace, load_trace
+
+
+def check_trace(trace: Trace | str | Path) -> list[str]:
+    """List what is odd about a trace, one line each.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, a trace file, or the name of a bundled trace.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is odd.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged, or a value in it is impossible.
+
+    Examples
+    --------
+    >>> check_trace(Trace([[0.6, 0.9], [0.8, 0.9]], [[0, 1], [1, 0]], label=[0, 1]))
+    ['exit 2: every confidence is 0.9']
+    """
+    found = trace if isinstance(trace, Trace) else load_trace(trace)
+    return [*_labels(found), *_constant_exits(found), *_repeated(found)]
+
+
+def _labels(trace: Trace) -> Iterator[str]:
+    if trace.label is None:
+        yield "no labels: accuracy will be NaN, reports show agreement with the last exit"
+    elif trace.samples > 1 and (trace.label == trace.label[0]).all():
+        yield f"every label is class {trace.label[0]}"
+
+
+def _constant_exits(trace: Trace) -> Iterator[str]:
+    if trace.samples == 1:
+        return
+    for exit_ in range(trace.layers):
+        for name, values in (("confidence", trace.confidence), ("prediction", trace.prediction)):
+            column = values[:, exit_]
+            if (column == column[0]).all():
+                yield f"exit {exit_ + 1}: every {name} is {column[0]!s}"
+
+
+def _repeated(trace: Trace) -> Iterator[str]:
+    rows = np.hstack([trace.confidence.view(np.int32), trace.prediction])
+    same = trace.samples - len(np.unique(np.ascontiguousarray(rows).view(f"V{rows[0].nbytes}")))
+    if same:
+        yield f"{same} of {trace.samples} samples repeat another's confidences and predictions"
+    ids = trace.samples - len(set(trace.id))
+    if ids:
+        yield f"{ids} of {trace.samples} samples repeat another's id"

@@ -1,0 +1,191 @@
+"""The columns of a trace: brought to one dtype and shape, checked value by value, copied and locked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from splitee.errors import InputError
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
+Integers = NDArray[np.int32]
+Strings = NDArray[np.object_]
+Array = TypeVar("Array", bound=NDArray[Any])
+
+_SLACK = 1e-6  # what float32 softmax maxima may miss [1/K, 1] by
+_ENTROPY_SLACK = 1e-3  # entropies may come from half precision
+
+
+def floats(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> Floats:
+    """Give finite numbers as a read-only float32 copy, rounded once; without `shape` any matrix will do.
+
+    Raises
+    ------
+    InputError
+        Where the shape is another, or a value is no finite number; it names the row and the exit.
+    """
+    array = _numbers(name, values, shape)
+    with np.errstate(over="ignore"):  # too large becomes infinite, which is refused just below
+        rounded = array.astype(np.float32, order="C")
+    _refuse(name, rounded, ~np.isfinite(rounded), lambda value: f"is {value}, not a finite number")
+    return _locked(rounded)
+
+
+def halves(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Halves:
+    """Give finite numbers as a read-only float16 copy, rounded once."""
+    array = _numbers(name, values, shape)
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float16, order="C")
+    _refuse(name, rounded, ~np.isfinite(rounded), lambda value: f"is {value} in float16, not a finite number")
+    return _locked(rounded)
+
+
+def integers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Integers:
+    """Give non-negative whole numbers as a read-only int32 copy; whole floats such as 3.0 are accepted."""
+    array = _numbers(name, values, shape)
+    if array.dtype.kind == "f":
+        _refuse(name, array, ~np.isfinite(array), lambda value: f"is {value}, not a whole number")
+        _refuse(name, array, array != np.floor(array), lambda value: f"is {value}, not a whole number")
+    _refuse(name, array, array < 0, lambda value: f"is {value}, which is negative")
+    _refuse(name, array, array > np.iinfo(np.int32).max, lambda value: f"is {value}, which is too large")
+    return _locked(array.astype(np.int32, order="C"))
+
+
+def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:
+    """Give texts (or integers, as their digits) as a read-only object array of `str`, shape (n,)."""
+    (count,) = shape
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(listed, list | tuple) or len(listed) != count:
+        raise InputError(f"{name} must be a list of one text per sample ({count})")
+    for row, value in enumerate(listed):
+        if not isinstance(value, str | int | np.integer):
+            raise InputError(f"{name} at row {row} (from 0) is {value!r}, not a text")
+    array: Strings = np.empty(count, dtype=object)
+    array[:] = [str(value) for value in listed]
+    for row, value in enumerate(array):
+        if not _is_unicode(value):
+            raise InputError(f"{name} at row {row} (from 0) is {value!r}, which is no valid Unicode")
+    return _locked(array)
+
+
+def optional(
+    convert: Callable[[str, Any, tuple[int, ...]], Array], name: str, values: Any, shape: tuple[int, ...]
+) -> Array | None:
+    """Convert a column that may be missing."""
+    return None if values is None else convert(name, values, shape)
+
+
+def check_confidence(name: str, values: Floats, classes: int, softmax: bool) -> None:
+    """Refuse what cannot be the largest of `classes` probabilities (or, for scores, what is outside 0..1)."""
+    lowest = 1 / classes if softmax else 0.0
+    wide = values.astype(np.float64)
+    _refuse(name, values, wide > 1 + _SLACK, lambda value: f"is {value}, above 1")
+    below = (
+        f"below 1/classes = {lowest:.6g}, so it is no softmax maximum"
+        " (another kind of score? softmax=False, on the command line --scores)"
+        if softmax
+        else "below 0"
+    )
+    slack = _SLACK if softmax else 0.0
+    _refuse(name, values, wide < lowest - slack, lambda value: f"is {value}, {below}")
+
+
+def check_entropy(values: Floats, classes: int) -> None:
+    """Refuse entropies outside 0..ln(classes) nats."""
+    most = math.log(classes)
+    _refuse("entropy", values, values < -_SLACK, lambda value: f"is {value}, which is negative")
+    _refuse(
+        "entropy",
+        values,
+        values > most + _ENTROPY_SLACK,
+        lambda value: f"is {value}, above ln(classes) = {most:.4f}: it must be in nats, not bits",
+    )
+
+
+def check_class(name: str, values: Integers, classes: int) -> None:
+    """Refuse class numbers of `classes` and more."""
+    _refuse(
+        name,
+        values,
+        values >= classes,
+        lambda value: f"is class {value}, but there are {classes}, 0..{classes - 1} (give classes=)",
+    )
+
+
+def two_class_entropy(confidence: Floats) -> Floats:
+    """Give the entropy, in nats, of two probabilities of which `confidence` is the larger; 0 at 1."""
+    likely = np.clip(confidence.astype(np.float64), 0.5, 1.0)
+    unlikely = 1 - likely
+    # x ln x is 0 at 0, where any logarithm will do
+    surprise = np.log(np.where(unlikely > 0, unlikely, 1.0))
+    return floats("entropy", -(likely * np.log(likely) + unlikely * surprise))
+
+
+def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool) -> str:
+    """Give the SHA-256, in hexadecimal, of a trace's content.
+
+    It covers a line of JSON (classes, softmax, and each column's name, type and shape), then the
+    columns' bytes, little endian; of texts, the lengths in bytes of their UTF-8 forms (int64), then these.
+    """
+    header = {
+        "classes": classes,
+        "columns": [
+            [name, "str" if values.dtype == object else values.dtype.name, values.shape]
+            for name, values in columns.items()
+        ],
+        "softmax": softmax,
+    }
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode() + b"\n")
+    for values in columns.values():
+        if values.dtype == object:
+            texts = [text.encode() for text in values]
+            digest.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
+            digest.update(b"".join(texts))
+        else:
+            digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def _numbers(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:  # ragged lists, tensors on another device
+        raise InputError(f"{name} is no array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} must hold numbers, not {array.dtype}")
+    if shape is None:
+        if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
+            raise InputError(
+                f"{name} must have shape (samples, exits), at least 1 sample and 2 exits, not {array.shape}"
+            )
+    elif array.shape != shape:
+        raise InputError(f"{name} must have shape {shape}, not {array.shape}")
+    return array
+
+
+def _refuse(name: str, values: NDArray[Any], bad: NDArray[np.bool_], why: Callable[[str], str]) -> None:
+    """Raise InputError for the first value that is bad, if any."""
+    if bad.any():
+        place = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+        exit_ = f", exit {place[1] + 1} (from 1)" if len(place) > 1 else ""
+        raise InputError(f"{name} at row {place[0]} (from 0){exit_} {why(str(values[place]))}")
+
+
+def _locked(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True

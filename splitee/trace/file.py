@@ -1,0 +1,203 @@
+"""The trace file: one Parquet file that other tools read as is, and in which no byte can change unseen.
+
+The footer's key-values hold the manifest (`splitee`, JSON) and the SHA-256 of the whole file
+(`splitee.sha256`), computed while that field's 64 digits were zeros. It guards against damage, not
+against forgery: whoever can write the file can write the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.errors import InputError
+from splitee.trace.manifest import SCHEMA
+
+Columns = dict[str, NDArray[Any]]
+
+_MAGIC = b"PAR1"  # a Parquet file starts with it, and ends with: footer, its length (4 bytes), it again
+_KEY = b"splitee.sha256"
+_BLANK = b"0" * 64
+# The footer is Thrift, compact: a text is 0x18, its length, its bytes. Statistics, where a sample's text
+# could imitate this, are off, and JSON escapes control characters: it occurs once.
+_FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
+
+_MATRICES = ("confidence", "entropy", "prediction", "logits")  # (n, L) or more; the others are (n,)
+_OPTIONAL = ("entropy", "label", "length", "group", "logits", "cloud_confidence", "cloud_prediction")
+_NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
+# Byte-stream-split halves float32 columns; for float16, DuckDB cannot read it.
+_SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence")
+_DICTIONARY = ("prediction.list.element", "label", "length", "group", "cloud_prediction")
+
+
+def encode(columns: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a trace file; the same columns and manifest give the same bytes.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+        The columns that exist, in the file's order: (n,), (n, L) or, for logits, (n, L, classes).
+    manifest : mapping
+        JSON values; `classes` decides the width of the class columns.
+    """
+    import pyarrow as pa
+
+    fields, arrays = [], []
+    for name, values in columns.items():
+        kind = _arrow_type(name, values, manifest["classes"])
+        array = pa.array(values.ravel(), type=kind)
+        if name in _MATRICES:
+            kind = pa.list_(pa.field("element", kind, nullable=False), values[0].size)
+            array = pa.FixedSizeListArray.from_arrays(array, type=kind)
+        fields.append(pa.field(name, kind, nullable=name in _OPTIONAL))
+        arrays.append(array)
+    return encode_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), manifest)
+
+
+def encode_table(table: Any, manifest: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a sealed file of a pyarrow Table, whatever its columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=list(_DICTIONARY),
+        use_byte_stream_split=list(_SPLIT),
+        write_statistics=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(table)
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # as metadata of the schema, the field would be written twice
+        writer.add_key_value_metadata({"splitee": text, _KEY.decode(): _BLANK.decode()})
+    data = bytearray(sink.getvalue())
+    start = _digest_start(data)
+    if start is None:
+        raise RuntimeError("this pyarrow writes footers in another way: the checksum has no place")
+    data[start : start + len(_BLANK)] = _digest(data, start)
+    return bytes(data)
+
+
+def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
+    """Give the columns and the manifest of a trace file's bytes; columns of other names are ignored.
+
+    Raises
+    ------
+    InputError
+        Where the bytes are no trace file, were changed after they were written, come from a newer
+        splitee, or lack something.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _check_seal(data)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        # the manifest first: a newer one may have other columns
+        manifest = _manifest((file.metadata.metadata or {}).get(b"splitee"))
+        names = [name for name in file.schema_arrow.names if name in _NAMES]
+        if len(set(names)) != len(names):
+            raise InputError(f"has two columns of one name among {', '.join(names)}")
+        return _columns(file.read(columns=names)), manifest
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"cannot be read as Parquet: {error}") from error
+
+
+def _arrow_type(name: str, values: NDArray[Any], classes: int) -> Any:
+    """Give the Arrow type of a column's elements."""
+    import pyarrow as pa
+
+    if name in ("prediction", "label", "cloud_prediction"):
+        return pa.from_numpy_dtype(np.min_scalar_type(-classes))  # the smallest that holds classes - 1
+    return pa.string() if values.dtype == object else pa.from_numpy_dtype(values.dtype)
+
+
+def _check_seal(data: bytes) -> None:
+    if data[:4] != _MAGIC:
+        raise InputError("is not a Parquet file; `splitee trace import` makes a trace of a CSV or NPZ file")
+    if len(data) < 12 or data[-4:] != _MAGIC:
+        raise InputError("is cut off or damaged: it starts as a Parquet file, but does not end as one")
+    start = _digest_start(data)
+    if start is None and _KEY not in data:
+        raise InputError(
+            "is a Parquet file, but not a trace;"
+            " write its columns to CSV or NPZ and use `splitee trace import`"
+        )
+    if start is None or data[start : start + len(_BLANK)] != _digest(data, start):
+        raise InputError("does not match its checksum: it was changed or damaged after it was written")
+
+
+def _digest_start(data: bytes | bytearray) -> int | None:
+    """Find where the digest's 64 digits stand in the footer."""
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    if footer < len(_MAGIC) or data.count(_FIELD, footer) != 1:
+        return None
+    start = data.index(_FIELD, footer) + len(_FIELD)
+    return start if start + len(_BLANK) <= len(data) - 8 else None
+
+
+def _digest(data: bytes | bytearray, start: int) -> bytes:
+    """Give the hexadecimal SHA-256 of `data` with zeros for the 64 digits at `start`."""
+    view = memoryview(data)
+    digest = hashlib.sha256(view[:start])
+    digest.update(_BLANK)
+    digest.update(view[start + len(_BLANK) :])
+    return digest.hexdigest().encode()
+
+
+def _manifest(text: bytes | None) -> dict[str, Any]:
+    if text is None:
+        raise InputError("has no manifest")
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"has a manifest that is no JSON: {error}") from error
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise InputError(f"has a manifest without a schema version ({schema!r})")
+    if schema > SCHEMA:
+        raise InputError(
+            f"was written by a newer splitee (schema {schema}, this one reads {SCHEMA}): upgrade splitee"
+        )
+    assert isinstance(manifest, dict)
+    return manifest
+
+
+def _columns(table: Any) -> Columns:
+    """Turn a pyarrow Table into arrays by name: (n,), (n, L) or, for logits, (n, L, classes)."""
+    import pyarrow as pa
+
+    columns: Columns = {}
+    if table.num_rows == 0:
+        raise InputError("has no samples")
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if column.null_count == len(column) and name in _OPTIONAL:
+            continue  # a nullable column without a value: as if it were not there
+        if pa.types.is_fixed_size_list(column.type) != (name in _MATRICES):
+            raise InputError(f"column {name} has type {column.type}, which is not a trace's")
+        values = column.flatten() if name in _MATRICES else column
+        if column.null_count or values.null_count:
+            raise InputError(f"column {name} lacks some values: it must have all, or none")
+        array = values.to_numpy(zero_copy_only=False)
+        columns[name] = array.reshape(len(column), -1) if name in _MATRICES else array
+    missing = [name for name in _NAMES if name not in _OPTIONAL and name not in columns]
+    if missing:
+        raise InputError(f"lacks the column {missing[0]}")
+    if "logits" in columns:
+        columns["logits"] = _by_exit(columns["logits"], columns["confidence"].shape)
+    return columns
+
+
+def _by_exit(logits: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if logits.shape[1] % shape[1]:
+        raise InputError(f"column logits has {logits.shape[1]} values a row, no multiple of {shape[1]} exits")
+    return logits.reshape(*shape, -1)

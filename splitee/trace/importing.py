@@ -1,0 +1,133 @@
+"""Making traces of what other people have: NPZ arrays and CSV tables."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from splitee.errors import InputError
+from splitee.trace import Trace
+from splitee.trace.classes import CLASS_COLUMNS, encode_classes
+from splitee.trace.csv import Found, read_csv
+
+FORMATS = ("auto", "npz", "long", "wide")
+_ARRAYS = (
+    *("confidence", "prediction", "label", "entropy", "id", "length", "group", "logits"),
+    *("cloud_confidence", "cloud_prediction", "classes", "class_names"),
+)
+
+
+class Imported(NamedTuple):
+    """A trace, and notes on how its file was read that a person should see."""
+
+    trace: Trace
+    notes: list[str]
+
+
+def import_trace(
+    source: str | Path | bytes,
+    format: str = "auto",
+    *,
+    renamed: Mapping[str, str] | None = None,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    softmax: bool = True,
+    name: str = "mine",
+) -> Imported:
+    """Make a trace of an NPZ file or of a CSV table, long or wide.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        A file, or its content.
+    format : str
+        "npz": arrays by the names of Trace's arguments; "long": a CSV row per sample and exit, with columns
+        sample, exit, confidence, prediction and others; "wide": a CSV row per sample, with columns
+        confidence_1, prediction_1, ...; "auto": told by the content.
+    renamed : mapping of str to str, optional
+        What the file calls columns that splitee calls otherwise, as in {"sample": "doc_id"} or, in wide
+        tables, {"confidence": "conf_{}"} with {} for the exit.
+    classes : int, optional
+        How many classes there are.
+    class_names : sequence of str, optional
+        Names of classes 0, 1, ...; without them, classes given by name are numbered in sorted order.
+    softmax : bool
+        False where the confidences are other scores in 0..1.
+    name : str
+        What to call the trace.
+
+    Raises
+    ------
+    InputError
+        Where something is missing, doubled or not what it should be; it names the place.
+
+    Examples
+    --------
+    >>> table = b'''doc,exit,confidence,prediction
+    ... a,1,0.6,neg
+    ... a,2,0.9,pos
+    ... '''
+    >>> import_trace(table, renamed={"sample": "doc"}).trace
+    <Trace 'mine': 1 samples × 2 exits, 2 classes, no labels>
+    """
+    if format not in FORMATS:
+        raise InputError(f"there is no format {format!r}: {', '.join(FORMATS)}")
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if data[:4] == b"PAR1":
+        raise InputError("this is a Parquet file: import reads CSV and NPZ (a trace needs no import)")
+    if format == "npz" or (format == "auto" and data[:2] == b"PK"):
+        found = _read_npz(data, renamed or {}, class_names)
+    else:
+        found = read_csv(data, format, renamed or {}, class_names)
+    arguments = found.columns | ({} if classes is None else {"classes": classes})
+    manifest = None if found.class_names is None else {"class_names": found.class_names}
+    return Imported(Trace(**arguments, softmax=softmax, name=name, manifest=manifest), found.notes)
+
+
+def _read_npz(data: bytes, renamed: Mapping[str, str], class_names: Sequence[str] | None) -> Found:
+    names = {name: name for name in _ARRAYS}
+    for ours, theirs in renamed.items():
+        if ours not in names:
+            raise InputError(f"--map {ours}={theirs}: the arrays of a trace are {', '.join(names)}")
+        names[ours] = theirs
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            held = list(file)
+            columns: dict[str, Any] = {ours: file[theirs] for ours, theirs in names.items() if theirs in held}
+    # a ValueError is numpy's word for arrays of objects, which only pickle could read
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise InputError(f"cannot be read as NPZ: {error}") from error
+    for needed in ("confidence", "prediction", *renamed):
+        if needed not in columns:
+            raise InputError(
+                f"there is no array {names[needed]!r} among {', '.join(held)};"
+                f" say which it is with --map {needed}=NAME"
+            )
+    if "classes" in columns:
+        columns["classes"] = columns["classes"].tolist()
+    held_names = columns.pop("class_names", None)
+    if class_names is None and held_names is not None:
+        class_names = [str(name) for name in held_names.ravel()]
+    found = None if class_names is None else tuple(class_names)
+    if any(columns[name].dtype.kind == "U" for name in CLASS_COLUMNS if name in columns):
+        found = _encode_arrays(columns, class_names)
+    ignored = [name for name in held if name not in names.values()]
+    return Found(columns, found, [f"ignored arrays: {', '.join(ignored)}"] if ignored else [])
+
+
+def _encode_arrays(columns: dict[str, Any], class_names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Number, in place, the classes that arrays give by name."""
+    import pyarrow as pa
+
+    present = [name for name in CLASS_COLUMNS if name in columns]
+    cells = {name: pa.array(columns[name].ravel().astype(str), pa.string()) for name in present}
+    numbers, found = encode_classes(cells, class_names, 0)
+    for name in present:
+        columns[name] = numbers[name].reshape(columns[name].shape)
+    return found

@@ -1,0 +1,357 @@
+"""The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from splitee.errors import InputError
+from splitee.files import atomic_path, refuse_existing
+from splitee.trace import columns as trace_columns
+from splitee.trace import file as trace_file
+from splitee.trace import manifest as trace_manifest
+from splitee.trace.columns import (
+    Floats,
+    Halves,
+    Integers,
+    Strings,
+    floats,
+    halves,
+    integers,
+    optional,
+    strings,
+)
+
+_BUNDLED = Path(__file__).parents[1] / "data"
+
+
+class Trace:
+    """What every exit said about every sample: confidences, predictions and, where known, labels.
+
+    A trace does not change: its arrays are read-only copies, and `replace` and `select` make new ones.
+
+    Parameters
+    ----------
+    confidence : array_like, shape (n, L)
+        Largest softmax probability C_i of exit i, n ≥ 1 samples by L ≥ 2 exits; float32, or rounded to it.
+    prediction : array_like, shape (n, L)
+        The class each exit names, 0..K-1; kept as int32 in memory, whatever K.
+    label : array_like, shape (n,), optional
+        The right classes: of all samples or, as None, of none.
+    name : str
+        What tables and files call the trace.
+    entropy : array_like, shape (n, L), optional
+        Of each exit's probabilities, in nats. With two classes it follows from the confidence.
+    classes : int, optional
+        K; by default max(prediction, label) + 1, at least 2 (or as many as the manifest's `class_names`).
+    id : sequence of str, optional
+        A name of each sample, by default "0", "1", ...
+    length : array_like, shape (n,), optional
+        Tokens of each sample.
+    group : sequence of str, optional
+        A group of each sample, such as its domain.
+    logits : array_like, shape (n, L, K), optional
+        Kept as float16.
+    cloud_confidence, cloud_prediction : array_like, shape (n,), optional
+        What another model, in the cloud, says of each sample; both or neither.
+    softmax : bool
+        False where the confidences are other scores in 0..1, which may lie below 1/K.
+    manifest : mapping, optional
+        What the producer tells, JSON values only. `class_names`, `exit_layers` and
+        `recommended_threshold` are read by splitee, the rest is passed through.
+
+    Raises
+    ------
+    InputError
+        Where a shape or a value is wrong; it names the row (from 0) and the exit (from 1).
+
+    Examples
+    --------
+    >>> trace = Trace([[0.6, 0.9], [0.8, 0.7]], [[0, 1], [1, 1]], label=[1, 1], name="tiny")
+    >>> trace
+    <Trace 'tiny': 2 samples × 2 exits, 2 classes, labels>
+    >>> trace.accuracy_per_exit()
+    array([0.5, 1. ])
+    """
+
+    name: str
+    classes: int
+    softmax: bool
+    id: Strings
+    confidence: Floats
+    prediction: Integers
+    label: Integers | None
+    length: Integers | None
+    group: Strings | None
+    logits: Halves | None
+    cloud_confidence: Floats | None
+    cloud_prediction: Integers | None
+    exit_layers: tuple[int, ...]
+    recommended_threshold: float | None
+    _entropy: Floats | None
+    _facts: dict[str, Any]
+
+    def __init__(
+        self,
+        confidence: ArrayLike,
+        prediction: ArrayLike,
+        label: ArrayLike | None = None,
+        name: str = "mine",
+        *,
+        entropy: ArrayLike | None = None,
+        classes: int | None = None,
+        id: Any = None,
+        length: ArrayLike | None = None,
+        group: Any = None,
+        logits: ArrayLike | None = None,
+        cloud_confidence: ArrayLike | None = None,
+        cloud_prediction: ArrayLike | None = None,
+        softmax: bool = True,
+        manifest: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"name must be a text, not {name!r}")
+        facts = trace_manifest.producer_facts(manifest)
+        confidences = floats("confidence", confidence)
+        n, layers = confidences.shape
+        predictions = integers("prediction", prediction, (n, layers))
+        labels = None if label is None else integers("label", label, (n,))
+        classes = _classes(classes, trace_manifest.class_names(facts), predictions, labels)
+        if (cloud_confidence is None) != (cloud_prediction is None):
+            raise InputError("cloud_confidence and cloud_prediction come together or not at all")
+        # written past __setattr__, which refuses everything
+        self.__dict__.update(
+            name=name,
+            classes=classes,
+            softmax=bool(softmax),
+            id=strings("id", [str(i) for i in range(n)] if id is None else id, (n,)),
+            confidence=confidences,
+            prediction=predictions,
+            label=labels,
+            length=optional(integers, "length", length, (n,)),
+            group=optional(strings, "group", group, (n,)),
+            logits=optional(halves, "logits", logits, (n, layers, classes)),
+            cloud_confidence=optional(floats, "cloud_confidence", cloud_confidence, (n,)),
+            cloud_prediction=optional(integers, "cloud_prediction", cloud_prediction, (n,)),
+            exit_layers=trace_manifest.exit_layers(facts, layers),
+            recommended_threshold=trace_manifest.recommended_threshold(facts),
+            _entropy=optional(floats, "entropy", entropy, (n, layers)),
+            _facts=facts,
+        )
+        self._check_values()
+
+    def _check_values(self) -> None:
+        for name in ("confidence", "cloud_confidence"):
+            if (values := self.columns.get(name)) is not None:
+                trace_columns.check_confidence(name, values, self.classes, self.softmax)
+        for name in ("prediction", "label", "cloud_prediction"):
+            if (values := self.columns.get(name)) is not None:
+                trace_columns.check_class(name, values, self.classes)
+        if self._entropy is not None:
+            trace_columns.check_entropy(self._entropy, self.classes)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Trace does not change: trace.replace({name}=...) makes another")
+
+    def __repr__(self) -> str:
+        labels = "labels" if self.has_labels else "no labels"
+        shape = f"{self.samples} samples × {self.layers} exits, {self.classes} classes"
+        return f"<Trace {self.name!r}: {shape}, {labels}>"
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are, n."""
+        return int(self.confidence.shape[0])
+
+    @property
+    def layers(self) -> int:
+        """How many exits there are, L."""
+        return int(self.confidence.shape[1])
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the right classes are known."""
+        return self.label is not None
+
+    @cached_property
+    def entropy(self) -> Floats | None:
+        """Each exit's entropy in nats, shape (n, L): as given, or from two classes' confidence, or None."""
+        if self._entropy is not None or self.classes != 2 or not self.softmax:
+            return self._entropy
+        return trace_columns.two_class_entropy(self.confidence)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns that were given or are always there, by name, in the file's order."""
+        every = {
+            "id": self.id,
+            "confidence": self.confidence,
+            "entropy": self._entropy,
+            "prediction": self.prediction,
+            "label": self.label,
+            "length": self.length,
+            "group": self.group,
+            "logits": self.logits,
+            "cloud_confidence": self.cloud_confidence,
+            "cloud_prediction": self.cloud_prediction,
+        }
+        return {name: values for name, values in every.items() if values is not None}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of the columns, `classes` and `softmax`; not of name and manifest."""
+        return trace_columns.fingerprint(self.columns, self.classes, self.softmax)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """A copy of the manifest, as the file has it: what the producer told, and the trace's own facts."""
+        own = {
+            "schema": trace_manifest.SCHEMA,
+            "name": self.name,
+            "classes": self.classes,
+            "layers": self.layers,
+            "samples": self.samples,
+            "confidence": "softmax" if self.softmax else "score",
+            "fingerprint": self.fingerprint,
+        }
+        return {**copy.deepcopy(self._facts), **own}
+
+    def accuracy_per_exit(self) -> NDArray[np.float64]:
+        """Share of samples that each exit gets right, shape (L,); NaN without labels."""
+        if self.label is None:
+            return np.full(self.layers, np.nan)
+        right: NDArray[np.float64] = (self.prediction == self.label[:, None]).mean(axis=0)
+        return right
+
+    def agreement_per_exit(self) -> NDArray[np.float64]:
+        """Share of samples on which each exit names the last exit's class, shape (L,); 1 for the last."""
+        same: NDArray[np.float64] = (self.prediction == self.prediction[:, -1:]).mean(axis=0)
+        return same
+
+    def replace(self, **changes: Any) -> Trace:
+        """Make another trace with some arguments of the constructor changed.
+
+        Examples
+        --------
+        >>> Trace([[0.6, 0.9]], [[0, 1]], label=[1]).replace(name="unlabelled", label=None)
+        <Trace 'unlabelled': 1 samples × 2 exits, 2 classes, no labels>
+        """
+        same = {key: getattr(self, key) for key in ("name", "classes", "softmax")}
+        return Trace(**{**self.columns, **same, "manifest": self._facts, **changes})
+
+    def select(self, indices: ArrayLike) -> Trace:
+        """Make a trace of some samples, in the given order.
+
+        Parameters
+        ----------
+        indices : array_like
+            0-based sample numbers, which may repeat, or a boolean mask of shape (n,).
+
+        Raises
+        ------
+        InputError
+            Where a number is out of range, or nothing is selected.
+        """
+        try:
+            rows = np.arange(self.samples)[np.asarray(indices)]
+        except IndexError as error:
+            raise InputError(f"select: {error}") from error
+        return self.replace(**{name: values[rows] for name, values in self.columns.items()})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the trace file, at once or not at all; the same trace gives the same bytes.
+
+        Raises
+        ------
+        FileExistsError
+            Where `path` exists and `overwrite` is false.
+        """
+        refuse_existing(Path(path), overwrite)  # before the work, not after it
+        data = trace_file.encode(self.columns, self.manifest)
+        with atomic_path(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Read a trace file, or a bundled trace by its name, and check every byte and value.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or a name of `bundled_traces()` such as "imdb".
+
+    Raises
+    ------
+    InputError
+        Where there is no such file or name, or the file is damaged or holds what a trace may not.
+    """
+    file = _find(path)
+    try:
+        return from_bytes(file.read_bytes())
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def from_bytes(data: bytes) -> Trace:
+    """Make a trace of a trace file's content."""
+    found, manifest = trace_file.decode(data)
+    trace = Trace(
+        **found,
+        name=manifest.get("name", ""),
+        classes=manifest.get("classes"),
+        softmax=manifest.get("confidence") != "score",
+        manifest=manifest,
+    )
+    true = trace.manifest
+    for key in trace_manifest.OWN:
+        told = manifest.get(key)
+        if told != true[key]:
+            raise InputError(f"the manifest says {key} = {told!r}, the columns say {true[key]!r}")
+    return trace
+
+
+def bundled_traces() -> list[str]:
+    """Names of the traces that come with splitee."""
+    return sorted(file.stem for file in _BUNDLED.glob("*.parquet"))
+
+
+def _find(path: str | Path) -> Path:
+    """Find the file that `path` names: a bundled name goes before a file in the folder."""
+    bundled = bundled_traces()
+    if str(path) in bundled:
+        return _BUNDLED / f"{path}.parquet"
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{file} is a folder, not a trace file")
+    if file.exists():
+        return file
+    near = difflib.get_close_matches(file.stem, bundled, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{path}: no such file, nor a bundled trace ({', '.join(bundled) or 'none'}){hint}")
+
+
+def _classes(
+    given: int | None,
+    names: tuple[str, ...] | None,
+    predictions: Integers,
+    labels: Integers | None,
+) -> int:
+    """Settle the number of classes K."""
+    if given is None:
+        if names is not None:
+            given = len(names)
+        else:
+            seen = predictions.max() if labels is None else max(predictions.max(), labels.max())
+            given = max(2, int(seen) + 1)
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 2:
+        raise InputError(f"classes must be a whole number of at least 2, not {given!r}")
+    if names is not None and len(names) != given:
+        raise InputError(f"manifest: class_names holds {len(names)} names for {given} classes")
+    return int(given)

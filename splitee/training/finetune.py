@@ -1,0 +1,139 @@
+"""Fine-tuning a backbone with exits on the transformers Trainer: resumable, seeded, judged exit by exit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from splitee.errors import InputError
+from splitee.files import claim_folder, refuse_existing
+from splitee.models.encode import check_tokens, encode, load_tokenizer
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.precompute import compute_trace
+from splitee.tasks import Rows, check_learnable
+from splitee.thresholds import recommend_threshold
+from splitee.training.loop import Report, by_exit, evaluations, train_model
+from splitee.training.recipe import Recipe
+
+__all__ = ["Recipe", "Report", "finetune"]
+
+
+def finetune(
+    backbone: str | Path,
+    train: Rows,
+    validation: Rows,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    overwrite: bool = False,
+    report: Report = lambda line: None,
+) -> MultiExitModel:
+    """Train a multi-exit model and write it, its tokenizer and its validation trace to the folder `out`.
+
+    While it runs, checkpoints are in ``OUT.partial``; the same call resumes there after an interruption.
+
+    Parameters
+    ----------
+    backbone : str or path
+        What `MultiExitModel.from_backbone` takes.
+    train, validation : Rows
+        Labelled, with the same label names. The best epoch (by the last exit) and α are chosen on validation.
+    report : callable
+        Is handed lines of progress.
+
+    Raises
+    ------
+    FileExistsError
+        Where `out` exists and `overwrite` is false.
+    InputError
+        Where the data have no labels, or ``OUT.partial`` belongs to another run.
+    """
+    recipe = recipe or Recipe()
+    out = Path(out)
+    refuse_existing(out, overwrite)
+    if out.exists() and not (out / "config.json").is_file():
+        raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
+    for rows in (train, validation):
+        check_learnable(rows)
+    names = train.label_names
+    assert names is not None
+    if validation.label_names != names:
+        raise InputError(
+            f"{validation.name} has the labels {', '.join(validation.label_names or ())}, "
+            f"{train.name} has {', '.join(names)}"
+        )
+    _check_backbone(backbone)
+    transformers.set_seed(recipe.seed)  # the heads' initial weights and dropout; the Trainer seeds the rest
+    model = MultiExitModel.from_backbone(
+        backbone,
+        num_labels=len(names),
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+        exits=recipe.exits,
+        pooling=recipe.pooling,
+        gradient_equilibrium=recipe.gradient_equilibrium,
+        max_tokens=recipe.max_tokens,
+    )
+    tokenizer = load_tokenizer(backbone)
+    learned = _examples(model, tokenizer, train, recipe.max_tokens)
+    judged = _examples(model, tokenizer, validation, recipe.max_tokens)
+    work = claim_folder(
+        out,
+        {"backbone": str(backbone), "recipe": asdict(recipe), "data": [train.identity, validation.identity]},
+    )
+    state = train_model(model, tokenizer, learned, judged, recipe, work, report)
+    device = model.device
+    model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
+    model.to(device)
+    history = [
+        {"epoch": entry["epoch"], "accuracy": by_exit(entry)} for entry in evaluations(state.log_history)
+    ]
+
+    model.config.training = {
+        "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
+        "recipe": asdict(recipe),
+        "train": train.identity | {"rows": len(train)},
+        "validation": validation.identity | {"rows": len(validation)},
+        "best_step": state.best_global_step,
+        "history": history,
+        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    trace = compute_trace(model, tokenizer, validation)
+    recommended = recommend_threshold(trace, recipe.alpha_rule)
+    model.config.recommended_threshold = recommended.to_dict()
+    trace = trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
+    report(
+        f"recommended threshold α = {recommended.value} ({recommended.rule}, {recommended.samples} samples)"
+    )
+    final = work / "final"
+    shutil.rmtree(final, ignore_errors=True)
+    model.save_pretrained(final)
+    tokenizer.save_pretrained(final)
+    trace.save(final / "validation.parquet")
+    refuse_existing(out, overwrite)  # it may have appeared meanwhile
+    if out.exists():
+        os.replace(out, work / "replaced")
+    os.replace(final, out)
+    shutil.rmtree(work)
+    return model
+
+
+def _examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[dict[str, Any]]:
+    assert rows.label is not None
+    encoded = encode(tokenizer, rows.text, max_tokens)
+    check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
+    return [one | {"labels": int(y)} for one, y in zip(encoded, rows.label, strict=True)]
+
+
+def _check_backbone(backbone: str | Path) -> None:
+    """A path that is not there should not be taken for a name on the hub."""
+    path = Path(backbone).expanduser()
+    looks_local = path.is_absolute() or str(backbone).startswith((".", "~")) or len(path.parts) > 2
+    if looks_local and not path.is_dir():
+        raise InputError(f"{backbone}: no such folder; a backbone is a folder or a name on the hub")

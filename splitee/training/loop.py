@@ -1,0 +1,217 @@
+"""The training loop: the transformers Trainer, made to go on after an interruption as if there were none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import TrainerState
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from splitee.models.encode import pad
+from splitee.models.multi_exit import MultiExitModel
+from splitee.training.recipe import Recipe, mixed_precision
+
+Report = Callable[[str], None]
+
+
+def train_model(
+    model: MultiExitModel,
+    tokenizer: Any,
+    train: list[dict[str, Any]],
+    validation: list[dict[str, Any]],
+    recipe: Recipe,
+    work: Path,
+    report: Report,
+) -> TrainerState:
+    """Train from the last checkpoint in `work`, if any, to the end; return what the Trainer knows."""
+    last = _last_checkpoint(work)
+    if last is not None:
+        state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+        if state.global_step >= state.max_steps or _patience_is_over(state, recipe.patience):
+            report(f"the training was finished earlier, at step {state.global_step}")
+            return state
+        report(f"going on from step {state.global_step} of {state.max_steps}")
+    else:
+        report(f"training on {len(train)} rows, at most {recipe.epochs} epochs; judged on {len(validation)}")
+    trainer = _trainer(model, tokenizer, train, validation, recipe, work, report)
+    result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    report(
+        f"trained {trainer.state.global_step} steps in {result.metrics['train_runtime']:.0f} s (this session)"
+    )
+    return trainer.state
+
+
+def _trainer(
+    model: MultiExitModel,
+    tokenizer: Any,
+    train: list[dict[str, Any]],
+    validation: list[dict[str, Any]],
+    recipe: Recipe,
+    work: Path,
+    report: Report,
+) -> Trainer:
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        labels = torch.tensor([one["labels"] for one in batch])
+        texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
+        return pad(texts, tokenizer.pad_token_id) | {"labels": labels}
+
+    steps = -(-len(train) // recipe.batch_size) * recipe.epochs
+    mixed = mixed_precision(recipe.precision)
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=64,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup_steps=int(recipe.warmup * steps),
+        lr_scheduler_type="linear",
+        seed=recipe.seed,
+        bf16=mixed == "bfloat16",
+        fp16=mixed == "float16",
+        eval_strategy="epoch",
+        save_strategy="steps",
+        save_steps=recipe.checkpoint_steps,
+        save_total_limit=2,
+        metric_for_best_model="accuracy",
+        greater_is_better=True,
+        logging_steps=20,
+        report_to="none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        data_collator=collate,
+        train_dataset=train,
+        eval_dataset=validation,
+        compute_metrics=_accuracies,
+        callbacks=[_Judge(recipe.patience, report)],
+    )
+    for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
+        trainer.remove_callback(callback)
+    return trainer
+
+
+class _Judge(TrainerCallback):
+    """Saves every epoch right after its evaluation, ends the training when patience is over, and reports.
+
+    What it decides follows from the Trainer's own history, so that a resumed training decides the same.
+    """
+
+    def __init__(self, patience: int, report: Report) -> None:
+        self.patience = patience
+        self.report = report
+        self.began = self.shown = 0.0
+        self.began_at = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began = self.shown = time.monotonic()
+        self.began_at = state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        # a whole epoch is saved once, with its evaluation: resumed trainings never make that (see _is_whole)
+        if state.global_step % (state.max_steps // args.num_train_epochs) == 0:
+            control.should_save = False
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        now, done = time.monotonic(), state.global_step - self.began_at
+        if "loss" not in logs or not done or now < self.shown + 10:
+            return
+        self.shown = now
+        rate = done / (now - self.began)
+        left = (state.max_steps - state.global_step) / rate / 60
+        self.report(
+            f"step {state.global_step} of {state.max_steps} (epoch {state.epoch:.2f}): "
+            f"loss {float(logs['loss']):.3f}, {rate:.2f} steps/s, at most {left:.0f} min left"
+        )
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+        control.should_save = True
+        control.should_training_stop |= _patience_is_over(state, self.patience)
+        accuracy = by_exit(metrics)
+        shown = " ".join(f"{100 * a:.1f}" for a in accuracy)
+        self.report(f"epoch {state.epoch:.0f}: validation accuracy by exit, %: {shown}")
+
+
+class _ByLength(Sampler[int]):
+    """Batches of like length, in an order fixed by seed and epoch: a resumed epoch goes on with its rest."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths = list(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Is called by the Trainer."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        seed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(seed)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+class _Trainer(Trainer):
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        lengths = [len(one["input_ids"]) for one in self.train_dataset]
+        return _ByLength(lengths, self.args.train_batch_size, self.args.seed)
+
+
+def _accuracies(predicted: Any) -> dict[str, float]:
+    """Accuracy of the last exit (by which the best epoch is chosen) and of each."""
+    logits: NDArray[np.float32] = predicted.predictions
+    right = (logits.argmax(-1) == np.asarray(predicted.label_ids)[:, None]).mean(axis=0)
+    return {"accuracy": float(right[-1])} | {f"accuracy_exit_{i}": float(a) for i, a in enumerate(right, 1)}
+
+
+def evaluations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of the Trainer's history that judge an epoch."""
+    return [entry for entry in log if "eval_accuracy" in entry]
+
+
+def _patience_is_over(state: TrainerState, patience: int) -> bool:
+    """Whether the last `patience` epochs brought nothing better."""
+    accuracy = [entry["eval_accuracy"] for entry in evaluations(state.log_history)]
+    return bool(accuracy) and len(accuracy) - 1 - int(np.argmax(accuracy)) >= patience
+
+
+def by_exit(metrics: dict[str, Any]) -> list[float]:
+    """Validation accuracy of each exit, of one such entry."""
+    prefix = "eval_accuracy_exit_"
+    found = {int(k.removeprefix(prefix)): float(v) for k, v in metrics.items() if k.startswith(prefix)}
+    return [found[i] for i in sorted(found)]
+
+
+def _last_checkpoint(work: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    whole = [path for path in work.glob("checkpoint-*") if _is_whole(path)]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2])) if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether it was written to the end (its state comes last); an epoch's, with its judgement."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    step = state["global_step"]
+    if step % (state["max_steps"] // state["num_train_epochs"]):
+        return True
+    return any(entry["step"] == step for entry in evaluations(state["log_history"]))

@@ -1,0 +1,491 @@
+"""SplitEE in plain Python: the specification that the compiled engine must equal, to the bit.
+
+Read it beside Bajpai, Trivedi, Yadav and Hanawal, "SplitEE: Early Exit in Deep Neural Networks with Split
+Computing" (AIMLSystems 2023, arXiv 2309.09195): its cost model and its reward (`device_cost`, `reward`),
+its two algorithms, SplitEE (`split_ee`) and SplitEE-S, "with side information" (`split_ee_s`), its
+baselines, its regret. Where the paper, the authors' released code and a learner that could be deployed part
+ways, the docstring says which of them a line follows.
+
+The module imports nothing of the package and nothing numeric but `math`, is as slow as it is plain, and is
+meant to stay so. Every number is a Python float (IEEE float64) and every expression is evaluated as
+written: no sum is reassociated, no product is fused with a sum.
+
+Notation
+--------
+=================  ==========================================================================================
+in the paper       here
+=================  ==========================================================================================
+t = 1, 2, …        ``t``, the position in the stream, from 1
+the sample at t    ``s = order[t - 1]``, a row of the trace, from 0; an order may repeat or leave out rows
+i, i_t, L          ``i`` in 1..``world.layers``: layer, exit, split are one number, from 1; 0 sends the input
+C_i                ``world.confidence[s][i - 1]``, the largest softmax probability of exit i
+α                  ``threshold``: the device answers by itself if C_i ≥ α
+λ₁, λ₂             ``world.layer``, ``world.exit``: computing one layer, evaluating one exit; λ = λ₁ + λ₂
+γ_i                ``device_cost(world, i, every_exit)``
+o                  ``offload_price(world, s, i)``; one constant in the paper
+μ                  ``world.mu``: the points of confidence that one λ is worth
+β                  ``exploration``
+r(i)               ``reward(world, s, i, threshold, every_exit, final)``
+S(i), N(i)         ``total[i]``, ``count[i]``: the sum of the rewards seen of arm i, and how many they are
+Q(i) = S(i)/N(i)   the mean reward seen of arm i
+r̄(i), r*           ``mean_reward(world, order, i, …)``, and the greatest of them
+=================  ==========================================================================================
+
+A policy is one function, ``policy(world, order, …) -> list[Round]``: one `Round` for each position of the
+stream. Labels decide nothing, they only fill in ``Round.right``. Feedback is immediate and the downlink
+free.
+"""
+
+import math
+from dataclasses import KW_ONLY, dataclass
+
+# ----------------------------------------------------------------------------------------------------------
+# The world, and one round in it
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class World:
+    """What every exit says about every sample (the trace), what it costs, and what cost is worth.
+
+    Attributes
+    ----------
+    confidence : list of n lists of L floats
+        C_1..C_L of every sample: float32 values, widened exactly.
+    prediction : list of n lists of L ints
+        The class that each exit answers.
+    label : list of n ints or None
+        The true class.
+    cloud_confidence, cloud_prediction : list of n or None
+        Another model in the cloud: both or neither. It answers the samples that are offloaded, its
+        confidence takes C_L's place in the reward of offloading, and it is observed only when the sample is
+        offloaded. Exit L still exits on the device, with its own answer and its own confidence.
+    layer, exit : float
+        λ₁ and λ₂.
+    offload : list of L floats
+        The price of sending what layer i gives, i = 1..L; the last is never paid.
+    offload_input : float or None
+        The price of sending the input itself; None: it cannot be sent.
+    sample_offload : list of n floats or None
+        What is added to either price, by sample.
+    device_layers : int or None
+        m: the device holds exits 1..m only, so these are the arms; None: all L.
+    mu : float
+        μ.
+    exit_layers : list of L ints or None
+        The backbone layer at which each exit sits; None: exit i at layer i.
+    """
+
+    confidence: list[list[float]]
+    prediction: list[list[int]]
+    label: list[int] | None = None
+    cloud_confidence: list[float] | None = None
+    cloud_prediction: list[int] | None = None
+    _: KW_ONLY
+    offload: list[float]
+    offload_input: float | None = None
+    sample_offload: list[float] | None = None
+    layer: float = 5 / 6
+    exit: float = 1 / 6
+    device_layers: int | None = None
+    mu: float = 0.1
+    exit_layers: list[int] | None = None
+
+    @property
+    def layers(self) -> int:
+        """L, the number of exits."""
+        return len(self.confidence[0])
+
+    @property
+    def depths(self) -> list[int]:
+        """The backbone layer of exit 1, …, L."""
+        return list(range(1, self.layers + 1)) if self.exit_layers is None else self.exit_layers
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happened to one sample of the stream.
+
+    Attributes
+    ----------
+    split : int
+        Where the device stopped, from 1; 0 where the input was sent.
+    offloaded : bool
+        Whether the cloud answered.
+    answer : int
+        The class answered.
+    cost : float
+        γ_split, and o on top of it when offloaded: in λ, without μ.
+    reward : float
+        r(split): confidence of the answer − μ · cost.
+    right : bool or None
+        Whether the answer is the label; None without labels.
+    """
+
+    split: int
+    offloaded: bool
+    answer: int
+    cost: float
+    reward: float
+    right: bool | None
+
+
+def device_cost(world: World, i: int, every_exit: bool) -> float:
+    """γ_i, what the device spends to stop at exit i, by multiplication and never by summing layers.
+
+    - one exit evaluated (SplitEE, fixed and random splits): γ_i = λ₁·i + λ₂
+    - every exit on the way evaluated (SplitEE-S, cascades): γ_i = (λ₁ + λ₂)·i
+    - nothing computed, the input sent: γ_0 = 0
+
+    Where exits do not sit at every layer (d_i is the layer of exit i): λ₁·d_i + λ₂ and λ₁·d_i + λ₂·i.
+    """
+    if i == 0:
+        return 0.0
+    if not every_exit:
+        return world.layer * world.depths[i - 1] + world.exit
+    if world.depths == list(range(1, world.layers + 1)):
+        return (world.layer + world.exit) * i
+    return world.layer * world.depths[i - 1] + world.exit * i
+
+
+def offload_price(world: World, s: int, i: int) -> float:
+    """o: what sending sample s from layer i costs (the input at i = 0); its own part is added last."""
+    price = world.offload_input if i == 0 else world.offload[i - 1]
+    if price is None:
+        raise ValueError("this world does not say what sending the input costs")
+    return price if world.sample_offload is None else price + world.sample_offload[s]
+
+
+def cloud_confidence(world: World, s: int) -> float:
+    """C_L, or the confidence of the other model in the cloud."""
+    return world.confidence[s][-1] if world.cloud_confidence is None else world.cloud_confidence[s]
+
+
+def cloud_answer(world: World, s: int) -> int:
+    """Exit L's class, or that of the other model in the cloud."""
+    return world.prediction[s][-1] if world.cloud_prediction is None else world.cloud_prediction[s]
+
+
+def exits(world: World, s: int, i: int, threshold: float) -> bool:
+    """Whether the device answers sample s by itself at split i: C_i ≥ α, or i = L.
+
+    It is the model's last exit that always answers; the device's last exit, m < L, may offload like any
+    other.
+    """
+    return i >= 1 and (world.confidence[s][i - 1] >= threshold or i == world.layers)
+
+
+def reward(world: World, s: int, i: int, threshold: float, every_exit: bool, final: float) -> float:
+    """r(i), the paper's reward of splitting sample s at i.
+
+    - C_i − μ·γ_i                when it exits
+    - C_L − μ·(γ_i + o)          when it offloads
+
+    ``final`` stands where the second line says C_L: it is `cloud_confidence` in every case but one, the side
+    information of a causal learner (`side_rewards`).
+    """
+    if exits(world, s, i, threshold):
+        return world.confidence[s][i - 1] - world.mu * device_cost(world, i, every_exit)
+    return final - world.mu * (device_cost(world, i, every_exit) + offload_price(world, s, i))
+
+
+def true_reward(world: World, s: int, i: int, threshold: float, every_exit: bool) -> float:
+    """r(i) with what the cloud says, whether or not the device ever learns it."""
+    return reward(world, s, i, threshold, every_exit, cloud_confidence(world, s))
+
+
+def is_right(world: World, s: int, answer: int) -> bool | None:
+    """Whether the answer is the label."""
+    return None if world.label is None else answer == world.label[s]
+
+
+def split_at(world: World, s: int, i: int, threshold: float, every_exit: bool) -> Round:
+    """Split sample s at i: exit there, with exit i's answer, or offload, with the cloud's."""
+    offloaded = not exits(world, s, i, threshold)
+    answer = cloud_answer(world, s) if offloaded else world.prediction[s][i - 1]
+    cost = device_cost(world, i, every_exit)
+    if offloaded:
+        cost = cost + offload_price(world, s, i)
+    r = true_reward(world, s, i, threshold, every_exit)
+    return Round(i, offloaded, answer, cost, r, is_right(world, s, answer))
+
+
+def utility(world: World, played: Round) -> float:
+    """Value the round by its label: [the answer is right] − μ·cost; it is only reported."""
+    if played.right is None:
+        raise ValueError("utility needs labels")
+    return float(played.right) - world.mu * played.cost
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The learners
+# ----------------------------------------------------------------------------------------------------------
+
+
+def arms_of(world: World, send_input: bool = False) -> list[int]:
+    """Arms, ascending: the exits 1..m that the device holds; before them 0 where the input may be sent."""
+    held = world.layers if world.device_layers is None else world.device_layers
+    return [0] * send_input + list(range(1, held + 1))
+
+
+def choose(
+    arms: list[int], total: dict[int, float], count: dict[int, int], t: int, exploration: float
+) -> int:
+    """Choose i_t: every arm once, ascending; then the greatest upper confidence bound, the lowest on ties.
+
+        i_t = argmax_i  Q(i) + β·sqrt(ln t / N(i))
+
+    It is computed as Q(i) + w·h(i) with w = β·sqrt(ln t) and h(i) = 1/sqrt(N(i)). S and N hold the rounds
+    before t and t is the position itself: the first index computed, with k arms, is that of t = k + 1.
+    """
+    if t <= len(arms):
+        return arms[t - 1]
+    w = exploration * math.sqrt(math.log(t))
+    best, best_index = arms[0], -math.inf
+    for i in arms:
+        q = total[i] / count[i]
+        h = 1.0 / math.sqrt(count[i])
+        index = q + w * h
+        if index > best_index:
+            best, best_index = i, index
+    return best
+
+
+def split_ee(
+    world: World, order: list[int], threshold: float, exploration: float = 1.0, send_input: bool = False
+) -> list[Round]:
+    """SplitEE: evaluate exit i_t alone, and learn of arm i_t alone."""
+    arms = arms_of(world, send_input)
+    total = dict.fromkeys(arms, 0.0)
+    count = dict.fromkeys(arms, 0)
+    rounds = []
+    for t, s in enumerate(order, start=1):
+        i = choose(arms, total, count, t, exploration)
+        played = split_at(world, s, i, threshold, every_exit=False)
+        total[i] = total[i] + played.reward
+        count[i] = count[i] + 1
+        rounds.append(played)
+    return rounds
+
+
+def split_ee_s(
+    world: World,
+    order: list[int],
+    threshold: float,
+    exploration: float = 1.0,
+    side_information: str = "causal",
+    send_input: bool = False,
+) -> list[Round]:
+    """SplitEE-S: evaluate every exit up to i_t, and learn of all these arms.
+
+    It learns from the first round on, so that N(1) = m, N(2) = m − 1, … when every arm has been played once
+    (fewer with *skip*); it pays γ_i = (λ₁ + λ₂)·i, and so does each arm j ≤ i_t in the reward it is
+    credited with.
+    """
+    arms = arms_of(world, send_input)
+    total = dict.fromkeys(arms, 0.0)
+    count = dict.fromkeys(arms, 0)
+    rounds = []
+    for t, s in enumerate(order, start=1):
+        i = choose(arms, total, count, t, exploration)
+        for j, r in side_rewards(world, s, i, threshold, side_information):
+            total[j] = total[j] + r
+            count[j] = count[j] + 1
+        rounds.append(split_at(world, s, i, threshold, every_exit=True))
+    return rounds
+
+
+def side_rewards(
+    world: World, s: int, i: int, threshold: float, side_information: str
+) -> list[tuple[int, float]]:
+    """List the pairs (j, r(j)) that SplitEE-S learns from having split sample s at i, j ascending.
+
+    Splitting at i evaluates exits 1..i, so these are the arms it learns of; sending the input (i = 0)
+    evaluates none, so it teaches of arm 0 only; and no split at i ≥ 1 teaches of arm 0. An arm j whose exit
+    is sure enough is credited with its own confidence. An arm j that would have offloaded needs the cloud's
+    confidence, which the device has
+
+    - if it offloaded this sample;
+    - or if it ran the last exit itself (i = L) and the cloud has no other model.
+
+    Otherwise the sample exited at i, and for such j
+
+    - *causal* (the default) takes C_i, the deepest confidence the device has seen: a learner that can be
+      deployed;
+    - *published* takes the cloud's confidence all the same, as the authors' code does: no device can;
+    - *skip* leaves j alone, which is biased: j is never charged for having to offload such a sample.
+    """
+    if side_information not in ("causal", "published", "skip"):
+        raise ValueError(f"side information is causal, published or skip, not {side_information}")
+    cloud = cloud_confidence(world, s)
+    if i == 0:
+        return [(0, reward(world, s, 0, threshold, True, cloud))]
+    offloaded = not exits(world, s, i, threshold)
+    observed = offloaded or (i == world.layers and world.cloud_confidence is None)
+    known = observed or side_information == "published"
+    final = cloud if known else world.confidence[s][i - 1]
+    return [
+        (j, reward(world, s, j, threshold, True, final))
+        for j in range(1, i + 1)
+        if known or side_information == "causal" or exits(world, s, j, threshold)
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The baselines that split: α decides whether to offload, nothing is learned
+# ----------------------------------------------------------------------------------------------------------
+
+
+def fixed_split(world: World, order: list[int], layer: int, threshold: float) -> list[Round]:
+    """Split every sample at the same layer; one exit is evaluated."""
+    return [split_at(world, s, layer, threshold, every_exit=False) for s in order]
+
+
+def random_split(world: World, order: list[int], drawn: list[int], threshold: float) -> list[Round]:
+    """Split every sample at a layer of its own, drawn beforehand: ``drawn[t - 1]`` at position t."""
+    return [split_at(world, s, i, threshold, every_exit=False) for s, i in zip(order, drawn, strict=True)]
+
+
+def best_fixed_split(world: World, order: list[int], threshold: float) -> list[Round]:
+    """Use the fixed split of 1..m with the greatest mean reward over this very order; the lowest on ties."""
+    best, best_mean = 1, -math.inf
+    for i in arms_of(world):
+        mean = mean_reward(world, order, i, threshold, every_exit=False)
+        if mean > best_mean:
+            best, best_mean = i, mean
+    return fixed_split(world, order, best, threshold)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The baselines that do not: no α, one place answers everything. Their reward is C_answer − μ·cost
+# ----------------------------------------------------------------------------------------------------------
+
+
+def fixed_exit(world: World, order: list[int], layer: int) -> list[Round]:
+    """Exit ``layer`` answers on the device, and only that exit is evaluated: γ = λ₁·layer + λ₂."""
+    cost = device_cost(world, layer, every_exit=False)
+    return [answer_at(world, s, layer, cost) for s in order]
+
+
+def final_exit(world: World, order: list[int]) -> list[Round]:
+    """Exit L answers, and pays for every exit on the way as in the paper: (λ₁ + λ₂)·L.
+
+    `fixed_exit` at L pays λ₁·L + λ₂, the honest price. Final exit takes no notice of m: whether the device
+    holds exit L is for the caller to say.
+    """
+    cost = device_cost(world, world.layers, every_exit=True)
+    return [answer_at(world, s, world.layers, cost) for s in order]
+
+
+def answer_at(world: World, s: int, i: int, cost: float) -> Round:
+    """Exit i answers sample s on the device, sure or not."""
+    answer = world.prediction[s][i - 1]
+    r = world.confidence[s][i - 1] - world.mu * cost
+    return Round(i, False, answer, cost, r, is_right(world, s, answer))
+
+
+def cloud_only(world: World, order: list[int]) -> list[Round]:
+    """Send the input itself: the cloud answers and the device computes nothing."""
+    rounds = []
+    for s in order:
+        answer, cost = cloud_answer(world, s), offload_price(world, s, 0)
+        r = cloud_confidence(world, s) - world.mu * cost
+        rounds.append(Round(0, True, answer, cost, r, is_right(world, s, answer)))
+    return rounds
+
+
+# ----------------------------------------------------------------------------------------------------------
+# In hindsight
+# ----------------------------------------------------------------------------------------------------------
+
+
+def per_sample_oracle(
+    world: World, order: list[int], threshold: float, send_input: bool = False
+) -> list[Round]:
+    """Split each sample where its own r(i) is greatest, one exit evaluated; the lowest arm on ties.
+
+    A bound on every policy that splits and evaluates one exit: it knows every confidence beforehand, and no
+    label.
+    """
+    rounds = []
+    for s in order:
+        best, best_reward = 0, -math.inf
+        for i in arms_of(world, send_input):
+            r = true_reward(world, s, i, threshold, every_exit=False)
+            if r > best_reward:
+                best, best_reward = i, r
+        rounds.append(split_at(world, s, best, threshold, every_exit=False))
+    return rounds
+
+
+def mean_reward(world: World, order: list[int], i: int, threshold: float, every_exit: bool) -> float:
+    """r̄(i), the mean of r(i) over the positions of this order: summed in stream order, then divided.
+
+    A sample that comes twice counts twice, one that never comes does not count.
+    """
+    total = 0.0
+    for s in order:
+        total = total + true_reward(world, s, i, threshold, every_exit)
+    return total / len(order)
+
+
+def regret(
+    records: list[Round],
+    world: World,
+    order: list[int],
+    kind: str,
+    threshold: float,
+    *,
+    every_exit: bool = False,
+    send_input: bool = False,
+    has_arms: bool = True,
+) -> list[float]:
+    """Cumulative regret at t = 1, 2, …: the sum of r* − r̄(the arm played), over t rounds.
+
+    What is charged at t is the expected gap of the arm played, not the luck of the sample it met: r̄ is a
+    mean over the whole order. The played arm is always valued at the price the policy pays for it
+    (``every_exit``), and only r* depends on the kind:
+
+    - *common*: r* = max r̄(i) over i = 1..m with one exit evaluated. It depends on the world, the order and
+      α only, so it is the same for every policy and regrets can be compared: at the end of the stream they
+      differ by what the policies' arms are worth, and SplitEE-S owes the exits it evaluates on the way. A
+      policy that may send the input can fall below zero, if that is better than any split.
+    - *own*: r* over the policy's own arms at the policy's own price, the paper's figure. It is never
+      negative for a policy that plays its arms, says how well a policy learned its own problem, and cannot
+      be compared between policies with other γ or other arms.
+
+    A policy without arms (final exit, fixed exit, cloud only, cascades) has its own mean reward as r̄ at
+    every t, so that its regret is a straight line, falling where it beats every split.
+
+    Parameters
+    ----------
+    threshold : float
+        α of the policy; for a policy without one, α of the splits it is compared with.
+    every_exit, send_input : bool
+        Whether the policy evaluates every exit on the way; whether it may send the input.
+    has_arms : bool
+        Whether ``Round.split`` is an arm the policy chose.
+    """
+    if kind == "common":
+        best = max(mean_reward(world, order, i, threshold, every_exit=False) for i in arms_of(world))
+    elif kind == "own":
+        best = max(mean_reward(world, order, i, threshold, every_exit) for i in arms_of(world, send_input))
+    else:
+        raise ValueError(f"regret is common or own, not {kind}")
+
+    own_mean = 0.0
+    for played in records:
+        own_mean = own_mean + played.reward
+    own_mean = own_mean / len(records)
+
+    if has_arms:
+        played_arms = {played.split for played in records}
+        worth = {i: mean_reward(world, order, i, threshold, every_exit) for i in played_arms}
+    else:
+        worth = {played.split: own_mean for played in records}
+
+    regrets, owed = [], 0.0
+    for played in records:
+        owed = owed + (best - worth[played.split])
+        regrets.append(owed)
+    return regrets

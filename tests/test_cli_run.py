@@ -1,0 +1,172 @@
+"""`splitee run` as a person meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_replay import random_trace
+
+import splitee
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "splitee", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def trace_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("traces") / "mine.parquet"
+    random_trace(300, layers=4).replace(name="mine").save(path)
+    return path
+
+
+def test_table_remarks_and_both_devices(trace_file: Path) -> None:
+    done = run("run", trace_file, "--max-drop", "2")
+    assert done.returncode == 0
+    for words in (
+        "holds all 4 of 4 layers",
+        "holds the first 2 of 4 layers",
+        "SplitEE-S (published)*",
+        "final-exit†",
+        "μ·o = 0.50 ≥ 1 − 1/K = 0.50",
+        "break-even",
+        "300 distinct samples",
+        "loses at most 2 points",
+    ):
+        assert words in done.stdout, words
+    assert "recommends no threshold; using α = 0.7" in done.stderr
+
+
+def test_json_is_one_document_with_the_tables_numbers(trace_file: Path) -> None:
+    options = ("--threshold", "0.8", "--offload", "1,8", "--mu", "0.1", "--device-layers", "2,4")
+    done = run("run", trace_file, *options, "--json", "--repeats", "3")
+    document = json.loads(done.stdout)
+    assert [(s["offload"], s["device_layers"]) for s in document["scenarios"]] == [
+        (1, 2),
+        (1, 4),
+        (8, 2),
+        (8, 4),
+    ]
+    trace = splitee.load_trace(trace_file)
+    results = splitee.replay(
+        trace, splitee.SplitEE(0.8), splitee.CostModel(offload=8, device_layers=2), repeats=3
+    )
+    row = document["scenarios"][2]["policies"][0]
+    assert row["policy"] == "SplitEE"
+    assert row["cost"] == results.cost.mean()
+    assert row["accuracy"] == results.accuracy.mean()
+
+
+def test_out_holds_tables_and_figures_and_is_not_overwritten(trace_file: Path, tmp_path: Path) -> None:
+    options = (
+        "run",
+        trace_file,
+        "--policy",
+        "splitee",
+        "--policy",
+        "splits",
+        "--repeats",
+        "2",
+        "--out",
+        "out",
+    )
+    assert run(*options, cwd=tmp_path).returncode == 0
+    folder = tmp_path / "out" / "mine_o5_mu0.1_m4"
+    names = {path.name for path in folder.iterdir()}
+    assert {"summary.csv", "summary.parquet", "repeats.csv", "manifest.json", "accuracy_cost.png"} <= names
+    assert {"accuracy_cost.pdf", "regret.png", "regret.pdf", "layers_over_time.png"} <= names
+    table = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert set(table["device_layers"]) == {2, 4}
+    before = (folder / "manifest.json").stat().st_mtime_ns
+    refused = run(*options, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "overwrite" in refused.stderr
+    assert (folder / "manifest.json").stat().st_mtime_ns == before
+    assert run(*options, "--overwrite", cwd=tmp_path).returncode == 0
+
+
+def test_a_trace_without_labels_shows_agreement(tmp_path: Path) -> None:
+    random_trace(50, labels=False).save(tmp_path / "t.parquet")
+    done = run("run", tmp_path / "t.parquet", "--threshold", "0.8", "--repeats", "2", "--preset", "paper")
+    assert done.returncode == 0
+    assert "agreement" in done.stdout
+    assert "accuracy" not in done.stdout
+
+
+def test_the_paper_preset_takes_the_papers_threshold_and_the_whole_device(tmp_path: Path) -> None:
+    told = {"value": 0.6, "rule": "within:0.5", "accuracy": {"0.60": 0.9, "0.85": 0.92, "0.90": 0.92}}
+    random_trace(50).replace(manifest={"recommended_threshold": told}).save(tmp_path / "t.parquet")
+    document = json.loads(run("run", tmp_path / "t.parquet", "--preset", "paper", "--json").stdout)
+    (scenario,) = document["scenarios"]
+    assert (scenario["threshold"], scenario["offload"], scenario["device_layers"]) == (0.85, 5, 5)
+
+
+BAD = [
+    (["nowhere.parquet"], "no such file"),
+    (["TRACE", "--policy", "splite"], "did you mean splitee?"),
+    (["TRACE", "--policy", "split:9"], "LAYER from 1 to 4"),
+    (["TRACE", "--threshold", "1.5"], "between 0 and 1"),
+    (["TRACE", "--offload", "cheap"], "numbers separated by commas"),
+    (["TRACE", "--mu", "-1"], "not negative"),
+    (["TRACE", "--device-layers", "5"], "from 1 to 4"),
+    (["TRACE", "--repeats", "0"], "at least 1"),
+    (["TRACE", "--exploration", "nan"], "finite"),
+    (["TRACE", "TRACE"], "two traces"),
+    (["TRACE", "--interval", "both"], "--interval"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], words: str, trace_file: Path) -> None:
+    given = [str(trace_file) if a == "TRACE" else a for a in arguments]
+    done = run("run", *given, *([] if "--threshold" in given else ["--threshold", "0.7"]))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_damaged_trace_is_named(trace_file: Path, tmp_path: Path) -> None:
+    data = bytearray(trace_file.read_bytes())
+    data[len(data) // 3] ^= 1
+    (tmp_path / "bad.parquet").write_bytes(data)
+    done = run("run", tmp_path / "bad.parquet")
+    assert done.returncode == 2
+    assert "bad.parquet" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "rich")
+    for statement in ("import splitee", "from splitee.cli import cli"):
+        code = f"import sys; {statement}; print([m for m in {heavy!r} if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
+def test_run_and_trace_work_without_torch(trace_file: Path, tmp_path: Path) -> None:
+    block = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.partition('.')[0] in ('torch', 'transformers', 'datasets', 'safetensors'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from splitee.cli import main; main()"
+    )
+    for arguments in (["run", str(trace_file), "--threshold", "0.7"], ["trace", "show", str(trace_file)]):
+        command = [sys.executable, "-c", block, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_help_says_what_symbols_mean() -> None:
+    text = run("run", "--help").stdout
+    for symbol in ("α", "β", "μ", "λ₁"):
+        assert symbol in text
+    assert np.all([option in text for option in ("--max-drop", "--preset", "--interval", "--json")])

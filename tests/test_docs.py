@@ -1,0 +1,185 @@
+"""The pages hold: their Python prints what they say, their commands parse, their links lead somewhere."""
+
+import ast
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from splitee.cli import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    p
+    for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    if p.exists()
+]
+LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "splitee" / "data").glob("*.md"))]
+TORCH = {"torch", "transformers", "safetensors", "datasets", "accelerate"}
+TORCH_PAGE = "models.md"
+NOT_OURS = {"duckdb", "polars"}  # a block that imports one of these is left out where it is not installed
+COMMANDS = ("console", "sh", "bash", "shell")
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    line: int  # of its first line of text, from 1
+    prints: str | None  # what the block right below it says that it prints
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page; a `text` block with nothing between it and Python is what that prints."""
+    content = page.read_text(encoding="utf-8")
+    found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", content, re.MULTILINE | re.DOTALL))
+    made = []
+    for i, match in enumerate(found):
+        below = found[i + 1] if i + 1 < len(found) else None
+        follows = (
+            below is not None and below[1] == "text" and not content[match.end() : below.start()].strip()
+        )
+        line = content.count("\n", 0, match.start(2)) + 1
+        made.append(Block(match[1], match[2], line, below[2] if below is not None and follows else None))
+    return made
+
+
+def imported(code: str) -> set[str]:
+    """Whole names of the modules that code imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_runs_and_prints_what_the_page_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    namespace: dict[str, object] = {"__name__": "page"}
+    for block in blocks(page):
+        if block.language != "python":
+            continue
+        if any(importlib.util.find_spec(name) is None for name in top(imported(block.text)) & NOT_OURS):
+            continue
+        capsys.readouterr()
+        # empty lines in front, so that a traceback tells the page's own lines
+        exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), namespace)
+        printed = capsys.readouterr().out
+        if block.prints is not None:
+            assert printed == block.prints, f"{name_of(page)}, line {block.line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_only_the_page_on_models_needs_torch(page: Path) -> None:
+    if page.name == TORCH_PAGE:
+        return
+    for block in blocks(page):
+        if block.language == "python":
+            names = imported(block.text)
+            assert not top(names) & TORCH, f"line {block.line}"
+            assert not any(name.startswith(("splitee.models", "splitee.training")) for name in names)
+
+
+def shown(page: Path) -> Iterator[tuple[int, list[str]]]:
+    """Every splitee command that a page shows: its line, and the words after `splitee`."""
+    for block in blocks(page):
+        if block.language not in COMMANDS:
+            continue
+        lines = block.text.replace("\\\n", "\0\n").splitlines()
+        typed = ""
+        for number, line in enumerate(lines, block.line):
+            if not typed and block.language == "console":
+                if not line.startswith("$ "):
+                    continue  # what the command printed
+                line = line.removeprefix("$ ")
+            typed += line.removesuffix("\0") + " "
+            if line.endswith("\0"):
+                continue
+            lexer = shlex.shlex(typed, posix=True, punctuation_chars="|;&<>")
+            lexer.whitespace_split, typed = True, ""
+            for part in _pieces(list(lexer)):
+                if part and Path(part[0]).name == "splitee":
+                    yield number, part[1:]
+
+
+def _pieces(words: list[str]) -> list[list[str]]:
+    """Cut a shell line at its pipes and the like."""
+    made: list[list[str]] = [[]]
+    for word in words:
+        if set(word) <= set("|;&<>"):
+            made.append([])
+        else:
+            made[-1].append(word)
+    return made
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line as click does, options and values, without running it."""
+    command: click.Command = cli
+    context = click.Context(cli, info_name="splitee")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        inner = command.get_command(context, words[0])
+        assert inner is not None, f"there is no command {words[0]!r}"
+        context = click.Context(inner, context, info_name=words[0])
+        command, words = inner, words[1:]
+    try:
+        if isinstance(command, click.Group):
+            command.make_parser(context).parse_args(words)
+        else:
+            command.make_context(context.info_name, words, parent=context.parent)
+    except click.exceptions.Exit:
+        pass  # --help and --version
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_parse(page: Path) -> None:
+    for line, words in shown(page):
+        try:
+            parse(words)
+        except click.ClickException as error:
+            pytest.fail(f"{name_of(page)}, line {line}: splitee {' '.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("words", [["runn"], ["run", "--treshold", "1"], ["trace", "import", "x.csv"]])
+def test_a_wrong_command_does_not_parse(words: list[str]) -> None:
+    with pytest.raises((click.ClickException, AssertionError)):
+        parse(words)
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name_of(page)}: {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{name_of(page)}: {target}"

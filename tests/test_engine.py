@@ -1,0 +1,208 @@
+"""The compiled engine equals the plain-Python specification decision for decision."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import Case, cases, worlds
+
+import splitee
+from splitee.policies.base import PlainPolicy
+
+EXAMPLES = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+SIDES = ("causal", "published", "skip")
+
+
+def trace_of(world: naive.World) -> splitee.Trace:
+    manifest = None if world.exit_layers is None else {"exit_layers": world.exit_layers}
+    return splitee.Trace(
+        world.confidence,
+        world.prediction,
+        world.label,
+        classes=4,
+        cloud_confidence=world.cloud_confidence,
+        cloud_prediction=world.cloud_prediction,
+        softmax=False,  # worlds of fewer classes than 4 have confidences below 1/4 nowhere, but say so
+        manifest=manifest,
+    )
+
+
+def costs_of(world: naive.World) -> splitee.CostModel:
+    return splitee.CostModel(
+        layer=world.layer,
+        exit=world.exit,
+        offload=world.offload,
+        offload_input=world.offload_input,
+        sample_offload=world.sample_offload,
+        device_layers=world.device_layers,
+    )
+
+
+def replayed(case: Case, policy: object) -> splitee.Result:
+    return splitee.replay(
+        trace_of(case.world), policy, costs_of(case.world), mu=case.world.mu, orders=[case.order]
+    )
+
+
+def check(result: splitee.Result, rounds: list[naive.Round], case: Case, **regret: object) -> None:
+    world = case.world
+    assert result.split[0].tolist() == [r.split for r in rounds]
+    assert result.offloaded[0].tolist() == [r.offloaded for r in rounds]
+    mean = lambda values: sum(values) / len(rounds)  # noqa: E731
+    assert result.cost[0] == mean([r.cost for r in rounds])  # the same sums in the same order
+    assert result.reward[0] == mean([r.reward for r in rounds])
+    assert result.offload_rate[0] == mean([float(r.offloaded) for r in rounds])
+    if world.label is None:
+        assert np.isnan(result.accuracy[0])
+        assert np.isnan(result.utility[0])
+    else:
+        assert result.accuracy[0] == mean([float(r.right) for r in rounds])
+        assert result.utility[0] == mean([naive.utility(world, r) for r in rounds])
+    last = [world.prediction[s][-1] for s in case.order]
+    assert result.agreement[0] == mean([float(r.answer == k) for r, k in zip(rounds, last, strict=True)])
+    parts = result.cost_layers + result.cost_exits + result.cost_offload
+    assert parts[0] == pytest.approx(result.cost[0], abs=1e-9)
+    for kind in ("common", "own"):
+        expected = naive.regret(rounds, world, case.order, kind, case.threshold, **regret)
+        assert result.regret(kind)[0] == pytest.approx(expected, abs=1e-9)
+
+
+@EXAMPLES
+@given(cases())
+def test_splitee(case: Case) -> None:
+    policy = splitee.SplitEE(case.threshold, case.exploration, case.send_input)
+    rounds = naive.split_ee(case.world, case.order, case.threshold, case.exploration, case.send_input)
+    check(replayed(case, policy), rounds, case, send_input=case.send_input)
+
+
+@EXAMPLES
+@given(cases(), st.sampled_from(SIDES))
+def test_splitee_s(case: Case, side: str) -> None:
+    policy = splitee.SplitEES(case.threshold, case.exploration, side, case.send_input)
+    rounds = naive.split_ee_s(case.world, case.order, case.threshold, case.exploration, side, case.send_input)
+    check(replayed(case, policy), rounds, case, every_exit=True, send_input=case.send_input)
+
+
+@EXAMPLES
+@given(cases(worlds(exit_layers=None)))
+def test_policies_that_do_not_learn(case: Case) -> None:
+    world, order, alpha = case.world, case.order, case.threshold
+    pairs = [
+        (splitee.FixedSplit(case.layer, alpha), naive.fixed_split(world, order, case.layer, alpha), {}),
+        (splitee.BestFixedSplit(alpha), naive.best_fixed_split(world, order, alpha), {}),
+    ]
+    for policy, rounds, options in pairs:
+        check(replayed(case, policy), rounds, case, **options)
+    free = [
+        (splitee.FixedExit(case.layer), naive.fixed_exit(world, order, case.layer)),
+        (splitee.FinalExit(), naive.final_exit(world, order)),
+    ]
+    if world.offload_input is not None:
+        free.append((splitee.CloudOnly(), naive.cloud_only(world, order)))
+    for policy, rounds in free:
+        result = replayed(case, policy)
+        assert result.split[0].tolist() == [r.split for r in rounds]
+        assert result.offloaded[0].tolist() == [r.offloaded for r in rounds]
+        assert result.cost[0] == sum(r.cost for r in rounds) / len(rounds)
+        assert result.reward[0] == sum(r.reward for r in rounds) / len(rounds)
+
+
+@EXAMPLES
+@given(cases())
+def test_random_split_is_the_specification_with_its_own_draws(case: Case) -> None:
+    result = replayed(case, splitee.RandomSplit(case.threshold))
+    drawn = result.split[0].tolist()
+    assert set(drawn) <= set(range(1, (case.world.device_layers or case.world.layers) + 1))
+    check(result, naive.random_split(case.world, case.order, drawn, case.threshold), case)
+
+
+@EXAMPLES
+@given(cases(), st.sampled_from(("SplitEE", *SIDES)))
+def test_the_live_learner_is_the_replayed_one(case: Case, which: str) -> None:
+    """The plain-Python path, which shows a policy only what a device sees, ends in the same decisions."""
+    if case.world.sample_offload is not None:  # a live device does not know the price of a sample
+        object.__setattr__(case.world, "sample_offload", None)
+    if which == "SplitEE":
+        policy = splitee.SplitEE(case.threshold, case.exploration, case.send_input)
+    else:
+        policy = splitee.SplitEES(case.threshold, case.exploration, which, case.send_input)
+    learner = policy.learner()
+    assert isinstance(learner, PlainPolicy)
+    compiled, live = replayed(case, policy), replayed(case, learner)
+    assert live.split.tolist() == compiled.split.tolist()
+    assert live.offloaded.tolist() == compiled.offloaded.tolist()
+    assert live.reward.tolist() == compiled.reward.tolist()
+
+
+@EXAMPLES
+@given(cases(worlds(labels=True, cloud=False)), st.randoms(use_true_random=False))
+def test_labels_decide_nothing_and_unseen_answers_of_the_cloud_neither(case: Case, rng: object) -> None:
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    policies = {
+        "a": splitee.SplitEE(case.threshold, case.exploration),
+        "b": splitee.SplitEES(case.threshold, case.exploration),
+        "c": splitee.BestFixedSplit(case.threshold),
+    }
+    shuffled = list(case.world.label)
+    rng.shuffle(shuffled)
+
+    def splits(of: splitee.Trace) -> list[object]:
+        results = splitee.replay(of, policies, costs, mu=case.world.mu, orders=[case.order])
+        return [results[name].split.tolist() for name in policies]
+
+    assert splits(trace) == splits(trace.replace(label=shuffled)) == splits(trace.replace(label=None))
+
+
+@EXAMPLES
+@given(cases(worlds(cloud=False)), st.integers(0, 2**32 - 1))
+def test_a_causal_learner_does_not_use_what_it_did_not_observe(case: Case, seed: int) -> None:
+    """Samples are shown once each, so that 'not observed' is a matter of one round."""
+    order = list(dict.fromkeys(case.order))
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    rng = np.random.default_rng(seed)
+    for policy in (
+        splitee.SplitEE(case.threshold, case.exploration, case.send_input),
+        splitee.SplitEES(case.threshold, case.exploration, "causal", case.send_input),
+        splitee.SplitEES(case.threshold, case.exploration, "skip", case.send_input),
+    ):
+        before = splitee.replay(trace, policy, costs, mu=case.world.mu, orders=[order])
+        unseen = np.array(order)[~before.offloaded[0] & (before.split[0] < trace.layers)]
+        confidence = trace.confidence.copy()
+        confidence[unseen, -1] = rng.uniform(0.25, 1, len(unseen))
+        after = splitee.replay(
+            trace.replace(confidence=confidence), policy, costs, mu=case.world.mu, orders=[order]
+        )
+        assert after.split.tolist() == before.split.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_a_logged_replay_and_one_worked_out_later_agree(case: Case) -> None:
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    policy = splitee.SplitEES(case.threshold, case.exploration)
+    logged, later = (
+        splitee.replay(trace, policy, costs, mu=case.world.mu, repeats=3, seed=5, log=log)
+        for log in (True, False)
+    )
+    assert logged.split.tolist() == later.split.tolist()
+    assert logged.offloaded.tolist() == later.offloaded.tolist()
+    assert later.regret()[:, -1].tolist() == later.curve.common[:, -1].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases(worlds(send_input=True)))
+def test_other_policies_in_the_call_and_how_many_repeats_change_nothing(case: Case) -> None:
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    alone = splitee.replay(trace, splitee.RandomSplit(case.threshold), costs, repeats=2, seed=1)
+    many = splitee.replay(
+        trace,
+        [splitee.CloudOnly(), splitee.SplitEE(case.threshold), splitee.RandomSplit(case.threshold)],
+        costs,
+        repeats=4,
+        seed=1,
+    )
+    assert many["random"].split[:2].tolist() == alone.split.tolist()
+    np.testing.assert_array_equal(many["random"].totals[:2], alone.totals)

@@ -1,0 +1,296 @@
+"""`splitee.replay` and what it gives: one's own policies, orders, devices, tables, files."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import splitee
+from splitee.engine import SEED_SCHEME
+
+ALPHA = 0.75
+
+
+def random_trace(n: int = 200, layers: int = 5, labels: bool = True, seed: int = 0) -> splitee.Trace:
+    rng = np.random.default_rng(seed)
+    depth = np.linspace(-0.2, 0.1, layers)
+    confidence = np.clip(rng.uniform(0.5, 1, (n, layers)) + depth, 0.5, 1)
+    label = rng.integers(2, size=n)
+    prediction = np.where(rng.random((n, layers)) < confidence, label[:, None], 1 - label[:, None])
+    ids = [f"sample-{i}" for i in range(n)]
+    return splitee.Trace(confidence, prediction, label if labels else None, "random", id=ids)
+
+
+class EpsilonGreedy:
+    """A policy of one's own in plain Python, as the CONTRIBUTING page shows it."""
+
+    every_exit = False
+
+    def __init__(self, epsilon: float, threshold: float) -> None:
+        self.epsilon, self.threshold, self.name = epsilon, threshold, "epsilon-greedy"
+
+    def start(self, layers, costs, mu, rng):
+        self.rng, self.mu = rng, mu
+        self.gamma = costs.device(layers)
+        self.offload = costs.sending(layers)[1:]
+        self.total, self.count = np.zeros(layers), np.zeros(layers)
+
+    def choose(self, t):
+        if self.rng.random() < self.epsilon or not self.count.all():
+            return int(self.rng.integers(1, len(self.total) + 1))
+        return 1 + int(np.argmax(self.total / self.count))
+
+    def learn(self, t, layer, confidences, offloaded, final_confidence):
+        assert len(confidences) == 1
+        cost = self.gamma[layer - 1] + (self.offload[layer - 1] if offloaded else 0)
+        self.total[layer - 1] += (final_confidence if offloaded else confidences[-1]) - self.mu * cost
+        self.count[layer - 1] += 1
+
+
+class Watcher:
+    """Writes down all it is told."""
+
+    threshold = ALPHA
+
+    def __init__(self, every_exit: bool, layer: int) -> None:
+        self.every_exit, self.layer = every_exit, layer
+
+    def start(self, layers, costs, mu, rng):
+        self.seen, self.layers = [], layers
+
+    def choose(self, t):
+        return self.layer
+
+    def learn(self, t, layer, confidences, offloaded, final_confidence):
+        self.seen.append((t, layer, confidences.tolist(), offloaded, final_confidence))
+
+
+def test_ones_own_policy_runs_beside_ours_and_repeats() -> None:
+    trace = random_trace()
+    policies = {"mine": EpsilonGreedy(0.1, ALPHA), "theirs": splitee.SplitEE(ALPHA)}
+    first, again = (splitee.replay(trace, policies, repeats=3, seed=4) for _ in range(2))
+    assert first["mine"].split.tolist() == again["mine"].split.tolist()
+    assert set(np.unique(first["mine"].split)) <= set(range(1, 6))
+    alone = splitee.replay(trace, EpsilonGreedy(0.1, ALPHA), repeats=3, seed=4)
+    assert alone.split.tolist() == first["mine"].split.tolist()
+    assert list(first.summary()["policy"]) == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize("every_exit", [False, True])
+@pytest.mark.parametrize("layer", [0, 1, 3, 5])
+def test_a_policy_sees_what_a_device_sees(every_exit: bool, layer: int) -> None:
+    trace = random_trace(30)
+    order = np.arange(30)[::-1]
+    watcher = Watcher(every_exit, layer)
+    result = splitee.replay(trace, watcher, orders=[order])
+    for t, (told_t, told_layer, confidences, offloaded, final) in enumerate(watcher.seen, 1):
+        row = trace.confidence[order[t - 1]].astype(float)
+        assert (told_t, told_layer) == (t, layer)
+        expected = row[:layer] if every_exit else row[layer - 1 : layer] if layer else []
+        assert confidences == list(expected)
+        assert offloaded == (layer == 0 or (layer < 5 and row[layer - 1] < ALPHA))
+        assert final == (row[-1] if offloaded or layer == 5 else None)
+    assert result.offloaded[0].tolist() == [seen[3] for seen in watcher.seen]
+
+
+def test_a_policy_without_threshold_gets_the_recommended_one() -> None:
+    trace = random_trace().replace(manifest={"recommended_threshold": {"value": 0.9, "rule": "best"}})
+    policy = Watcher(False, 2)
+    del Watcher.threshold
+    try:
+        result = splitee.replay(trace, policy, repeats=1)
+        default = splitee.replay(random_trace(), policy, repeats=1)
+    finally:
+        Watcher.threshold = ALPHA
+    assert result.offload_rate[0] == (trace.confidence[:, 1] < 0.9).mean()
+    assert default.offload_rate[0] == (trace.confidence[:, 1] < 0.7).mean()
+
+
+def test_a_policy_that_leaves_the_device_is_refused() -> None:
+    with pytest.raises(splitee.InputError, match=r"chose layer 5 in round 1.*0 .*to 3"):
+        splitee.replay(random_trace(), Watcher(False, 5), splitee.CostModel(device_layers=3))
+
+
+def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
+    trace = random_trace(50)
+    result = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=3, seed=9)
+    orders = [result.scene.order(r) for r in range(3)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    more = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=5, seed=9)
+    assert more.split[:3].tolist() == result.split.tolist()
+    given = splitee.replay(trace, splitee.SplitEE(ALPHA), orders=orders)
+    assert given.split.tolist() == result.split.tolist()
+    assert result.results.facts["seed_scheme"] == SEED_SCHEME
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"orders": [[0, 50]]}, "sample 50"),
+        ({"orders": [[0.5]]}, "whole numbers"),
+        ({"orders": [0, 1]}, "shape"),
+        ({"orders": np.empty((2, 0), dtype=int)}, "shape"),
+        ({"repeats": 0}, "repeats"),
+        ({"seed": -1}, "seed"),
+        ({"mu": -0.1}, "mu"),
+        ({"mu": math.nan}, "mu"),
+        ({"policies": []}, "at least one policy"),
+        ({"policies": [splitee.SplitEE(0.7), splitee.SplitEE(0.7)]}, "two policies"),
+        ({"policies": object()}, "no every_exit"),
+        ({"policies": splitee.SplitEE}, "is a class"),
+        ({"repeats": 2.5}, "whole number"),
+        ({"mu": "a"}, "mu"),
+        ({"policies": splitee.FixedExit(6)}, "needs layer 6"),
+        ({"costs": splitee.CostModel(device_layers=6)}, "device_layers is 6"),
+        ({"costs": splitee.CostModel(offload=[1, 2])}, "2 prices"),
+        ({"costs": splitee.CostModel(sample_offload=[1, 2])}, "2 prices"),
+        (
+            {"policies": splitee.CloudOnly(), "costs": splitee.CostModel(offload=[1.0] * 5)},
+            "offload_input",
+        ),
+        (
+            {
+                "policies": splitee.SplitEE(0.7, send_input=True),
+                "costs": splitee.CostModel(offload=[1.0] * 5),
+            },
+            "offload_input",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(change: dict, message: str) -> None:
+    options = {"policies": splitee.SplitEE(ALPHA), "costs": None} | change
+    with pytest.raises(ValueError, match=message) as caught:
+        splitee.replay(random_trace(50), options.pop("policies"), options.pop("costs"), **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: splitee.SplitEE(1.2),
+        lambda: splitee.SplitEE("high"),
+        lambda: splitee.SplitEE(0.7, exploration=-1),
+        lambda: splitee.SplitEES(0.7, side_information="oracle"),
+        lambda: splitee.FixedSplit(0, 0.7),
+        lambda: splitee.FixedExit(1.5),
+        lambda: splitee.CostModel(offload=-1),
+        lambda: splitee.CostModel(layer=math.inf),
+        lambda: splitee.CostModel(offload=[[1.0]]),
+        lambda: splitee.CostModel(offload="free"),
+        lambda: splitee.CostModel(device_layers=0),
+    ],
+)
+def test_bad_policies_and_prices_are_refused(make) -> None:
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_two_of_a_kind_in_a_list_are_told_apart() -> None:
+    results = splitee.replay(random_trace(), [splitee.SplitEE(0.6), splitee.SplitEE(0.9)], repeats=1)
+    assert list(results) == [
+        "SplitEE SplitEE(threshold=0.6, exploration=1.0, send_input=False)",
+        "SplitEE SplitEE(threshold=0.9, exploration=1.0, send_input=False)",
+    ]
+
+
+def test_half_the_device_marks_what_it_cannot_run() -> None:
+    policies = [splitee.FinalExit(), splitee.FixedExit(4), splitee.FixedSplit(4, ALPHA)]
+    policies += [splitee.FixedExit(2), splitee.SplitEE(ALPHA)]
+    results = splitee.replay(random_trace(), policies, splitee.CostModel(device_layers=3), repeats=2)
+    assert results.summary()["on_device"].tolist() == [False, False, False, True, True]
+    assert results["SplitEE"].split.max() == 3
+
+
+def test_exits_at_some_layers_only_cost_those_layers() -> None:
+    trace = random_trace(60, layers=3).replace(manifest={"exit_layers": [2, 5, 12]})
+    result = splitee.replay(trace, splitee.FixedExit(2), repeats=1)
+    assert result.cost[0] == pytest.approx(5 * 5 / 6 + 1 / 6)
+    assert splitee.replay(trace, splitee.FinalExit(), repeats=1).cost[0] == pytest.approx(10 + 3 / 6)
+
+
+def test_without_labels_agreement_is_reported() -> None:
+    results = splitee.replay(
+        random_trace(labels=False), [splitee.FinalExit(), splitee.FixedExit(1)], repeats=2
+    )
+    table = results.summary()
+    assert table["accuracy"].isna().all()
+    assert table["utility"].isna().all()
+    assert table["agreement"][0] == 1
+    assert table["agreement"][1] < 1
+
+
+@pytest.mark.parametrize("interval", ["data", "run"])
+def test_the_summary_compares_with_final_exit(interval: str) -> None:
+    trace = random_trace(400)
+    results = splitee.replay(trace, [splitee.FixedSplit(2, ALPHA), splitee.SplitEE(ALPHA)], repeats=6)
+    table = results.summary(interval).set_index("policy")
+    accuracy = trace.accuracy_per_exit()[-1]
+    row = table.loc["split 2"]
+    assert row["accuracy_delta"] == pytest.approx(row["accuracy"] - accuracy)
+    assert row["cost_change"] == pytest.approx(row["cost"] / 5 - 1)
+    assert row["interval"] == interval
+    assert row["samples"] == 400
+    widths = {
+        k: table.loc["SplitEE", f"{k}_high"] - table.loc["SplitEE", f"{k}_low"] for k in ("cost", "accuracy")
+    }
+    assert all(width > 0 for width in widths.values())
+    if interval == "run":  # a fixed split does the same to every permutation
+        assert row["cost_high"] - row["cost_low"] == pytest.approx(0, abs=1e-9)
+    else:
+        assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+
+
+def test_the_data_interval_of_a_learner_is_wider_than_that_over_orders() -> None:
+    results = splitee.replay(random_trace(1000), [splitee.SplitEE(ALPHA)], repeats=20)
+    data, run = (results.summary(kind).iloc[0] for kind in ("data", "run"))
+    assert data["accuracy_high"] - data["accuracy_low"] > 2 * (run["accuracy_high"] - run["accuracy_low"])
+
+
+def test_results_are_saved_tidy_and_reloaded(tmp_path) -> None:
+    trace = random_trace(40)
+    policies = [
+        splitee.SplitEE(ALPHA),
+        splitee.SplitEES(ALPHA, side_information="published"),
+        splitee.CloudOnly(),
+    ]
+    results = splitee.replay(trace, policies, repeats=3)
+    results.save(tmp_path / "r", choices=True)
+    again = splitee.load_results(tmp_path / "r")
+    for kind in ("data", "run"):
+        pd.testing.assert_frame_equal(again.summary(kind), results.summary(kind))
+    assert again["SplitEE"].split.tolist() == results["SplitEE"].split.tolist()
+    assert again["SplitEE"].offloaded.tolist() == results["SplitEE"].offloaded.tolist()
+    choices = pd.read_parquet(tmp_path / "r" / "choices.parquet")
+    first = choices[(choices["policy"] == "SplitEE") & (choices["repeat"] == 1)]
+    assert first["id"].tolist() == [f"sample-{i}" for i in results["SplitEE"].scene.order(0)]
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert manifest["trace"]["fingerprint"] == trace.fingerprint
+    assert manifest["policies"]["SplitEE"]["threshold"] == ALPHA
+    assert {"numpy", "numba", "splitee", "python"} <= set(manifest["libraries"])
+    assert pd.read_csv(tmp_path / "r" / "summary.csv")["policy"].nunique() == 3
+    with pytest.raises(FileExistsError):
+        results.save(tmp_path / "r")
+    results.save(tmp_path / "r", overwrite=True)
+    bare = splitee.load_results(tmp_path / "r")
+    with pytest.raises(ValueError, match="choices of SplitEE were not saved"):
+        _ = bare["SplitEE"].split
+    assert bare.summary().equals(again.summary())
+    bare.save(tmp_path / "copy")  # what was reloaded can be saved again
+    pd.testing.assert_frame_equal(splitee.load_results(tmp_path / "copy").summary(), results.summary())
+
+
+def test_loading_no_results_says_so(tmp_path) -> None:
+    with pytest.raises(ValueError, match="holds no results"):
+        splitee.load_results(tmp_path)
+
+
+def test_one_sample_many_repeats() -> None:
+    trace = splitee.Trace([[0.6, 0.9]], [[0, 1]], [1])
+    results = splitee.replay(trace, [splitee.SplitEES(ALPHA), splitee.RandomSplit(ALPHA)], repeats=1000)
+    assert results["SplitEE-S (causal)"].split.tolist() == [[1]] * 1000
+    assert 400 < results["random"].split.sum() - 1000 < 600
+    results.summary()

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from splitee.statistics import bootstrap_means, data_interval, run_interval
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=30))
+def test_the_run_interval_is_students(values: list[float]) -> None:
+    low, high = run_interval(np.array(values))
+    if np.ptp(values) > 1e-3:
+        expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+        assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_one_repeat_has_no_run_interval() -> None:
+    assert np.isnan(run_interval(np.array([1.0]))).all()
+
+
+def test_the_data_interval_is_scipys_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random(300) < 0.8
+    means = bootstrap_means(values[:, None].astype(float), np.ones(300), resamples=4000)
+    ours = data_interval(means[:, 0])
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 3), st.integers(0, 10))
+def test_resamples_are_paired_and_weigh_by_how_often_a_sample_was_shown(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sums, shown = rng.random((n, k)), rng.integers(0, 4, n).astype(float)
+    shown[0] = 2
+    both = bootstrap_means(np.column_stack([sums, sums[:, :1] + shown[:, None]]), shown, 50, seed)
+    assert both[:, k] - both[:, 0] == pytest.approx(
+        np.ones(50)
+    )  # the same resamples: the difference is exact
+    never = shown == 0
+    changed = sums.copy()
+    changed[never] = 1e6  # samples that were never shown count for nothing
+    np.testing.assert_array_equal(
+        bootstrap_means(changed, shown, 50, seed), bootstrap_means(sums, shown, 50, seed)
+    )
+
+
+def test_neither_chunks_nor_other_columns_change_a_bit() -> None:
+    values = np.random.default_rng(0).random((5000, 1))
+    whole = bootstrap_means(values, np.ones(5000), resamples=900)  # several chunks
+    np.testing.assert_array_equal(whole[:100], bootstrap_means(values, np.ones(5000), resamples=100))
+    others = np.random.default_rng(1).random((5000, 7))
+    beside = bootstrap_means(np.column_stack([others, values]), np.ones(5000), resamples=100)
+    np.testing.assert_array_equal(beside[:, -1:], whole[:100])

@@ -1,0 +1,148 @@
+"""Toy encoders and tokenizers on disk, made in code, nothing fetched; the command line, run in process."""
+
+import contextlib
+import io
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    MPNetConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
+
+from splitee.cli import main
+from splitee.models.multi_exit import MultiExitConfig, MultiExitModel
+
+torch.set_num_threads(1)  # as the commands that tests start: traces say how many threads made them
+
+WORDS = ("good", "fine", "great", "bad", "dull", "poor", *(f"w{i}" for i in range(40)))
+SPECIAL = ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]")  # the place of [PAD] suits RoBERTa and MPNet too
+LAYERS = 4
+
+_SIZES = {
+    "vocab_size": len(SPECIAL) + len(WORDS),
+    "hidden_size": 16,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+    "pad_token_id": 1,
+}
+
+
+def config(kind: str, **changes: object) -> PretrainedConfig:
+    """Of a toy encoder that can be cut."""
+    sizes = _SIZES | changes
+    if kind == "distilbert":
+        names = {
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+        }
+        return DistilBertConfig(**{names.get(key, key): value for key, value in sizes.items()})
+    if kind == "electra":
+        sizes = {"embedding_size": 10, **sizes}
+    kinds = {"bert": BertConfig, "mpnet": MPNetConfig, "roberta": RobertaConfig, "electra": ElectraConfig}
+    return kinds[kind](**sizes)
+
+
+KINDS = ("bert", "mpnet", "roberta", "distilbert", "electra")
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *WORDS))}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def backbone(folder: Path, kind: str = "bert", **changes: object) -> Path:
+    """A pretrained encoder's folder, as the library writes it."""
+    torch.manual_seed(0)
+    AutoModel.from_config(config(kind, **changes)).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def model(kind: str = "bert", classes: int = 2, seed: int = 1, **options: object) -> MultiExitModel:
+    """A multi-exit model of weights large enough that its exits disagree."""
+    settings = MultiExitConfig(config(kind).to_dict(), num_labels=classes, **options)
+    made = MultiExitModel(settings).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in made.named_parameters():
+            if "LayerNorm" not in name:
+                values.normal_(0, 0.35, generator=generator)
+    return made
+
+
+def checkpoint(folder: Path, kind: str = "bert", classes: int = 2, **options: object) -> Path:
+    """A folder as `splitee train` leaves it."""
+    options = {"max_tokens": 20, **options}
+    model(kind, classes, **options).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error of a command that was given bad input."""
+        assert self.code == 2, self
+        assert "Traceback" not in self.err
+        assert self.err.startswith("splitee: ")
+        assert self.err.count("\n") == 1, self.err
+        assert self.out == ""
+        return self.err
+
+
+def splitee(*arguments: object) -> Ran:
+    """Run the command line in this process."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["splitee", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def environment() -> dict[str, str]:
+    """For commands that are started: as this process."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
