@@ -64,7 +64,7 @@ def test_show_json_is_one_document(saved):
     assert first["break_even_offload"] is None  # nobody exits there
     assert second["break_even_offload"] == pytest.approx((5 / 6 * second["layer"] + 1 / 6) / (1 / 3))
     # nothing is sent from the last exit, whatever its confidence
-    assert last["break_even_offload"] == pytest.approx(5 / 6 * 3 + 1 / 6)
+    assert last["break_even_offload"] == pytest.approx(5 / 6 * 12 + 1 / 6)
     assert last["calibration_error"] == pytest.approx(0.1, abs=1e-6)
 
 
