@@ -20,9 +20,9 @@ _HOME = {  # name: the module it lives in
     "bundled_traces": "trace",
     "CostModel": "costs",
     "replay": "simulation",
-    "Result": "results",
+    "Result": "result",
     "Results": "results",
-    "load_results": "results_files",
+    "load_results": "results",
     "recommend_threshold": "thresholds",
     "InputError": "errors",
     "Policy": "policies.base",
@@ -72,8 +72,8 @@ if TYPE_CHECKING:
         RandomSplit,
     )
     from splitee.policies.splitee import SplitEE, SplitEES
-    from splitee.results import Result, Results
-    from splitee.results_files import load_results
+    from splitee.result import Result
+    from splitee.results import Results, load_results
     from splitee.simulation import replay
     from splitee.thresholds import recommend_threshold
     from splitee.trace import Trace, bundled_traces, load_trace

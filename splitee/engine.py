@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
-from splitee.policies.base import Layers, PlainPolicy, Policy, Stream, play
+from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, play
 from splitee.policies.fixed import reward_table
-from splitee.results import METRICS, Curve, Result
+from splitee.result import METRICS, Curve, Result
 from splitee.trace import Trace
 
 SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
 DEFAULT_THRESHOLD = 0.7
 CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
-
-AnyPolicy = Policy | PlainPolicy
 
 
 @dataclass(frozen=True)

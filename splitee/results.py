@@ -1,168 +1,26 @@
-"""What happened in a replay: numbers a repeat, numbers a sample, choices, regret; saved and reloaded."""
+"""What several policies did over the same orders: compared, tabled, saved and reloaded."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee.errors import InputError
-from splitee.statistics import Floats, bootstrap_means, data_interval, run_interval
+from splitee.result import METRICS, Curve, Result
+from splitee.results_files import read_tables, write_tables
+from splitee.statistics import Floats, bootstrap_means, with_interval
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
-    from splitee.engine import AnyPolicy, Scene
-    from splitee.policies.base import Layers
-
-METRICS = (
-    "accuracy",
-    "agreement",  # with the last exit
-    "cost",
-    "reward",
-    "utility",
-    "offload_rate",
-    "cost_layers",
-    "cost_exits",
-    "cost_offload",
-)
 REFERENCE = "final-exit (reference)"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Cumulative regret at some rounds (1-based, shape (p,)): `common` and `own`, shape (repeats, p)."""
-
-    rounds: NDArray[np.int64]
-    common: Floats
-    own: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What one policy did.
-
-    Attributes
-    ----------
-    name : str
-        What tables call the policy.
-    accuracy, agreement, cost, reward, utility, offload_rate : ndarray, shape (repeats,)
-        Means a sample of the stream; accuracy and utility are NaN without labels. Also `cost_layers`,
-        `cost_exits` and `cost_offload`, into which the cost divides. Costs in λ (or the cost model's unit).
-    settled : ndarray of int, shape (repeats,)
-        The layer played most in the second half of each stream.
-    curve : Curve
-        Cumulative regret at up to 400 rounds.
-    on_device : bool
-        Whether the device holds all layers the policy needs.
-    """
-
-    name: str
-    policy: AnyPolicy | dict[str, Any]
-    totals: Floats  # (repeats, metrics): means
-    per_sample: Floats  # (n, metrics): sums over repeats
-    shown: Floats  # (n,)
-    settled: NDArray[np.int16]
-    curve: Curve
-    on_device: bool
-    scene: Scene | None = None
-    logged: list[Layers] | None = None
-    saved_choices: pd.DataFrame | None = field(default=None, repr=False)
-    results: Results | None = field(default=None, repr=False)  # those it belongs to
-
-    def __getattr__(self, name: str) -> Floats:
-        if name in METRICS:
-            metric: Floats = self.totals[:, METRICS.index(name)]
-            return metric
-        raise AttributeError(f"a Result has no {name}")
-
-    def __dir__(self) -> list[str]:
-        return [*object.__dir__(self), *METRICS]
-
-    def __repr__(self) -> str:
-        return f"<Result {self.name}: {len(self.totals)} repeats, cost {self.totals[:, 2].mean():.2f}>"
-
-    @property
-    def sees_final(self) -> bool:
-        """Whether the policy reads confidences that no device could know."""
-        if isinstance(self.policy, dict):
-            return bool(self.policy.get("sees_final", False))
-        return bool(getattr(self.policy, "sees_final", False))
-
-    @cached_property
-    def split(self) -> Layers:
-        """Layer at which the device stopped, shape (repeats, m); 1-based, 0 where the input was sent."""
-        if self.logged is not None:
-            return np.stack(self.logged)
-        if self.scene is not None and not isinstance(self.policy, dict):
-            return np.stack([self.scene.play(self.policy, r)[1] for r in range(self.scene.repeats)])
-        return self._saved("split").astype(np.int16)
-
-    @cached_property
-    def offloaded(self) -> NDArray[np.bool_]:
-        """Whether the cloud answered, shape (repeats, m)."""
-        if self.scene is None or isinstance(self.policy, dict):
-            return self._saved("offloaded").astype(bool)
-        scene, policy = self.scene, self.policy
-        return np.stack(
-            [scene.offloaded(policy, scene.order(r), split) for r, split in enumerate(self.split)]
-        )
-
-    def regret(self, against: str = "common") -> Floats:
-        """Return the cumulative regret, shape (repeats, m).
-
-        Parameters
-        ----------
-        against : {"common", "own"}
-            "common": the best split with one exit evaluated, the same for every policy. "own": the best arm
-            at the policy's own price, as in the paper.
-        """
-        if against not in ("common", "own"):
-            raise InputError(f"regret against {against!r}: choose common or own")
-        if self.scene is None or isinstance(self.policy, dict):
-            raise InputError("a reloaded result holds regret at some rounds only: see its curve")
-        return np.stack(
-            [
-                self.scene.regret(self.policy, self.scene.stream(r), split, self.reward[r])[against]
-                for r, split in enumerate(self.split)
-            ]
-        )
-
-    def summary(self, interval: str = "data") -> pd.DataFrame:
-        """Return one row of numbers; see `Results.summary`."""
-        assert self.results is not None
-        table = self.results.summary(interval)
-        return table[table["policy"] == self.name].reset_index(drop=True)
-
-    def choices(self) -> pd.DataFrame:
-        """Return every choice: repeat, t (from 1), sample id, split, offloaded."""
-        import pandas as pd
-
-        if self.scene is None:
-            if self.saved_choices is None:
-                raise InputError(f"the choices of {self.name} were not saved")
-            return self.saved_choices
-        repeats, m = self.split.shape
-        orders = np.concatenate([self.scene.order(r) for r in range(repeats)])
-        return pd.DataFrame(
-            {
-                "repeat": np.repeat(np.arange(1, repeats + 1, dtype=np.int32), m),
-                "t": np.tile(np.arange(1, m + 1, dtype=np.int32), repeats),
-                "id": self.scene.trace.id[orders],
-                "split": self.split.ravel(),
-                "offloaded": self.offloaded.ravel(),
-            }
-        )
-
-    def _saved(self, column: str) -> NDArray[Any]:
-        table = self.choices()
-        return table[column].to_numpy().reshape(len(self.totals), -1)
 
 
 class Results(Mapping[str, Result]):
@@ -176,7 +34,7 @@ class Results(Mapping[str, Result]):
         self.facts = facts
         self.ids = ids
         for result in self._results.values():
-            object.__setattr__(result, "results", self)
+            object.__setattr__(result, "summarise", self.summary)
 
     def __getitem__(self, name: str) -> Result:
         if name not in self._results:
@@ -243,30 +101,14 @@ class Results(Mapping[str, Result]):
             "layer_repeats": int((result.settled == layer).sum()),
         }
 
-        def interval_of(ours: Floats, draws_of: Floats | None) -> tuple[float, float]:
-            return data_interval(draws_of) if draws_of is not None else run_interval(ours)
-
         for k, metric in enumerate(METRICS):
-            ours, theirs = result.totals[:, k], self.reference.totals[:, k]
-            if metric.startswith("cost_"):
-                row[metric] = float(ours.mean())
-                continue
-            mine = draws[result.name][:, k] if draws else None
-            other = draws[REFERENCE][:, k] if draws else None
-            row[metric] = float(ours.mean())
-            row[f"{metric}_low"], row[f"{metric}_high"] = interval_of(ours, mine)
-            if metric in ("accuracy", "agreement", "cost", "utility"):
-                row[f"{metric}_delta"] = float((ours - theirs).mean())
-                row[f"{metric}_delta_low"], row[f"{metric}_delta_high"] = interval_of(
-                    ours - theirs, mine - other if mine is not None and other is not None else None
-                )
-            if metric == "cost":
-                shares = ours / theirs - 1 if theirs.all() else np.full(len(ours), np.nan)
-                row["cost_change"] = float(shares.mean())
-                row["cost_change_low"], row["cost_change_high"] = interval_of(
-                    shares,
-                    mine / other - 1 if mine is not None and other is not None and other.all() else None,
-                )
+            row |= with_interval(
+                metric,
+                result.totals[:, k],
+                self.reference.totals[:, k],
+                (draws[result.name][:, k], draws[REFERENCE][:, k]) if draws else None,
+                compared=metric in ("accuracy", "agreement", "cost", "utility"),
+            )
         row["regret"] = float(result.curve.common[:, -1].mean())
         row["regret_own"] = float(result.curve.own[:, -1].mean())
         row["on_device"] = result.on_device
@@ -325,7 +167,74 @@ class Results(Mapping[str, Result]):
         )[["policy", "id", "shown", *METRICS]]
 
     def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
-        """Write all tables and a manifest to a folder; see `splitee.results_files.save_results`."""
-        from splitee.results_files import save_results
+        """Write tables (Parquet, the small ones also CSV) and a manifest to a folder.
 
-        save_results(self, folder, choices=choices, overwrite=overwrite)
+        ``summary`` (both intervals), ``repeats``, ``regret``, ``samples`` (sums over repeats, by sample id)
+        and, where `choices` is true, ``choices`` (every one, with its sample id).
+
+        Raises
+        ------
+        FileExistsError
+            Where the folder holds a file of such a name and `overwrite` is false; nothing is written then.
+        """
+        import pandas as pd
+
+        tables = {
+            "summary": pd.concat([self.summary("data"), self.summary("run")], ignore_index=True),
+            "repeats": self.repeats(),
+            "regret": self.curves(),
+            "samples": self.by_sample(),
+        }
+        if choices:
+            every = [result.choices().assign(policy=name) for name, result in self.items()]
+            tables["choices"] = pd.concat(every, ignore_index=True)
+        manifest = {
+            **self.facts,
+            "policies": {name: result.described() for name, result in self.members.items()},
+            "libraries": {n: version(n) for n in ("splitee", "numpy", "numba", "pandas", "pyarrow", "scipy")}
+            | {"python": platform.python_version()},
+        }
+        write_tables(Path(folder), tables, manifest, overwrite)
+
+
+def load_results(folder: str | Path) -> Results:
+    """Read results that `Results.save` wrote.
+
+    Summaries, intervals, regret curves and, where they were saved, choices are as they were; what was not
+    saved says so when it is asked for.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds none, or those of another version.
+    """
+    tables, facts = read_tables(Path(folder))
+    described: dict[str, dict[str, Any]] = facts.pop("policies")
+    facts.pop("libraries")  # of the time: saving again writes today's
+    members = {name: _reloaded(name, told, tables) for name, told in described.items()}
+    ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
+    return Results(members, members.pop(REFERENCE), facts, ids)
+
+
+def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
+    repeats, regret, samples = (_of(name, tables[kind]) for kind in ("repeats", "regret", "samples"))
+    kept = "choices" in tables and name != REFERENCE
+    return Result(
+        name=name,
+        policy=told,
+        totals=repeats[list(METRICS)].to_numpy(),
+        per_sample=samples[list(METRICS)].to_numpy(),
+        shown=samples["shown"].to_numpy(),
+        settled=repeats["layer"].to_numpy(dtype=np.int16),
+        curve=Curve(
+            regret["t"].unique(),
+            regret["common"].to_numpy().reshape(len(repeats), -1),
+            regret["own"].to_numpy().reshape(len(repeats), -1),
+        ),
+        on_device=bool(told["on_device"]),
+        saved_choices=_of(name, tables["choices"]) if kept else None,
+    )
+
+
+def _of(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["policy"] == name].drop(columns="policy").reset_index(drop=True)

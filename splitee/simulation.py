@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.costs import CostModel
-from splitee.engine import DEFAULT_THRESHOLD, AnyPolicy, Scene
+from splitee.engine import DEFAULT_THRESHOLD, Scene
 from splitee.errors import InputError
-from splitee.policies.base import Policy, check_threshold, display_name
+from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
-from splitee.results import Result, Results
+from splitee.result import Result
+from splitee.results import Results
 from splitee.trace import Trace
 
 

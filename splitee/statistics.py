@@ -81,6 +81,41 @@ def data_interval(means: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def with_interval(
+    name: str,
+    ours: Floats,
+    theirs: Floats,
+    draws: tuple[Floats, Floats] | None,
+    *,
+    compared: bool = False,
+) -> dict[str, float]:
+    """Describe one measure of a policy, and where `compared` its difference from a reference.
+
+    Parameters
+    ----------
+    name : str
+        Of the measure; the keys are NAME, NAME_low, NAME_high, NAME_delta and so on. A cost is also compared
+        as a share of the reference's: NAME_change.
+    ours, theirs : ndarray, shape (repeats,)
+        The measure in each repeat.
+    draws : pair of ndarray, shape (resamples,), optional
+        Its paired bootstrap means, for the *data* interval; without them the interval is that over runs.
+    """
+    described = {name: (ours, draws[0] if draws else None)}
+    if compared:
+        described[f"{name}_delta"] = (ours - theirs, draws[0] - draws[1] if draws else None)
+    if compared and name == "cost":
+        with np.errstate(divide="ignore", invalid="ignore"):  # a reference that is free has no shares
+            change = np.where(theirs > 0, ours / theirs - 1, np.nan)
+            drawn = np.where(draws[1] > 0, draws[0] / draws[1] - 1, np.nan) if draws else None
+        described["cost_change"] = (change, drawn)
+    row: dict[str, float] = {}
+    for key, (values, means) in described.items():
+        low, high = run_interval(values) if means is None else data_interval(means)
+        row |= {key: float(values.mean()), f"{key}_low": low, f"{key}_high": high}
+    return row
+
+
 def _exact(columns: Floats) -> Floats:
     """Round each column to multiples of a power of two so coarse that sums of resamples come out exact.
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-import splitee
 from hypothesis import given
 from hypothesis import strategies as st
+
+import splitee
 
 PRICE = st.floats(0, 100)
 

@@ -123,7 +123,8 @@ def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
     assert more.split[:3].tolist() == result.split.tolist()
     given = splitee.replay(trace, splitee.SplitEE(ALPHA), orders=orders)
     assert given.split.tolist() == result.split.tolist()
-    assert result.results.facts["seed_scheme"] == SEED_SCHEME
+    several = splitee.replay(trace, [splitee.SplitEE(ALPHA)], repeats=1)
+    assert several.facts["seed_scheme"] == SEED_SCHEME
 
 
 @pytest.mark.parametrize(

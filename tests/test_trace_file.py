@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from trace_strategies import traces
 
 from splitee.errors import InputError
-from splitee.trace import Trace, load_trace
+from splitee.trace import Trace, bundled, from_bytes, load_trace
 from splitee.trace import file as trace_file
-from splitee.trace import trace as trace_module
 from splitee.trace.checks import check_trace
 
 
@@ -28,7 +27,7 @@ def content(trace):
 
 
 def load_bytes(data):
-    return trace_module.from_bytes(data)
+    return from_bytes(data)
 
 
 def resealed(trace, change):
@@ -246,10 +245,10 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_litter(tiny, tmp_path, mon
 
 
 def test_bundled_names_and_near_misses(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(trace_module, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(bundled, "_BUNDLED", tmp_path)
     for name in ("imdb", "yelp"):
         tiny.replace(name=name).save(tmp_path / f"{name}.parquet")
-    assert trace_module.bundled_traces() == ["imdb", "yelp"]
+    assert bundled.bundled_traces() == ["imdb", "yelp"]
     assert load_trace("imdb").name == "imdb"
     with pytest.raises(
         InputError, match=r"^imbd: no such file, nor a bundled trace \(imdb, yelp\); did you mean 'imdb'\?$"

@@ -127,6 +127,9 @@ class Policy:
         return {"policy": type(self).__name__, **shown}
 
 
+AnyPolicy = Policy | PlainPolicy
+
+
 def check_threshold(threshold: float) -> None:
     """Raise InputError unless α lies in [0, 1]."""
     if not (isinstance(threshold, (int, float, np.floating)) and 0 <= threshold <= 1):
@@ -166,14 +169,14 @@ def play(policy: PlainPolicy, stream: Stream, threshold: float) -> Layers:
     return splits
 
 
-def display_name(policy: Policy | PlainPolicy) -> str:
+def display_name(policy: AnyPolicy) -> str:
     """Return what tables call a policy, one's own included."""
     if isinstance(policy, Policy):
         return policy.label
     return str(getattr(policy, "name", type(policy).__name__))
 
 
-def as_dict(policy: Policy | PlainPolicy) -> dict[str, Any]:
+def as_dict(policy: AnyPolicy) -> dict[str, Any]:
     """Describe a policy in plain types; of one's own, its simple public attributes."""
     if isinstance(policy, Policy):
         return policy.to_dict()

@@ -36,7 +36,8 @@ from splitee.report.style import (
     setting,
     shown_name,
 )
-from splitee.results import Result, Results
+from splitee.result import Result
+from splitee.results import Results
 
 WINDOWS = 60  # a stream is cut into so many to show which layers were played
 REFERENCES = ("RandomSplit", "BestFixedSplit")  # worth seeing beside the learners' regret

@@ -9,12 +9,11 @@ import numpy as np
 
 from splitee.policies.fixed import BestFixedSplit, CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
 from splitee.report.tables import measure_of, usable
+from splitee.result import Playback
 from splitee.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from splitee.engine import Scene
 
 
 def remarks(
@@ -73,7 +72,7 @@ def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def _threshold_decides(scene: Scene) -> list[str]:
+def _threshold_decides(scene: Playback) -> list[str]:
     gain = 1 - 1 / scene.trace.classes
     layers = scene.trace.layers
     sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
@@ -86,7 +85,7 @@ def _threshold_decides(scene: Scene) -> list[str]:
     ]
 
 
-def _break_even(scene: Scene, threshold: float) -> list[str]:
+def _break_even(scene: Playback, threshold: float) -> list[str]:
     """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
     if np.ndim(scene.costs.offload) or scene.costs.offload_input is not None:
         return []

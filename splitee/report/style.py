@@ -17,7 +17,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.policies.base import as_dict
-from splitee.results import Result, Results
+from splitee.result import Result
+from splitee.results import Results
 
 INK, FAINT = "#262626", "#8c8c8c"
 

@@ -1,5 +1,6 @@
 """The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
 
-from splitee.trace.trace import Trace, bundled_traces, from_bytes, load_trace
+from splitee.trace.bundled import bundled_traces
+from splitee.trace.trace import Trace, from_bytes, load_trace
 
 __all__ = ["Trace", "bundled_traces", "from_bytes", "load_trace"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from splitee.files import atomic_path, refuse_existing
 from splitee.trace import columns as trace_columns
 from splitee.trace import file as trace_file
 from splitee.trace import manifest as trace_manifest
+from splitee.trace.bundled import find_trace
 from splitee.trace.columns import (
     Floats,
     Halves,
@@ -28,8 +28,6 @@ from splitee.trace.columns import (
     optional,
     strings,
 )
-
-_BUNDLED = Path(__file__).parents[1] / "data"
 
 
 class Trace:
@@ -292,7 +290,7 @@ def load_trace(path: str | Path) -> Trace:
     InputError
         Where there is no such file or name, or the file is damaged or holds what a trace may not.
     """
-    file = _find(path)
+    file = find_trace(path)
     try:
         return from_bytes(file.read_bytes())
     except InputError as error:
@@ -315,26 +313,6 @@ def from_bytes(data: bytes) -> Trace:
         if told != true[key]:
             raise InputError(f"the manifest says {key} = {told!r}, the columns say {true[key]!r}")
     return trace
-
-
-def bundled_traces() -> list[str]:
-    """Names of the traces that come with splitee."""
-    return sorted(file.stem for file in _BUNDLED.glob("*.parquet"))
-
-
-def _find(path: str | Path) -> Path:
-    """Find the file that `path` names: a bundled name goes before a file in the folder."""
-    bundled = bundled_traces()
-    if str(path) in bundled:
-        return _BUNDLED / f"{path}.parquet"
-    file = Path(path)
-    if file.is_dir():
-        raise InputError(f"{file} is a folder, not a trace file")
-    if file.exists():
-        return file
-    near = difflib.get_close_matches(file.stem, bundled, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{path}: no such file, nor a bundled trace ({', '.join(bundled) or 'none'}){hint}")
 
 
 def _classes(
