@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Stream, as_dict
+from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, as_dict
 from splitee.statistics import Floats
 from splitee.trace import Trace
 
@@ -129,10 +129,21 @@ class Result:
             return bool(self.policy.get("sees_final", False))
         return bool(getattr(self.policy, "sees_final", False))
 
+    @property
+    def learns(self) -> bool:
+        """Whether what the policy plays depends on what it has seen; one's own policies count as such."""
+        if isinstance(self.policy, dict):
+            return bool(self.policy["learns"])
+        return self.policy.learns if isinstance(self.policy, Policy) else True
+
     def described(self) -> dict[str, Any]:
         """Return the policy's parameters in plain types, and whether a device could run it."""
         facts = self.policy if isinstance(self.policy, dict) else as_dict(self.policy)
-        return facts | {"on_device": self.on_device, "sees_final": self.sees_final}
+        return facts | {
+            "on_device": self.on_device,
+            "sees_final": self.sees_final,
+            "learns": self.learns,
+        }
 
     @cached_property
     def split(self) -> Layers:

@@ -75,8 +75,8 @@ class Results(Mapping[str, Result]):
             ``policy``, ``layer`` (settled on in most repeats) and ``layer_repeats`` (in how many), the means
             of accuracy (0..1), agreement with the last exit, cost and its parts (λ), reward, utility, offload
             rate, each with its interval; ``*_delta``: the difference from final-exit, for the cost also as a
-            share of it; ``regret``: common, at the end; ``on_device``, ``sees_final``; ``interval``,
-            ``samples`` (distinct) and ``repeats``.
+            share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``;
+            ``interval``, ``samples`` (distinct) and ``repeats``.
         """
         import pandas as pd
 
@@ -111,6 +111,7 @@ class Results(Mapping[str, Result]):
             )
         row["regret"] = float(result.curve.common[:, -1].mean())
         row["regret_own"] = float(result.curve.own[:, -1].mean())
+        row["learns"] = result.learns
         row["on_device"] = result.on_device
         row["sees_final"] = result.sees_final
         row["interval"] = interval

@@ -21,6 +21,7 @@ for pooling in mean first; do
     --train-rows 2048 --epochs 1 --warmup 0.1 --pooling "$pooling" --precision bfloat16 \
     --out "$work/pooling-$pooling"
 done
+python "$here/pooling.py" "$work"
 
 [[ -d $work/sst2-mpnet ]] || splitee train --backbone "$backbone" --task sst2_sentences --data-root "$data" \
   --pooling mean --epochs 4 --patience 2 --precision bfloat16 --out "$work/sst2-mpnet"
@@ -36,3 +37,4 @@ trace sst2 validation sst2_validation
 cp "$work/imdb.parquet" "$work/yelp_sentences.parquet" "$bundled/"
 cp "$work/sst2_validation.parquet" "$here/"
 python "$here/cards.py"
+python "$here/compare.py"

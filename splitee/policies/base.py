@@ -106,6 +106,7 @@ class Policy:
     every_exit: ClassVar[bool] = False
     sees_final: ClassVar[bool] = False
     has_arms: ClassVar[bool] = True  # what it plays are layers to split at, each with a mean reward
+    learns: ClassVar[bool] = False  # whether what it plays depends on what it has seen
     sends_input: ClassVar[bool] = False  # whether it always may send the input
 
     def splits(self, stream: Stream) -> Layers:

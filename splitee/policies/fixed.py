@@ -36,20 +36,10 @@ class FinalExit(Policy):
 
 
 @dataclass(frozen=True)
-class FixedExit(Policy):
-    """Every sample is answered on the device at one layer: cost λ₁·layer + λ₂.
-
-    ElasticBERT's static use (Liu et al. 2022), and at the last layer the honest price of not splitting.
-
-    Parameters
-    ----------
-    layer : int
-        1-based.
-    """
+class _AtLayer(Policy):
+    """Stops at one layer, always."""
 
     layer: int
-    name: ClassVar[str] = "exit"
-    has_arms: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_layer(self.layer)
@@ -63,6 +53,27 @@ class FixedExit(Policy):
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return self.layer
+
+
+@dataclass(frozen=True)
+class FixedExit(_AtLayer):
+    """Every sample is answered on the device at one layer: cost λ₁·layer + λ₂.
+
+    ElasticBERT's static use (Liu et al. 2022), and at the last layer the honest price of not splitting.
+
+    Parameters
+    ----------
+    layer : int
+        1-based.
+
+    Examples
+    --------
+    >>> FixedExit(6).label
+    'exit 6'
+    """
+
+    name: ClassVar[str] = "exit"
+    has_arms: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class CloudOnly(Policy):
 
 
 @dataclass(frozen=True)
-class FixedSplit(Policy):
+class FixedSplit(_AtLayer):
     """Split at one layer: answer there where C_i ≥ α, else offload.
 
     Parameters
@@ -90,25 +101,19 @@ class FixedSplit(Policy):
         1-based.
     threshold : float
         α.
+
+    Examples
+    --------
+    >>> FixedSplit(3, threshold=0.7).label
+    'split 3'
     """
 
-    layer: int
     threshold: float
     name: ClassVar[str] = "split"
 
     def __post_init__(self) -> None:
-        check_layer(self.layer)
+        super().__post_init__()
         check_threshold(self.threshold)
-
-    @property
-    def label(self) -> str:  # noqa: D102
-        return f"{self.name} {self.layer}"
-
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        return _everywhere(self.layer, stream)
-
-    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
-        return self.layer
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class _UCB(Policy):
 
     threshold: float
     exploration: float = 1.0
+    learns: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)

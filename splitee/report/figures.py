@@ -28,7 +28,6 @@ from splitee.report.style import (
     dress,
     footnote,
     freeze,
-    learns,
     looks,
     new_figure,
     paper,
@@ -139,7 +138,7 @@ def regret(results: Results, against: str = "common") -> Figure | None:
     """
     if against not in _REGRETS:
         raise InputError(f"regret against {against!r}: choose common or own")
-    shown = [r for r in results.values() if learns(r) or described(r)["policy"] in REFERENCES]
+    shown = [r for r in results.values() if r.learns or described(r)["policy"] in REFERENCES]
     if not shown:
         return None
     look = looks(results)
@@ -150,7 +149,7 @@ def regret(results: Results, against: str = "common") -> Figure | None:
     for order, result in enumerate(shown):
         rounds, curve, style = result.curve.rounds, getattr(result.curve, against), look[result.name]
         mean = curve.mean(axis=0)
-        greatest = max(greatest, mean.max() * learns(result))
+        greatest = max(greatest, mean.max() * result.learns)
         low, high = np.quantile(curve, [0.025, 0.975] if many else [0, 1], axis=0)
         axes.fill_between(rounds, low, high, color=style.colour, alpha=0.15, lw=0)
         axes.plot(
@@ -345,6 +344,6 @@ def _name_lines(axes: Axes) -> None:
 def _choices(result: Result) -> Layers | None:
     """Return where a learner stopped at each sample; None of others, and where that was not saved."""
     try:
-        return result.split if learns(result) else None
+        return result.split if result.learns else None
     except InputError:
         return None

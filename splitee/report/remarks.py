@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitee.policies.fixed import BestFixedSplit, CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
+from splitee.policies.fixed import RandomSplit
 from splitee.report.tables import measure_of, usable
 from splitee.result import Playback
 from splitee.results import Results
@@ -56,10 +56,9 @@ def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
     measure = measure_of(summary)
     at = summary.set_index("policy")
     rivals = summary[usable(summary)].set_index("policy")
-    static = (CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit, BestFixedSplit)
     beaten: dict[str, list[str]] = {}
     for name, result in results.items():
-        if isinstance(result.policy, static):
+        if not result.learns:
             continue
         cheaper = rivals["cost"] < at.loc[name, "cost"]
         better = rivals[cheaper & (rivals[measure] >= at.loc[name, measure])]

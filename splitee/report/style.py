@@ -76,6 +76,7 @@ _STATIC = {
     "FixedExit": Look("#6b6b6b", "s", 3.2, (0, (3, 2))),
     "FixedSplit": Look("#4d4d4d", "o", 3.2, "-"),
 }
+_OTHER = Look("#6b6b6b", "D", 6.0, (0, (3, 1, 1, 1)))
 _CURVES = {"FixedExit": "exit i", "FixedSplit": "split i"}
 
 
@@ -84,16 +85,13 @@ def described(result: Result) -> dict[str, Any]:
     return result.policy if isinstance(result.policy, dict) else as_dict(result.policy)
 
 
-def learns(result: Result) -> bool:
-    """Whether the policy's choice may change with what it sees; one's own policies count as such."""
-    return described(result)["policy"] not in _STATIC
-
-
 def looks(results: Results) -> dict[str, Look]:
     """Return the look of each policy by name, the same in every figure."""
-    learners = [name for name, result in results.items() if learns(result)]
+    learners = [name for name, result in results.items() if result.learns]
     look = {name: _LEARNERS[k % len(_LEARNERS)] for k, name in enumerate(learners)}
-    look |= {name: _STATIC[described(results[name])["policy"]] for name in results if name not in look}
+    for name, result in results.items():
+        if name not in look:
+            look[name] = _STATIC.get(described(result)["policy"], _OTHER)
     splits = [names for curve, names in curves(results).items() if curve.startswith("split")]
     for k, names in enumerate(splits):  # one curve for each α
         look |= {name: replace(look[name], line=_LEARNERS[k % len(_LEARNERS)].line) for name in names}

@@ -123,10 +123,10 @@ def _cells(row: pd.Series, measure: str) -> dict[str, str]:
 
 
 def _layer(row: pd.Series) -> str:
-    """Layer settled on, and in how many repeats where not in all."""
+    """Layer settled on; of a policy that learns, in how many repeats."""
     if row["policy"] == RandomSplit.name:
         return "each"
-    if row["layer_repeats"] == row["repeats"]:
+    if not row["learns"] and row["layer_repeats"] == row["repeats"]:
         return str(row["layer"])
     return f"{row['layer']} ({row['layer_repeats']}/{row['repeats']})"
 
