@@ -45,13 +45,13 @@ class _AtLayer(Policy):
         check_layer(self.layer)
 
     @property
-    def label(self) -> str:  # noqa: D102
+    def label(self) -> str:
         return f"{self.name} {self.layer}"
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
+    def splits(self, stream: Stream) -> Layers:
         return _everywhere(self.layer, stream)
 
-    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
+    def deepest(self, layers: int, arms: int) -> int:
         return self.layer
 
 
