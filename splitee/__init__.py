@@ -25,7 +25,6 @@ _HOME = {  # name: the module it lives in
     "load_results": "results",
     "recommend_threshold": "thresholds",
     "InputError": "errors",
-    "Policy": "policies.base",
     "SplitEE": "policies.splitee",
     "SplitEES": "policies.splitee",
     "FinalExit": "policies.fixed",
@@ -44,7 +43,6 @@ __all__ = [
     "FixedExit",
     "FixedSplit",
     "InputError",
-    "Policy",
     "RandomSplit",
     "Result",
     "Results",
@@ -62,7 +60,6 @@ __all__ = [
 if TYPE_CHECKING:
     from splitee.costs import CostModel
     from splitee.errors import InputError
-    from splitee.policies.base import Policy
     from splitee.policies.fixed import (
         BestFixedSplit,
         CloudOnly,

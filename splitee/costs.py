@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class CostModel:
 
     def __post_init__(self) -> None:
         for name in ("layer", "exit"):
-            _price(name, getattr(self, name), dimensions=0)
+            object.__setattr__(self, name, float(_price(name, getattr(self, name), dimensions=0)))
         offload = _price("offload", self.offload, dimensions=None)
         object.__setattr__(self, "offload", float(offload) if offload.ndim == 0 else offload)
         if self.offload_input is not None:
@@ -67,8 +68,15 @@ class CostModel:
         if self.sample_offload is not None:
             object.__setattr__(self, "sample_offload", _price("sample_offload", self.sample_offload, 1))
         m = self.device_layers
-        if m is not None and (isinstance(m, bool) or int(m) != m or m < 1):
-            raise InputError(f"device_layers is {m!r}: give a whole number of layers, at least 1")
+        if m is not None:
+            if isinstance(m, bool) or not isinstance(m, Integral) or m < 1:
+                raise InputError(f"device_layers is {m!r}: give a whole number of layers, at least 1")
+            object.__setattr__(self, "device_layers", int(m))
+        if self.exit_layers is not None:
+            depth = np.asarray(self.exit_layers)
+            if depth.ndim != 1 or depth.dtype.kind not in "iu" or (np.diff(depth, prepend=0) < 1).any():
+                raise InputError(f"exit_layers is {self.exit_layers!r}: give ascending layers, from 1 on")
+            object.__setattr__(self, "exit_layers", tuple(depth.tolist()))
 
     def device(self, layers: int, every_exit: bool = False) -> Floats:
         """Return γ_1..γ_L, the price of computing as far as each exit, shape (L,).
@@ -83,7 +91,7 @@ class CostModel:
         index = np.arange(1, layers + 1, dtype=np.float64)
         if not every_exit:
             return self.layers_only(layers) + self.exit
-        if self.exit_layers is None or list(self.exit_layers) == list(range(1, len(self.exit_layers) + 1)):
+        if self.exit_layers is None or self.exit_layers == tuple(range(1, len(self.exit_layers) + 1)):
             gamma: Floats = (self.layer + self.exit) * index
             return gamma
         return self.layers_only(layers) + self.exit * index
@@ -152,7 +160,7 @@ class CostModel:
             if self.sample_offload is None
             else np.asarray(self.sample_offload).tolist(),
             "device_layers": self.device_layers,
-            "exit_layers": None if self.exit_layers is None else [int(i) for i in self.exit_layers],
+            "exit_layers": None if self.exit_layers is None else list(self.exit_layers),
         }
 
     def _depth(self, layers: int) -> Floats:
@@ -170,12 +178,13 @@ def _price(name: str, value: Any, dimensions: int | None) -> Floats:
         raise InputError(f"{name} is {value!r}: give a number (in λ)") from error
     if price.ndim > 1 or (dimensions is not None and price.ndim != dimensions):
         raise InputError(f"{name} has shape {price.shape}: give {_SHAPES[name]}")
-    if not np.isfinite(price).all() or (price < 0).any():
-        raise InputError(f"{name} must be finite and not negative")
+    if not ((price >= 0) & (price <= _DEAREST)).all():
+        raise InputError(f"{name} must be between 0 and {_DEAREST:g}")
     price.flags.writeable = False
     return price
 
 
+_DEAREST = 1e12  # far from where sums of prices would lose their digits
 _SHAPES = {
     "layer": "one number",
     "exit": "one number",

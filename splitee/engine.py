@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, play
-from splitee.policies.fixed import reward_table
+from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, check_threshold, play, sends_input
+from splitee.policies.fixed import mean_rewards, reward_table
 from splitee.result import METRICS, Curve, Result
 from splitee.trace import Trace
 
@@ -85,15 +85,12 @@ class Scene:
         )
 
     def threshold(self, policy: AnyPolicy) -> float:
-        """Return α of a policy, or the default where it has none."""
+        """Return α of a policy, or the default where it has none; read once, before anything is played."""
         own = getattr(policy, "threshold", None)
-        return self.default_threshold if own is None else float(own)
-
-    def leaves_below(self, policy: AnyPolicy) -> float:
-        """Return the confidence below which the policy offloads: α; of the package's without α, never."""
-        if isinstance(policy, Policy) and not hasattr(policy, "threshold"):
-            return -math.inf
-        return self.threshold(policy)
+        if own is None:
+            return self.default_threshold
+        check_threshold(own)
+        return float(own)
 
     def check(self, name: str, policy: AnyPolicy) -> None:
         """Raise InputError where a policy is none or cannot meet this trace."""
@@ -110,27 +107,27 @@ class Scene:
             raise InputError(
                 f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {self.trace.layers}"
             )
-        if getattr(policy, "send_input", False) or (isinstance(policy, Policy) and policy.sends_input):
+        self.threshold(policy)
+        if sends_input(policy):
             self.costs.sending(self.trace.layers, send_input=True)
 
-    def play(self, policy: AnyPolicy, repeat: int) -> tuple[Stream, Layers]:
-        """Return one repeat's stream and where the policy stopped in it."""
+    def splits(self, policy: AnyPolicy, repeat: int, alpha: float) -> Layers:
+        """Return where the policy stopped at each sample of one repeat, shape (m,)."""
         stream = self.stream(repeat)
-        if isinstance(policy, Policy):
-            return stream, policy.splits(stream)
-        return stream, play(policy, stream, self.threshold(policy))
+        return policy.splits(stream) if isinstance(policy, Policy) else play(policy, stream, alpha)
 
-    def offloaded(self, policy: AnyPolicy, order: NDArray[np.int64], split: Layers) -> NDArray[np.bool_]:
+    def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
         """Return which samples were sent, shape (m,)."""
-        own = self.trace.confidence[order, np.maximum(split, 1) - 1].astype(np.float64)
-        sent: NDArray[np.bool_] = (split == 0) | (
-            (own < self.leaves_below(policy)) & (split < self.trace.layers)
-        )
+        own = self.trace.confidence[self.order(repeat), np.maximum(split, 1) - 1].astype(np.float64)
+        unsure = (own < _leaves_below(policy, alpha)) & (split < self.trace.layers)
+        sent: NDArray[np.bool_] = (split == 0) | unsure
         return sent
 
     def run(self, name: str, policy: AnyPolicy, log: bool) -> Result:
         """Play all repeats of one policy and count what happened."""
         trace, layers = self.trace, self.trace.layers
+        alpha = self.threshold(policy)
+        log = log or not isinstance(policy, Policy)  # one's own might not do the same again
         gamma = np.concatenate([[0.0], self.costs.device(layers, policy.every_exit)])
         layers_only = np.concatenate([[0.0], self.costs.layers_only(layers)])
         label = np.full(trace.samples, -1, dtype=np.int32) if trace.label is None else trace.label
@@ -140,16 +137,17 @@ class Scene:
         settled = np.zeros(self.repeats, dtype=np.int16)
         curves, logged = [], []
         for repeat in range(self.repeats):
-            stream, split = self.play(policy, repeat)
+            split = self.splits(policy, repeat, alpha)
+            points = curve_points(len(split))
             _account(
-                stream.order,
+                self.order(repeat),
                 split,
                 trace.confidence,
                 trace.prediction,
                 self.far,
                 self.far_answer,
                 label,
-                self.leaves_below(policy),
+                _leaves_below(policy, alpha),
                 gamma,
                 layers_only,
                 self.costs.sending(layers),
@@ -160,13 +158,13 @@ class Scene:
                 shown,
             )
             settled[repeat] = _settled(split)
-            curves.append(self.regret(policy, stream, split, totals[repeat, METRICS.index("reward")]))
+            regret = self.regret(policy, repeat, split, totals[repeat, METRICS.index("reward")], alpha)
+            curves.append({against: owed[points] for against, owed in regret.items()})
             if log:
                 logged.append(split)
         if trace.label is None:
             for table in (totals, per_sample):
                 table[:, [METRICS.index("accuracy"), METRICS.index("utility")]] = np.nan
-        points = curve_points(len(stream.order))
         return Result(
             name=name,
             policy=policy,
@@ -176,38 +174,48 @@ class Scene:
             settled=settled,
             curve=Curve(
                 points + 1,
-                np.array([c["common"][points] for c in curves]),
-                np.array([c["own"][points] for c in curves]),
+                np.array([curve["common"] for curve in curves]),
+                np.array([curve["own"] for curve in curves]),
             ),
-            on_device=not isinstance(policy, Policy)
-            or policy.deepest(layers, self.costs.arms(layers)) <= self.costs.arms(layers),
+            on_device=self._fits(policy),
+            threshold=alpha,
             scene=self,
             logged=logged or None,
         )
 
+    def _fits(self, policy: AnyPolicy) -> bool:
+        """Whether the device holds all layers the policy needs."""
+        arms = self.costs.arms(self.trace.layers)
+        return not isinstance(policy, Policy) or bool(policy.deepest(self.trace.layers, arms) <= arms)
+
     def regret(
-        self, policy: AnyPolicy, stream: Stream, split: Layers, mean_reward: float
+        self, policy: AnyPolicy, repeat: int, split: Layers, mean_reward: float, alpha: float
     ) -> dict[str, Floats]:
         """Return the cumulative regret of one repeat, common and own, each of shape (m,)."""
-        share = np.bincount(stream.order, minlength=self.trace.samples) / len(stream.order)
-        alpha = self.threshold(policy)
-        common = share @ self._rewards(alpha, every_exit=False)
-        every_exit = policy.every_exit
-        own = share @ self._rewards(alpha, every_exit=True) if every_exit else common
-        first = 0 if getattr(policy, "send_input", False) else 1
-        has_arms = not isinstance(policy, Policy) or policy.has_arms
-        played = own[split] if has_arms else np.full(len(split), mean_reward)
-        arms = stream.arms + 1
-        best = common[1:arms].max()
-        best_own = own[first:arms].max() if has_arms else best
+        arms = self.costs.arms(self.trace.layers) + 1
+        common = self._mean_rewards(repeat, alpha, every_exit=False)
+        best = best_own = common[1:arms].max()
+        played = np.full(len(split), mean_reward)
+        if not isinstance(policy, Policy) or policy.has_arms:
+            own = self._mean_rewards(repeat, alpha, policy.every_exit)
+            first = 0 if sends_input(policy) or not split.all() else 1
+            best_own, played = own[first:arms].max(), own[split]
         return {"common": np.cumsum(best - played), "own": np.cumsum(best_own - played)}
 
-    def _rewards(self, alpha: float, every_exit: bool) -> Floats:
-        """Return r(i), shape (n, L + 1), of a threshold that was asked for before, or now."""
-        key = (alpha, every_exit)
-        if key not in self._tables:
-            self._tables[key] = reward_table(self.stream(0), alpha, every_exit)
-        return self._tables[key]
+    def _mean_rewards(self, repeat: int, alpha: float, every_exit: bool) -> Floats:
+        """Return r̄(i) over the samples of one repeat's order, shape (L + 1,)."""
+        key = (repeat, alpha, every_exit)
+        if key not in self._means:
+            table = (alpha, every_exit)
+            if table not in self._tables:
+                self._tables.clear()  # one at a time: it is as large as the trace
+                self._tables[table] = reward_table(self.stream(0), alpha, every_exit)
+            self._means[key] = mean_rewards(self._tables[table], self.order(repeat))
+        return self._means[key]
+
+    @cached_property
+    def _means(self) -> dict[tuple[int, float, bool], Floats]:
+        return {}
 
     @cached_property
     def _tables(self) -> dict[tuple[float, bool], Floats]:
@@ -227,6 +235,11 @@ class Scene:
             "seed": self.seed,
             "seed_scheme": SEED_SCHEME,
         }
+
+
+def _leaves_below(policy: AnyPolicy, alpha: float) -> float:
+    """Return the confidence below which a policy offloads: α; one of the package without α never does."""
+    return -math.inf if isinstance(policy, Policy) and not hasattr(policy, "threshold") else alpha
 
 
 def _sha256(orders: NDArray[np.int64]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,11 +11,13 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, as_dict
+from splitee.policies.base import AnyPolicy, Layers, Policy, as_dict
 from splitee.statistics import Floats
 from splitee.trace import Trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 METRICS = (
@@ -54,19 +55,26 @@ class Playback(Protocol):
     def order(self, repeat: int) -> NDArray[np.int64]:
         """Return the samples of one repeat, in order."""
 
-    def play(self, policy: AnyPolicy, repeat: int) -> tuple[Stream, Layers]:
-        """Return one repeat's stream and where the policy stopped in it."""
+    def splits(self, policy: AnyPolicy, repeat: int, alpha: float) -> Layers:
+        """Return where the policy stopped at each sample of one repeat."""
 
-    def offloaded(self, policy: AnyPolicy, order: NDArray[np.int64], split: Layers) -> NDArray[np.bool_]:
+    def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
         """Return which samples were sent."""
 
-    def stream(self, repeat: int) -> Stream:
-        """Return what a policy may see of one repeat."""
-
     def regret(
-        self, policy: AnyPolicy, stream: Stream, split: Layers, mean_reward: float
+        self, policy: AnyPolicy, repeat: int, split: Layers, mean_reward: float, alpha: float
     ) -> dict[str, Floats]:
         """Return the cumulative regret of one repeat, common and own."""
+
+
+class Home(Protocol):
+    """All results of a call: where a result is compared and saved."""
+
+    def summary(self, interval: str = "data") -> pd.DataFrame:
+        """Return one row a policy."""
+
+    def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
+        """Write all results."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class Result:
         Cumulative regret at up to 400 rounds.
     on_device : bool
         Whether the device holds all layers the policy needs.
+    threshold : float
+        Its α; of a policy without, that of the splits its regret is held against.
     """
 
     name: str
@@ -105,10 +115,11 @@ class Result:
     settled: NDArray[np.int16]
     curve: Curve
     on_device: bool
+    threshold: float
     scene: Playback | None = None
     logged: list[Layers] | None = None
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
-    summarise: Callable[[str], pd.DataFrame] | None = field(default=None, repr=False)  # of all it belongs to
+    home: Home | None = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Floats:
         if name in METRICS:
@@ -143,6 +154,7 @@ class Result:
             "on_device": self.on_device,
             "sees_final": self.sees_final,
             "learns": self.learns,
+            "regret_threshold": self.threshold,
         }
 
     @cached_property
@@ -151,7 +163,8 @@ class Result:
         if self.logged is not None:
             return np.stack(self.logged)
         if self.scene is not None and not isinstance(self.policy, dict):
-            return np.stack([self.scene.play(self.policy, r)[1] for r in range(self.scene.repeats)])
+            every = range(self.scene.repeats)
+            return np.stack([self.scene.splits(self.policy, r, self.threshold) for r in every])
         return self._saved("split").astype(np.int16)
 
     @cached_property
@@ -161,7 +174,7 @@ class Result:
             return self._saved("offloaded").astype(bool)
         scene, policy = self.scene, self.policy
         return np.stack(
-            [scene.offloaded(policy, scene.order(r), split) for r, split in enumerate(self.split)]
+            [scene.offloaded(policy, r, split, self.threshold) for r, split in enumerate(self.split)]
         )
 
     def regret(self, against: str = "common") -> Floats:
@@ -170,25 +183,32 @@ class Result:
         Parameters
         ----------
         against : {"common", "own"}
-            "common": the best split with one exit evaluated, the same for every policy. "own": the best arm
-            at the policy's own price, as in the paper.
+            "common": the best split with one exit evaluated, the same for every policy of one α (of policies
+            without α: of the call's `threshold`). "own": the best arm at the policy's own price, as in the
+            paper.
         """
         if against not in ("common", "own"):
             raise InputError(f"regret against {against!r}: choose common or own")
         if self.scene is None or isinstance(self.policy, dict):
             raise InputError("a reloaded result holds regret at some rounds only: see its curve")
+        scene, policy = self.scene, self.policy
         return np.stack(
             [
-                self.scene.regret(self.policy, self.scene.stream(r), split, self.reward[r])[against]
+                scene.regret(policy, r, split, self.reward[r], self.threshold)[against]
                 for r, split in enumerate(self.split)
             ]
         )
 
     def summary(self, interval: str = "data") -> pd.DataFrame:
         """Return one row of numbers; see `Results.summary`."""
-        assert self.summarise is not None
-        table = self.summarise(interval)
+        assert self.home is not None
+        table = self.home.summary(interval)
         return table[table["policy"] == self.name].reset_index(drop=True)
+
+    def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
+        """Save this result, and those it was replayed with; see `Results.save`."""
+        assert self.home is not None
+        self.home.save(folder, choices=choices, overwrite=overwrite)
 
     def choices(self) -> pd.DataFrame:
         """Return every choice: repeat, t (from 1), sample id, split, offloaded."""

@@ -34,9 +34,12 @@ class Results(Mapping[str, Result]):
         self.facts = facts
         self.ids = ids
         for result in self._results.values():
-            object.__setattr__(result, "summarise", self.summary)
+            object.__setattr__(result, "home", self)
 
-    def __getitem__(self, name: str) -> Result:
+    def __getitem__(self, name: str | int) -> Result:
+        """Return the result of a policy, by its name or its place in the call."""
+        if isinstance(name, int):
+            return list(self._results.values())[name]
         if name not in self._results:
             raise KeyError(f"no policy {name!r}; there are {', '.join(self._results)}")
         return self._results[name]
@@ -87,11 +90,10 @@ class Results(Mapping[str, Result]):
 
     @cached_property
     def _draws(self) -> dict[str, Floats]:
-        """Bootstrap means of every member, over the same resamples."""
-        k = len(METRICS)
-        sums = np.column_stack([result.per_sample for result in self.members.values()])
-        means = bootstrap_means(sums, self.reference.shown)
-        return {name: means[:, i * k : (i + 1) * k] for i, name in enumerate(self.members)}
+        """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""
+        kept = len(METRICS) - 3
+        sums = [result.per_sample[:, :kept] for result in self.members.values()]
+        return dict(zip(self.members, bootstrap_means(sums, self.reference.shown), strict=True))
 
     def _row(self, result: Result, interval: str, draws: dict[str, Floats] | None) -> dict[str, Any]:
         layer = int(np.bincount(result.settled).argmax())
@@ -102,6 +104,9 @@ class Results(Mapping[str, Result]):
         }
 
         for k, metric in enumerate(METRICS):
+            if metric.startswith("cost_"):
+                row[metric] = float(result.totals[:, k].mean())
+                continue
             row |= with_interval(
                 metric,
                 result.totals[:, k],
@@ -233,6 +238,7 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
             regret["own"].to_numpy().reshape(len(repeats), -1),
         ),
         on_device=bool(told["on_device"]),
+        threshold=float(told["regret_threshold"]),
         saved_choices=_of(name, tables["choices"]) if kept else None,
     )
 

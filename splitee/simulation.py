@@ -18,7 +18,7 @@ from splitee.errors import InputError
 from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
 from splitee.result import Result
-from splitee.results import Results
+from splitee.results import REFERENCE, Results
 from splitee.trace import Trace
 
 
@@ -111,7 +111,10 @@ def replay(
     """
     if not isinstance(trace, Trace):
         raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
-    costs = costs or CostModel()
+    if costs is None:
+        costs = CostModel()
+    if not isinstance(costs, CostModel):
+        raise InputError(f"costs is {costs!r}: give a CostModel, such as CostModel(offload=5.0)")
     if not isinstance(mu, Real) or not (math.isfinite(mu) and mu >= 0):
         raise InputError(f"mu is {mu!r}: give a finite number, at least 0")
     for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0)):
@@ -135,16 +138,18 @@ def replay(
     if not named:
         raise InputError("give at least one policy")
     for name, policy in named.items():
+        if not isinstance(name, str) or name in ("", REFERENCE):
+            raise InputError(f"no policy can be called {name!r}: give it another name")
         scene.check(name, policy)
     # final-exit is the reference of every comparison, shown or not
-    work: dict[str, AnyPolicy] = {"": FinalExit(), **named}
+    work: dict[str, AnyPolicy] = {REFERENCE: FinalExit(), **named}
     compiled = [name for name, policy in work.items() if isinstance(policy, Policy)]
     with ThreadPoolExecutor(max_workers=2) as pool:
         done = dict(
             zip(compiled, pool.map(lambda name: scene.run(name, work[name], log), compiled), strict=True)
         )
     done |= {name: scene.run(name, policy, log) for name, policy in work.items() if name not in done}
-    reference = done.pop("")
+    reference = done.pop(REFERENCE)
     results = Results({name: done[name] for name in named}, reference, scene.facts(), trace.id)
     if isinstance(policies, (Mapping, Sequence)):
         return results

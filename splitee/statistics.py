@@ -7,7 +7,7 @@ says what would happen on other data; the *run* interval only says how much the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,31 +45,36 @@ def run_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def bootstrap_means(sums: Floats, shown: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def bootstrap_means(
+    sums: Sequence[Floats], shown: Floats, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Floats]:
     """Return the mean a round in each bootstrap resample of the samples.
 
     Parameters
     ----------
-    sums : ndarray, shape (n, k)
-        k measures, each summed over all times a sample was shown (all repeats together).
+    sums : list of ndarray, each of shape (n, k)
+        Of each policy k measures, each summed over all times a sample was shown (all repeats together).
     shown : ndarray, shape (n,)
         How often each sample was shown; those never shown are left out.
     resamples, seed : int
-        The same seed draws the same resamples, so that two calls are paired.
+        The same seed draws the same resamples: policies, and calls, are paired.
 
     Returns
     -------
-    ndarray, shape (resamples, k)
-        Sum of the measure over shown rounds, resample by resample (a ratio of resampled sums).
+    list of ndarray, each of shape (resamples, k)
+        Sum of the measure over shown rounds, resample by resample (a ratio of resampled sums); NaN where
+        fewer than two samples were shown.
     """
     seen = shown > 0
-    sums, shown = sums[seen], shown[seen]
-    n = len(shown)
-    both = _exact(np.column_stack([sums, shown]))
-    means = np.empty((resamples, sums.shape[1]))
+    n = int(seen.sum())
+    means = [np.full((resamples, each.shape[1]), np.nan) for each in sums]
+    if n < 2:
+        return means
+    exact = [_exact(each[seen]) for each in sums]
     for rows, weights in _weights(n, resamples, seed):
-        totals = weights @ both
-        means[rows] = totals[:, :-1] / totals[:, -1:]
+        rounds = weights @ shown[seen]
+        for mean, each in zip(means, exact, strict=True):
+            mean[rows] = (weights @ each) / rounds[:, None]
     return means
 
 

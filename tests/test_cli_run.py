@@ -98,6 +98,45 @@ def test_a_trace_without_labels_shows_agreement(tmp_path: Path) -> None:
     assert "accuracy" not in done.stdout
 
 
+OPTIONS = [
+    (["--send-input"], {"policies": splitee.SplitEE(0.8, send_input=True)}),
+    (["--offload-input", "0.5"], {"costs": splitee.CostModel(offload_input=0.5, device_layers=2)}),
+    (["--layer-cost", "2"], {"costs": splitee.CostModel(layer=2, device_layers=2)}),
+    (["--exit-cost", "2"], {"costs": splitee.CostModel(exit=2, device_layers=2)}),
+    (["--seed", "7"], {"seed": 7}),
+    (["--mu", "0.02"], {"mu": 0.02}),
+    (["--exploration", "0.1"], {"policies": splitee.SplitEE(0.8, exploration=0.1)}),
+]
+
+
+@pytest.mark.parametrize(("given", "same"), OPTIONS)
+def test_every_option_arrives(given: list[str], same: dict, trace_file: Path) -> None:
+    names = ("--policy", "splitee", "--policy", "cloud-only")
+    common = ("--threshold", "0.8", "--device-layers", "2", "--repeats", "2", "--json")
+    (scenario,) = json.loads(run("run", trace_file, *names, *common, *given).stdout)["scenarios"]
+    same = {"policies": splitee.SplitEE(0.8), "costs": splitee.CostModel(device_layers=2), "mu": 0.1} | same
+    pair = [same.pop("policies"), splitee.CloudOnly()]
+    results = splitee.replay(splitee.load_trace(trace_file), pair, repeats=2, threshold=0.8, **same)
+    for row, result in zip(scenario["policies"], results.values(), strict=True):
+        assert row["cost"] == result.cost.mean()
+        assert row["reward"] == result.reward.mean()
+
+
+def test_names_with_brackets_and_odd_manifests(tmp_path: Path) -> None:
+    odd = {"recommended_threshold": None}
+    random_trace(30).replace(name="data [v2] [/red]", manifest=odd).save(tmp_path / "t.parquet")
+    done = run("run", tmp_path / "t.parquet", "--repeats", "2", "--preset", "paper")
+    assert done.returncode == 0, done.stderr
+    assert "data [v2] [/red]: 30 samples" in done.stdout
+
+
+def test_run_json_in_out_is_not_overwritten(trace_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("mine")
+    assert run("run", trace_file, "--out", tmp_path / "out").returncode == 2
+    assert (tmp_path / "out" / "run.json").read_text() == "mine"
+
+
 def test_the_paper_preset_takes_the_papers_threshold_and_the_whole_device(tmp_path: Path) -> None:
     told = {"value": 0.6, "rule": "within:0.5", "accuracy": {"0.60": 0.9, "0.85": 0.92, "0.90": 0.92}}
     random_trace(50).replace(manifest={"recommended_threshold": told}).save(tmp_path / "t.parquet")
@@ -116,7 +155,11 @@ BAD = [
     (["TRACE", "--device-layers", "5"], "from 1 to 4"),
     (["TRACE", "--repeats", "0"], "at least 1"),
     (["TRACE", "--exploration", "nan"], "finite"),
-    (["TRACE", "TRACE"], "two traces"),
+    (["TRACE", "TRACE"], "two scenarios"),
+    (["TRACE", "--max-drop", "nan"], "points of accuracy"),
+    (["TRACE", "--policy", "split:²"], "no policy"),
+    (["TRACE", "--offload", "1e308"], "between 0 and"),
+    (["TRACE", "--out", "TRACE"], "is a file"),
     (["TRACE", "--interval", "both"], "--interval"),
 ]
 

@@ -104,8 +104,8 @@ def test_a_policy_without_threshold_gets_the_recommended_one() -> None:
         default = splitee.replay(random_trace(), policy, repeats=1)
     finally:
         Watcher.threshold = ALPHA
-    assert result.offload_rate[0] == (trace.confidence[:, 1] < 0.9).mean()
-    assert default.offload_rate[0] == (trace.confidence[:, 1] < 0.7).mean()
+    assert result.offload_rate[0] == (trace.confidence[:, 1].astype(float) < 0.9).mean()
+    assert default.offload_rate[0] == (trace.confidence[:, 1].astype(float) < 0.7).mean()
 
 
 def test_a_policy_that_leaves_the_device_is_refused() -> None:
@@ -144,6 +144,9 @@ def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
         ({"policies": splitee.SplitEE}, "is a class"),
         ({"repeats": 2.5}, "whole number"),
         ({"mu": "a"}, "mu"),
+        ({"costs": 5.0}, "CostModel"),
+        ({"policies": {"": splitee.SplitEE(0.7)}}, "another name"),
+        ({"policies": {"final-exit (reference)": splitee.SplitEE(0.7)}}, "another name"),
         ({"policies": splitee.FixedExit(6)}, "needs layer 6"),
         ({"costs": splitee.CostModel(device_layers=6)}, "device_layers is 6"),
         ({"costs": splitee.CostModel(offload=[1, 2])}, "2 prices"),
@@ -182,6 +185,13 @@ def test_what_does_not_fit_is_one_clear_line(change: dict, message: str) -> None
         lambda: splitee.CostModel(offload=[[1.0]]),
         lambda: splitee.CostModel(offload="free"),
         lambda: splitee.CostModel(device_layers=0),
+        lambda: splitee.CostModel(device_layers=math.inf),
+        lambda: splitee.CostModel(device_layers=[1]),
+        lambda: splitee.CostModel(offload=1e300),
+        lambda: splitee.CostModel(exit_layers=[5, 1]),
+        lambda: splitee.CostModel(layer="much"),
+        lambda: splitee.SplitEE(0.7, exploration=None),
+        lambda: splitee.SplitEES(0.7, side_information=["causal"]),
     ],
 )
 def test_bad_policies_and_prices_are_refused(make) -> None:
@@ -295,3 +305,72 @@ def test_one_sample_many_repeats() -> None:
     assert results["SplitEE-S (causal)"].split.tolist() == [[1]] * 1000
     assert 400 < results["random"].split.sum() - 1000 < 600
     results.summary()
+
+
+class Changeable(Watcher):
+    """Its threshold changes while it plays, and it keeps its state between repeats."""
+
+    threshold = None
+
+    def start(self, layers, costs, mu, rng):
+        super().start(layers, costs, mu, rng)
+        self.started = getattr(self, "started", 0) + 1
+        self.threshold = 0.95
+
+    def choose(self, t):
+        return 1 + (t + self.started) % 3
+
+
+def test_what_a_policy_was_told_is_what_is_counted() -> None:
+    trace, policy = random_trace(100), Changeable(False, 1)
+    policy.threshold = 0.6
+    result = splitee.replay(trace, policy, repeats=2)
+    told = [seen[3] for seen in policy.seen]  # of the last repeat
+    assert result.offloaded[1].tolist() == told
+    assert result.offload_rate[1] == np.mean(told)
+    prices = [5 / 6 * layer for layer in range(6)]
+    assert result.cost_layers == pytest.approx([np.mean([prices[i] for i in row]) for row in result.split])
+    assert policy.started == 2  # asking for the choices plays nothing again
+
+
+def test_a_policy_may_send_the_input_where_that_has_a_price() -> None:
+    trace = random_trace(50)
+    assert splitee.replay(trace, Watcher(False, 0), repeats=1).offload_rate[0] == 1
+    with pytest.raises(ValueError, match="can choose 1 to 5"):
+        splitee.replay(trace, Watcher(False, 0), splitee.CostModel(offload=[1.0] * 5), repeats=1)
+
+
+def test_a_random_split_draws_anew_for_each_sample_and_uniformly() -> None:
+    (splits,) = splitee.replay(random_trace(5000), splitee.RandomSplit(ALPHA), repeats=1).split
+    counts = np.bincount(splits, minlength=6)[1:]
+    assert (np.abs(counts - 1000) < 150).all()  # over five standard deviations
+    assert len(set(zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True))) == 25
+
+
+def test_where_a_policy_settles_is_told_by_the_second_half() -> None:
+    class Late(Watcher):
+        def choose(self, t):
+            return 4 if t <= 60 else 2
+
+    assert splitee.replay(random_trace(100), Late(False, 0), orders=[range(100)]).settled.tolist() == [2]
+
+
+def test_numpy_scalars_are_as_good_as_numbers(tmp_path) -> None:
+    policies = [splitee.SplitEE(np.float32(0.75)), splitee.FixedSplit(np.int64(2), 0.7)]
+    costs = splitee.CostModel(layer=np.float32(0.8), device_layers=np.int64(3))
+    splitee.replay(random_trace(20), policies, costs, repeats=np.int64(2)).save(tmp_path / "r")
+    assert splitee.load_results(tmp_path / "r")[1].name == "split 2"
+
+
+def test_regret_curves_are_held_thinned_only() -> None:
+    result = splitee.replay(random_trace(3000), splitee.SplitEE(ALPHA), repeats=2)
+    assert result.curve.common.shape == (2, 400)
+    assert result.curve.rounds[[0, -1]].tolist() == [1, 3000]
+    np.testing.assert_array_equal(result.regret()[:, result.curve.rounds - 1], result.curve.common)
+
+
+def test_differences_are_paired() -> None:
+    """A policy that answers as the last exit does has a difference of exactly zero, whatever is drawn."""
+    table = splitee.replay(random_trace(300), [splitee.FixedExit(5)], repeats=2).summary().iloc[0]
+    assert table["accuracy_high"] > table["accuracy_low"]
+    assert table["accuracy_delta_low"] == table["accuracy_delta_high"] == 0

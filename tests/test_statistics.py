@@ -22,7 +22,7 @@ def test_one_repeat_has_no_run_interval() -> None:
 def test_the_data_interval_is_scipys_bootstrap() -> None:
     rng = np.random.default_rng(0)
     values = rng.random(300) < 0.8
-    means = bootstrap_means(values[:, None].astype(float), np.ones(300), resamples=4000)
+    (means,) = bootstrap_means([values[:, None].astype(float)], np.ones(300), resamples=4000)
     ours = data_interval(means[:, 0])
     theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1)
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
@@ -33,23 +33,26 @@ def test_the_data_interval_is_scipys_bootstrap() -> None:
 def test_resamples_are_paired_and_weigh_by_how_often_a_sample_was_shown(n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     sums, shown = rng.random((n, k)), rng.integers(0, 4, n).astype(float)
-    shown[0] = 2
-    both = bootstrap_means(np.column_stack([sums, sums[:, :1] + shown[:, None]]), shown, 50, seed)
-    assert both[:, k] - both[:, 0] == pytest.approx(
-        np.ones(50)
-    )  # the same resamples: the difference is exact
-    never = shown == 0
+    shown[:2] = 2
+    one, other = bootstrap_means([sums, sums[:, :1] + shown[:, None]], shown, 50, seed)
+    assert other[:, 0] - one[:, 0] == pytest.approx(np.ones(50))  # the same resamples: an exact difference
     changed = sums.copy()
-    changed[never] = 1e6  # samples that were never shown count for nothing
-    np.testing.assert_array_equal(
-        bootstrap_means(changed, shown, 50, seed), bootstrap_means(sums, shown, 50, seed)
-    )
+    changed[shown == 0] = 1e6  # samples that were never shown count for nothing
+    (again,) = bootstrap_means([changed], shown, 50, seed)
+    np.testing.assert_array_equal(again, one)
 
 
-def test_neither_chunks_nor_other_columns_change_a_bit() -> None:
+def test_neither_chunks_nor_other_policies_change_a_bit() -> None:
     values = np.random.default_rng(0).random((5000, 1))
-    whole = bootstrap_means(values, np.ones(5000), resamples=900)  # several chunks
-    np.testing.assert_array_equal(whole[:100], bootstrap_means(values, np.ones(5000), resamples=100))
-    others = np.random.default_rng(1).random((5000, 7))
-    beside = bootstrap_means(np.column_stack([others, values]), np.ones(5000), resamples=100)
-    np.testing.assert_array_equal(beside[:, -1:], whole[:100])
+    (whole,) = bootstrap_means([values], np.ones(5000), resamples=900)  # several chunks
+    (fewer,) = bootstrap_means([values], np.ones(5000), resamples=100)
+    np.testing.assert_array_equal(whole[:100], fewer)
+    wider = np.column_stack([np.random.default_rng(1).random((5000, 7)), values])
+    beside = bootstrap_means([wider], np.ones(5000), resamples=100)[0]
+    np.testing.assert_array_equal(beside[:, -1:], fewer)
+
+
+def test_one_sample_has_no_data_interval() -> None:
+    (means,) = bootstrap_means([np.ones((3, 2))], np.array([0.0, 5.0, 0.0]), resamples=10)
+    assert np.isnan(means).all()
+    assert np.isnan(data_interval(means[:, 0])).all()

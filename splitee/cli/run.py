@@ -135,9 +135,16 @@ def command(
     ]
     folders = [scenario.folder for scenario in scenarios]
     if len(set(folders)) < len(folders):
-        raise InputError("two traces have one name: import them again, with --name")
+        twice = next(folder for folder in folders if folders.count(folder) > 1)
+        raise InputError(
+            f"two scenarios are called {twice}: give traces of different names, and each price once"
+        )
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder")
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise InputError(f"--max-drop {max_drop:g}: give points of accuracy, 0 to 100")
     if out is not None and not overwrite:
-        for name in ("summary.csv", *folders):
+        for name in ("summary.csv", "run.json", *folders):
             if (out / name).exists():
                 raise FileExistsError(f"{out / name} exists already: choose another --out, or --overwrite")
 
@@ -245,8 +252,8 @@ def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
     if given is not None:
         check_threshold(given)
         return given
-    grid = trace.manifest.get("recommended_threshold", {}).get("accuracy")
-    if preset == "paper" and grid:
+    grid = (trace.manifest.get("recommended_threshold") or {}).get("accuracy")
+    if preset == "paper" and isinstance(grid, dict):
         return float(max(grid, key=lambda alpha: (grid[alpha], -float(alpha))))
     if trace.recommended_threshold is not None:
         return trace.recommended_threshold
@@ -282,6 +289,6 @@ def _numbers(option: str, text: str) -> list[float]:
 def _plain(rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
     """JSON has no NaN: what is not known is null."""
     return [
-        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+        {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         for row in rows
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -59,9 +60,9 @@ class Stream:
 class PlainPolicy(Protocol):
     """A policy of one's own in plain Python: `splitee.replay` takes any object of this form.
 
-    It may also have a ``threshold`` (α; default: the trace's recommended one, else 0.7), a ``name`` and
-    ``sees_final = True``, which makes every round reveal the final confidence (no device could; tables mark
-    it).
+    It may also have a ``threshold`` (α, read once before it starts; default: the trace's recommended one,
+    else 0.7), a ``name``, ``send_input = True`` where it may send the input, and ``sees_final = True``, which
+    makes every round reveal the final confidence (no device could; tables mark it).
     """
 
     every_exit: bool
@@ -71,7 +72,7 @@ class PlainPolicy(Protocol):
         """Begin a stream; the device can split at 1..layers.
 
         `costs` has the prices of these layers; its ``device_layers`` is None where the last of them is L,
-        whose exit always answers. Prices by sample (``sample_offload``) are not told in advance.
+        whose exit always answers.
         """
 
     def choose(self, t: int) -> int:
@@ -107,7 +108,6 @@ class Policy:
     sees_final: ClassVar[bool] = False
     has_arms: ClassVar[bool] = True  # what it plays are layers to split at, each with a mean reward
     learns: ClassVar[bool] = False  # whether what it plays depends on what it has seen
-    sends_input: ClassVar[bool] = False  # whether it always may send the input
 
     def splits(self, stream: Stream) -> Layers:
         """Return where the device stops at each sample of the stream, shape (m,)."""
@@ -124,22 +124,28 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a manifest."""
-        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        shown = {k: v.item() if isinstance(v, np.generic) else v for k, v in shown.items()}
         return {"policy": type(self).__name__, **shown}
 
 
 AnyPolicy = Policy | PlainPolicy
 
 
+def sends_input(policy: AnyPolicy) -> bool:
+    """Whether a policy says that it may send the input."""
+    return bool(getattr(policy, "send_input", False))
+
+
 def check_threshold(threshold: float) -> None:
     """Raise InputError unless α lies in [0, 1]."""
-    if not (isinstance(threshold, (int, float, np.floating)) and 0 <= threshold <= 1):
+    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
 
 
 def check_layer(layer: int) -> None:
     """Raise InputError unless `layer` can be one (1-based)."""
-    if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or layer < 1:
+    if isinstance(layer, bool) or not isinstance(layer, Integral) or layer < 1:
         raise InputError(f"layer is {layer!r}: give a whole number, at least 1")
 
 
@@ -148,12 +154,15 @@ def play(policy: PlainPolicy, stream: Stream, threshold: float) -> Layers:
     policy.start(stream.arms, stream.costs.on_device(stream.layers), stream.mu, stream.rng)
     sees_final = bool(getattr(policy, "sees_final", False))
     splits = np.empty(len(stream.order), dtype=np.int16)
+    lowest = (
+        1 if np.isnan(stream.costs.sending(stream.layers)[0]) else 0
+    )  # whether sending the input has a price
     for t, sample in enumerate(stream.order, start=1):
         layer: int = policy.choose(t)
-        if int(layer) != layer or not 0 <= layer <= stream.arms:
+        if not isinstance(layer, Integral) or not lowest <= layer <= stream.arms:
             raise InputError(
-                f"policy {display_name(policy)} chose layer {layer!r} in round {t}: it can choose 0 "
-                f"(send the input) to {stream.arms}"
+                f"policy {display_name(policy)} chose layer {layer!r} in round {t}: it can choose {lowest}"
+                f"{'' if lowest else ' (send the input)'} to {stream.arms}"
             )
         layer = int(layer)
         row = stream.confidence[sample].astype(np.float64)
@@ -182,5 +191,9 @@ def as_dict(policy: AnyPolicy) -> dict[str, Any]:
     if isinstance(policy, Policy):
         return policy.to_dict()
     simple = (bool, int, float, str, type(None))
-    kept = {k: v for k, v in vars(policy).items() if not k.startswith("_") and isinstance(v, simple)}
+    kept = {
+        k: v
+        for k, v in getattr(policy, "__dict__", {}).items()
+        if not k.startswith("_") and isinstance(v, simple)
+    }
     return {"policy": type(policy).__name__, **kept}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numba import njit
 
 from splitee.policies.base import Floats, Layers, Policy, Stream, check_layer, check_threshold
 
@@ -81,7 +82,7 @@ class CloudOnly(Policy):
     """The input itself is sent, always: the device computes nothing."""
 
     name: ClassVar[str] = "cloud-only"
-    sends_input: ClassVar[bool] = True
+    send_input: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
@@ -155,10 +156,18 @@ class BestFixedSplit(Policy):
         check_threshold(self.threshold)
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        # summed in stream order, so that the choice is exactly that of the specification
-        rewards = reward_table(stream, self.threshold, every_exit=False)[stream.order, 1 : stream.arms + 1]
-        totals = np.add.accumulate(rewards, axis=0)[-1]
-        return _everywhere(1 + int(np.argmax(totals / len(stream.order))), stream)
+        rewards = mean_rewards(reward_table(stream, self.threshold, every_exit=False), stream.order)
+        return _everywhere(1 + int(np.argmax(rewards[1 : stream.arms + 1])), stream)
+
+
+@njit(cache=True, nogil=True)
+def mean_rewards(table, order):  # type: ignore[no-untyped-def]
+    """Return the mean of each column over an order, summed in stream order as the specification does."""
+    means = np.zeros(table.shape[1])
+    for sample in order:
+        for layer in range(table.shape[1]):
+            means[layer] += table[sample, layer]
+    return means / order.shape[0]
 
 
 def reward_table(stream: Stream, threshold: float, every_exit: bool) -> Floats:

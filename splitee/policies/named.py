@@ -84,7 +84,9 @@ def make_policies(
             made += [FixedExit(i) for i in range(1, layers + 1)]
         elif name == "splits":
             made += [FixedSplit(i, threshold) for i in range(1, arms + 1)]
-        elif kind in ("exit", "split") and layer.isdigit() and 1 <= int(layer) <= layers:
+        elif (
+            kind in ("exit", "split") and layer.isascii() and layer.isdecimal() and 1 <= int(layer) <= layers
+        ):
             made.append(FixedExit(int(layer)) if kind == "exit" else FixedSplit(int(layer), threshold))
         else:
             near = difflib.get_close_matches(name, NAMES, n=1)

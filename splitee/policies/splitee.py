@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from numba import njit
 
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold
+from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold, sends_input
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 _MODES = {"causal": CAUSAL, "published": PUBLISHED, "skip": SKIP}
@@ -117,7 +118,7 @@ class _UCB(Policy):
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
-        if not (math.isfinite(self.exploration) and self.exploration >= 0):
+        if not (isinstance(self.exploration, Real) and 0 <= self.exploration < math.inf):
             raise InputError(f"exploration is {self.exploration!r}: give a finite number, at least 0")
 
     @property
@@ -128,7 +129,7 @@ class _UCB(Policy):
     @property
     def first(self) -> int:
         """The lowest arm: 0 where the input may be sent."""
-        return 0 if getattr(self, "send_input", False) else 1
+        return 0 if sends_input(self) else 1
 
     def prices(self, layers: int, arms: int, costs: CostModel) -> tuple[Floats, Floats]:
         """Return γ_0..γ_arms and o_0..o_arms."""
@@ -281,7 +282,7 @@ class SplitEES(_UCB):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.side_information not in _MODES:
+        if not isinstance(self.side_information, str) or self.side_information not in _MODES:
             raise InputError(
                 f"side_information is {self.side_information!r}: choose causal, published or skip"
             )

@@ -66,7 +66,7 @@ def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
             beaten.setdefault(str(better["cost"].idxmin()), []).append(name)
     return [
         f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} λ) and no less "
-        f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'}."
+        f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'} on these samples."
         for by, names in beaten.items()
     ]
 
@@ -86,14 +86,13 @@ def _threshold_decides(scene: Playback) -> list[str]:
 
 def _break_even(scene: Playback, threshold: float) -> list[str]:
     """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
-    if np.ndim(scene.costs.offload) or scene.costs.offload_input is not None:
+    costs, layers = scene.costs, scene.trace.layers
+    if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
         return []
-    arms = scene.costs.arms(scene.trace.layers)
-    stays = (scene.trace.confidence[:, :arms] >= threshold).mean(axis=0)
-    if arms == scene.trace.layers:
-        stays[-1] = 1.0
+    arms = min(costs.arms(layers), layers - 1)  # nothing is sent from the last
+    stays = (scene.trace.confidence[:, :arms].astype(np.float64) >= threshold).mean(axis=0)
     with np.errstate(divide="ignore"):
-        gamma = scene.costs.device(scene.trace.layers)[:arms]
+        gamma = costs.device(layers)[:arms]
         even = gamma / stays
     best = int(even.argmin())
     if math.isinf(even[best]):
@@ -101,7 +100,7 @@ def _break_even(scene: Playback, threshold: float) -> list[str]:
     return [
         f"break-even: a split is cheaper than cloud-only from o = {even[best]:.2f} λ on (layer {best + 1}: "
         f"γ = {gamma[best]:.2f} λ, {100 * stays[best]:.0f} % stay at α = {threshold:g}); "
-        f"here o = {scene.costs.offload:g} λ."
+        f"here o = {costs.offload:g} λ."
     ]
 
 
@@ -120,13 +119,16 @@ def _cheapest(summary: pd.DataFrame, max_drop: float | None) -> list[str]:
     if max_drop is None:
         return []
     measure = measure_of(summary)
-    low = summary[f"{measure}_delta_low"].fillna(summary[f"{measure}_delta"])
+    low = summary[f"{measure}_delta_low"]
+    bound = "lower end of the interval"
+    if low.isna().all():
+        low, bound = summary[f"{measure}_delta"], "there is no interval"
     fit = summary[(100 * low >= -max_drop) & usable(summary)]
     if fit.empty:
-        return [f"no policy on this device loses at most {max_drop:g} points (lower end of the interval)."]
+        return [f"no policy on this device loses at most {max_drop:g} points ({bound})."]
     best = fit.sort_values("cost").iloc[0]
     return [
-        f"cheapest that loses at most {max_drop:g} points (lower end of the interval): {best['policy']}, "
+        f"cheapest that loses at most {max_drop:g} points ({bound}): {best['policy']}, "
         f"{best['cost']:.2f} λ, {100 * best[f'{measure}_delta']:+.2f} points."
     ]
 

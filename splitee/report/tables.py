@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from splitee.policies.fixed import BestFixedSplit, RandomSplit
 
@@ -62,7 +63,7 @@ def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table
     """
     measure = measure_of(summary)
     table = Table(
-        title=title,
+        title=Text(title),  # not markup: names may hold brackets
         caption=""
         if width >= WIDTH
         else f"(from {WIDTH} columns on also the parts of the cost, reward and utility)",
@@ -78,7 +79,7 @@ def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table
     for _, row in summary.iterrows():
         cells = _cells(row, measure)
         shown = [cells[name] for name in _columns(measure, width)]
-        table.add_row(*shown, style=None if row["on_device"] else "dim")
+        table.add_row(*map(Text, shown), style=None if row["on_device"] else "dim")
     return table
 
 
