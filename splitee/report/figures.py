@@ -77,7 +77,11 @@ def accuracy_cost(results: Results) -> Figure:
     """
     table = results.summary("data").set_index("policy")
     metric = "agreement" if table["accuracy"].isna().all() else "accuracy"
-    columns = [table["cost"], *(100 * table[f"{metric}{end}"] for end in ("", "_low", "_high"))]
+    mean = 100 * table[metric]
+    bounds = [
+        (100 * table[f"{metric}{end}"]).fillna(mean) for end in ("_low", "_high")
+    ]  # one sample has none
+    columns = [table["cost"], mean, *bounds]
     at = {name: At(*map(float, row)) for name, *row in zip(results, *columns, strict=True)}
     over_layers = curves(results)
     in_curves = set(chain.from_iterable(over_layers.values()))
