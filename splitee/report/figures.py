@@ -77,7 +77,7 @@ def accuracy_cost(results: Results) -> Figure:
     """
     table = results.summary("data").set_index("policy")
     metric = "agreement" if table["accuracy"].isna().all() else "accuracy"
-    mean = 100 * table[metric]
+    mean = 100 * table[metric]  # one sample has no interval: only this
     bounds = [
         (100 * table[f"{metric}{end}"]).fillna(mean) for end in ("_low", "_high")
     ]  # one sample has none
