@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAMILIES = ("exit ", "split ")  # of which only the members worth a look are shown
-WIDTH = 132  # columns a terminal must have for the whole table
+WIDTH = 138  # columns a terminal must have for the whole table
 
 
 def worth_showing(summary: pd.DataFrame) -> pd.DataFrame:
