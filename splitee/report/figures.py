@@ -15,10 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from splitee.errors import InputError
-from splitee.files import atomic_path, refuse_existing
+from splitee.files import refuse_existing
 from splitee.policies.base import Layers
 from splitee.report.style import (
     FAINT,
+    FORMATS,
     INK,
     Labels,
     Look,
@@ -34,6 +35,7 @@ from splitee.report.style import (
     pushed_apart,
     setting,
     shown_name,
+    write_figure,
 )
 from splitee.result import Result
 from splitee.results import Results
@@ -43,11 +45,6 @@ REFERENCES = ("RandomSplit", "BestFixedSplit")  # worth seeing beside the learne
 _REGRETS = {
     "common": "Regret against the best split with one exit evaluated (common)",
     "own": "Regret against the best split at each policy's own price (own, as in the paper)",
-}
-# neither dates nor versions: the same figure gives the same bytes
-_METADATA: dict[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
@@ -261,7 +258,7 @@ def save_figures(results: Results, folder: str | Path, overwrite: bool = True) -
     """
     folder = Path(folder)
     drawings = (accuracy_cost, regret, layers_over_time)
-    paths = {draw: [folder / f"{draw.__name__}.{kind}" for kind in _METADATA] for draw in drawings}
+    paths = {draw: [folder / f"{draw.__name__}.{kind}" for kind in FORMATS] for draw in drawings}
     for path in chain.from_iterable(paths.values()):
         refuse_existing(path, overwrite)
     written = []
@@ -271,16 +268,9 @@ def save_figures(results: Results, folder: str | Path, overwrite: bool = True) -
             if figure is None:
                 path.unlink(missing_ok=True)
             else:
-                _save(figure, path, overwrite)
+                write_figure(figure, path, overwrite)
                 written.append(path)
     return written
-
-
-@paper
-def _save(figure: Figure, path: Path, overwrite: bool) -> None:
-    kind = path.suffix[1:]
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, format=kind, dpi=150, metadata=_METADATA[kind])
 
 
 def _point(axes: Axes, result: Result, look: Look, at: At, zorder: float) -> Line2D:

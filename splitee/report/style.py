@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from splitee.files import atomic_path
 from splitee.policies.base import as_dict
 from splitee.result import Result
 from splitee.results import Results
@@ -45,6 +47,11 @@ paper = style.context(
     },
     after_reset=True,
 )
+# formats, and metadata without dates and versions: the same figure gives the same bytes
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 @dataclass(frozen=True)
@@ -241,3 +248,11 @@ def pushed_apart(places: NDArray[np.float64], gaps: Sequence[float]) -> NDArray[
             lacking = max(0, gap - (moved[i + 1] - moved[i])) / 2
             moved[i : i + 2] += [-lacking, lacking]
     return moved
+
+
+@paper
+def write_figure(figure: Figure, path: Path, overwrite: bool) -> None:
+    """Write a figure in the format that the file's ending names; the same figure gives the same bytes."""
+    kind = path.suffix[1:]
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        figure.savefig(temporary, format=kind, dpi=150, metadata=FORMATS[kind])
