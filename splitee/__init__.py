@@ -18,6 +18,7 @@ _HOME = {  # name: the module it lives in
     "Trace": "trace",
     "load_trace": "trace",
     "bundled_traces": "trace",
+    "concatenate": "trace",
     "CostModel": "costs",
     "replay": "simulation",
     "Result": "result",
@@ -32,25 +33,44 @@ _HOME = {  # name: the module it lives in
     "FixedExit": "policies.fixed",
     "FixedSplit": "policies.fixed",
     "RandomSplit": "policies.fixed",
-    "BestFixedSplit": "policies.fixed",
+    "BestFixedSplit": "policies.hindsight",
+    "Oracle": "policies.hindsight",
+    "ElasticBERT": "policies.cascades",
+    "DeeBERT": "policies.cascades",
+    "PABEE": "policies.cascades",
+    "CascadeSplit": "policies.cascades",
+    "ExploreThenCommit": "policies.commit",
+    "SourceSplit": "policies.commit",
+    "UCBTuned": "policies.variance",
+    "ThompsonSplit": "policies.variance",
 }
 
 __all__ = [
+    "PABEE",
     "BestFixedSplit",
+    "CascadeSplit",
     "CloudOnly",
     "CostModel",
+    "DeeBERT",
+    "ElasticBERT",
+    "ExploreThenCommit",
     "FinalExit",
     "FixedExit",
     "FixedSplit",
     "InputError",
+    "Oracle",
     "RandomSplit",
     "Result",
     "Results",
+    "SourceSplit",
     "SplitEE",
     "SplitEES",
+    "ThompsonSplit",
     "Trace",
+    "UCBTuned",
     "__version__",
     "bundled_traces",
+    "concatenate",
     "load_results",
     "load_trace",
     "recommend_threshold",
@@ -60,20 +80,17 @@ __all__ = [
 if TYPE_CHECKING:
     from splitee.costs import CostModel
     from splitee.errors import InputError
-    from splitee.policies.fixed import (
-        BestFixedSplit,
-        CloudOnly,
-        FinalExit,
-        FixedExit,
-        FixedSplit,
-        RandomSplit,
-    )
+    from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+    from splitee.policies.commit import ExploreThenCommit, SourceSplit
+    from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
+    from splitee.policies.hindsight import BestFixedSplit, Oracle
     from splitee.policies.splitee import SplitEE, SplitEES
+    from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.result import Result
     from splitee.results import Results, load_results
     from splitee.simulation import replay
     from splitee.thresholds import recommend_threshold
-    from splitee.trace import Trace, bundled_traces, load_trace
+    from splitee.trace import Trace, bundled_traces, concatenate, load_trace
 
 
 def __getattr__(name: str) -> Any:

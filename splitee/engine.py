@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,8 +18,17 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, check_threshold, play, sends_input
-from splitee.policies.fixed import mean_rewards, reward_table
+from splitee.policies.base import (
+    AnyPolicy,
+    Layers,
+    Policy,
+    Stream,
+    check_threshold,
+    play,
+    rounds_with_every_exit,
+    sends_input,
+)
+from splitee.regret import MeanRewards, cumulative_regret
 from splitee.result import METRICS, Curve, Result
 from splitee.trace import Trace
 
@@ -75,6 +85,8 @@ class Scene:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, repeat)))
         return Stream(
             confidence=self.trace.confidence,
+            prediction=self.trace.prediction,
+            entropy=self.trace.entropy,
             far=self.far,
             other_cloud=self.trace.cloud_confidence is not None,
             order=self.order(repeat),
@@ -128,8 +140,10 @@ class Scene:
         trace, layers = self.trace, self.trace.layers
         alpha = self.threshold(policy)
         log = log or not isinstance(policy, Policy)  # one's own might not do the same again
-        gamma = np.concatenate([[0.0], self.costs.device(layers, policy.every_exit)])
-        layers_only = np.concatenate([[0.0], self.costs.layers_only(layers)])
+        costs = policy.priced(self.costs) if isinstance(policy, Policy) else self.costs
+        gamma = np.zeros((2, layers + 1))  # one exit evaluated; all on the way
+        gamma[:, 1:] = costs.device(layers), costs.device(layers, every_exit=True)
+        layers_only = np.concatenate([[0.0], costs.layers_only(layers)])
         label = np.full(trace.samples, -1, dtype=np.int32) if trace.label is None else trace.label
         totals = np.zeros((self.repeats, len(METRICS)))
         per_sample = np.zeros((trace.samples, len(METRICS)))
@@ -148,10 +162,11 @@ class Scene:
                 self.far_answer,
                 label,
                 _leaves_below(policy, alpha),
+                rounds_with_every_exit(policy, len(split)),
                 gamma,
                 layers_only,
-                self.costs.sending(layers),
-                self.costs.by_sample(trace.samples),
+                costs.sending(layers),
+                costs.by_sample(trace.samples),
                 self.mu,
                 totals[repeat],
                 per_sample,
@@ -189,37 +204,24 @@ class Scene:
         return not isinstance(policy, Policy) or bool(policy.deepest(self.trace.layers, arms) <= arms)
 
     def regret(
-        self, policy: AnyPolicy, repeat: int, split: Layers, mean_reward: float, alpha: float
+        self,
+        policy: AnyPolicy,
+        repeat: int,
+        split: Layers,
+        mean_reward: float,
+        alpha: float,
+        segments: Sequence[int] | None = None,
     ) -> dict[str, Floats]:
         """Return the cumulative regret of one repeat, common and own, each of shape (m,)."""
-        arms = self.costs.arms(self.trace.layers) + 1
-        common = self._mean_rewards(repeat, alpha, every_exit=False)
-        best = best_own = common[1:arms].max()
-        played = np.full(len(split), mean_reward)
-        if not isinstance(policy, Policy) or policy.has_arms:
-            own = self._mean_rewards(repeat, alpha, policy.every_exit)
-            first = 0 if sends_input(policy) or not split.all() else 1
-            best_own, played = own[first:arms].max(), own[split]
-        return {"common": np.cumsum(best - played), "own": np.cumsum(best_own - played)}
-
-    def _mean_rewards(self, repeat: int, alpha: float, every_exit: bool) -> Floats:
-        """Return r̄(i) over the samples of one repeat's order, shape (L + 1,)."""
-        key = (repeat, alpha, every_exit)
-        if key not in self._means:
-            table = (alpha, every_exit)
-            if table not in self._tables:
-                self._tables.clear()  # one at a time: it is as large as the trace
-                self._tables[table] = reward_table(self.stream(0), alpha, every_exit)
-            self._means[key] = mean_rewards(self._tables[table], self.order(repeat))
-        return self._means[key]
+        layers = self.trace.layers
+        return cumulative_regret(
+            self.means, policy, self.costs, repeat, split, layers, mean_reward, alpha, segments
+        )
 
     @cached_property
-    def _means(self) -> dict[tuple[int, float, bool], Floats]:
-        return {}
-
-    @cached_property
-    def _tables(self) -> dict[tuple[float, bool], Floats]:
-        return {}
+    def means(self) -> MeanRewards:
+        """Mean rewards of the arms, in every repeat."""
+        return MeanRewards(self.stream(0), self.order, self.repeats)
 
     def facts(self) -> dict[str, object]:
         """Return what was replayed, in plain types, for a manifest."""
@@ -238,8 +240,8 @@ class Scene:
 
 
 def _leaves_below(policy: AnyPolicy, alpha: float) -> float:
-    """Return the confidence below which a policy offloads: α; one of the package without α never does."""
-    return -math.inf if isinstance(policy, Policy) and not hasattr(policy, "threshold") else alpha
+    """Return the confidence below which a policy offloads: α, unless it never does."""
+    return -math.inf if isinstance(policy, Policy) and not policy.offloads else alpha
 
 
 def _sha256(orders: NDArray[np.int64]) -> str:
@@ -253,8 +255,8 @@ def curve_points(rounds: int) -> NDArray[np.int64]:
 
 @njit(cache=True, nogil=True)
 def _account(  # type: ignore[no-untyped-def]
-    order, split, confidence, prediction, far, far_answer, label, alpha, gamma, layers_only, sending, extra,
-    mu, total, per_sample, shown,
+    order, split, confidence, prediction, far, far_answer, label, alpha, with_every_exit, gamma, layers_only,
+    sending, extra, mu, total, per_sample, shown,
 ):  # fmt: skip
     """Add up one repeat: means a round into `total`, sums a sample into `per_sample` (columns: METRICS)."""
     layers = confidence.shape[1]
@@ -274,7 +276,8 @@ def _account(  # type: ignore[no-untyped-def]
             answer, sure = far_answer[sample], far[sample]
         else:
             answer, sure = prediction[sample, layer - 1], np.float64(confidence[sample, layer - 1])
-        cost = gamma[layer] + price
+        computing = gamma[1 if position < with_every_exit else 0, layer]
+        cost = computing + price
         right = 1.0 if answer == label[sample] else 0.0
         values[0] = right
         values[1] = 1.0 if answer == prediction[sample, layers - 1] else 0.0
@@ -283,7 +286,7 @@ def _account(  # type: ignore[no-untyped-def]
         values[4] = right - mu * cost
         values[5] = 1.0 if sent else 0.0
         values[6] = layers_only[layer]
-        values[7] = gamma[layer] - layers_only[layer]
+        values[7] = computing - layers_only[layer]
         values[8] = price
         for k in range(values.shape[0]):
             total[k] += values[k]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,7 +63,13 @@ class Playback(Protocol):
         """Return which samples were sent."""
 
     def regret(
-        self, policy: AnyPolicy, repeat: int, split: Layers, mean_reward: float, alpha: float
+        self,
+        policy: AnyPolicy,
+        repeat: int,
+        split: Layers,
+        mean_reward: float,
+        alpha: float,
+        segments: Sequence[int] | None = None,
     ) -> dict[str, Floats]:
         """Return the cumulative regret of one repeat, common and own."""
 
@@ -147,6 +154,20 @@ class Result:
             return bool(self.policy["learns"])
         return self.policy.learns if isinstance(self.policy, Policy) else True
 
+    @property
+    def varies(self) -> bool:
+        """Whether each sample has its own layer, without learning: the layer settled on then tells little."""
+        if isinstance(self.policy, dict):
+            return bool(self.policy.get("varies", False))
+        return self.policy.varies if isinstance(self.policy, Policy) else False
+
+    @property
+    def hindsight(self) -> bool:
+        """Whether the policy knows the very stream beforehand: a bound that nobody can run."""
+        if isinstance(self.policy, dict):
+            return bool(self.policy.get("hindsight", False))
+        return self.policy.hindsight if isinstance(self.policy, Policy) else False
+
     def described(self) -> dict[str, Any]:
         """Return the policy's parameters in plain types, and whether a device could run it."""
         facts = self.policy if isinstance(self.policy, dict) else as_dict(self.policy)
@@ -154,6 +175,8 @@ class Result:
             "on_device": self.on_device,
             "sees_final": self.sees_final,
             "learns": self.learns,
+            "hindsight": self.hindsight,
+            "varies": self.varies,
             "regret_threshold": self.threshold,
         }
 
@@ -177,7 +200,7 @@ class Result:
             [scene.offloaded(policy, r, split, self.threshold) for r, split in enumerate(self.split)]
         )
 
-    def regret(self, against: str = "common") -> Floats:
+    def regret(self, against: str = "common", segments: Sequence[int] | None = None) -> Floats:
         """Return the cumulative regret, shape (repeats, m).
 
         Parameters
@@ -186,6 +209,9 @@ class Result:
             "common": the best split with one exit evaluated, the same for every policy of one α (of policies
             without α: of the call's `threshold`). "own": the best arm at the policy's own price, as in the
             paper.
+        segments : sequence of int, optional
+            Lengths of consecutive parts of the stream, such as domains: each round is then held against the
+            best arm of its own part, not of the whole stream.
         """
         if against not in ("common", "own"):
             raise InputError(f"regret against {against!r}: choose common or own")
@@ -194,7 +220,7 @@ class Result:
         scene, policy = self.scene, self.policy
         return np.stack(
             [
-                scene.regret(policy, r, split, self.reward[r], self.threshold)[against]
+                scene.regret(policy, r, split, self.reward[r], self.threshold, segments)[against]
                 for r, split in enumerate(self.split)
             ]
         )

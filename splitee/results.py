@@ -78,8 +78,8 @@ class Results(Mapping[str, Result]):
             ``policy``, ``layer`` (settled on in most repeats) and ``layer_repeats`` (in how many), the means
             of accuracy (0..1), agreement with the last exit, cost and its parts (λ), reward, utility, offload
             rate, each with its interval; ``*_delta``: the difference from final-exit, for the cost also as a
-            share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``;
-            ``interval``, ``samples`` (distinct) and ``repeats``.
+            share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``,
+            ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
         """
         import pandas as pd
 
@@ -119,6 +119,8 @@ class Results(Mapping[str, Result]):
         row["learns"] = result.learns
         row["on_device"] = result.on_device
         row["sees_final"] = result.sees_final
+        row["hindsight"] = result.hindsight
+        row["varies"] = result.varies
         row["interval"] = interval
         row["samples"] = self.samples
         row["repeats"] = len(result.totals)

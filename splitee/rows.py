@@ -90,6 +90,31 @@ def load_file(
     return replace(rows, identity={"source": "file", "file": path.name, "sha256": rows.fingerprint})
 
 
+def join(parts: Mapping[str, Rows]) -> Rows:
+    """Put rows of several parts one after the other; ids then begin with the part's name.
+
+    Raises
+    ------
+    InputError
+        Where some parts have labels and others have none.
+    """
+    rows = list(parts.values())
+    labels = [part.label for part in rows if part.label is not None]
+    if 0 < len(labels) < len(rows):
+        bare = next(name for name, part in parts.items() if part.label is None)
+        raise InputError(f"{bare} has no labels, other parts have: read them one by one")
+    return replace(
+        rows[0],
+        name="+".join(part.name for part in rows),
+        text=tuple(
+            [text for column in columns for text in column]
+            for columns in zip(*(r.text for r in rows), strict=True)
+        ),
+        label=np.concatenate(labels) if labels else None,
+        id=[f"{name}/{i}" for name, part in parts.items() for i in part.id],
+    )
+
+
 def rows_from_frame(
     frame: pd.DataFrame,
     where: str,

@@ -8,6 +8,7 @@ says what would happen on other data; the *run* interval only says how much the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,11 +137,20 @@ def _exact(columns: Floats) -> Floats:
 
 def _weights(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Floats]]:
     """Yield how often each sample is drawn, a few resamples at a time to bound the memory."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+    counts = _counts(n, resamples, seed)
     chunk = max(1, min(resamples, 4_000_000 // n))
     for first in range(0, resamples, chunk):
-        count = min(chunk, resamples - first)
-        weights = np.empty((count, n))
-        for row in weights:
-            row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
-        yield slice(first, first + count), weights
+        rows = slice(first, min(first + chunk, resamples))
+        yield rows, counts[rows].astype(np.float64)
+
+
+@lru_cache(maxsize=2)  # every scenario of one trace has the same: a byte a resample and sample
+def _counts(n: int, resamples: int, seed: int) -> NDArray[np.unsignedinteger]:
+    """Return how often each sample is drawn in each resample, shape (resamples, n)."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+    # no sample of many comes 256 times: the chance is below 1e-500
+    counts = np.empty((resamples, n), dtype=np.uint8 if n > 255 else np.uint16)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
+    counts.flags.writeable = False
+    return counts

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee.errors import InputError
-from splitee.rows import Rows, check_learnable, hold_out, load_file, map_labels, read_frame, rows_from_frame
+from splitee.rows import (
+    Rows,
+    check_learnable,
+    hold_out,
+    join,
+    load_file,
+    map_labels,
+    read_frame,
+    rows_from_frame,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,17 +172,26 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
     name : str
         One of `TASKS`.
     split : str
-        "train", "validation", "test", or whatever the files are called.
+        "train", "validation", "test", or whatever the files are called; "validation+test" is both, one after
+        the other, with ids such as "test/0".
     data_root : path, optional
         Folder of local files; default: the environment variable ``SPLITEE_DATA_ROOT``; without either the
         rows come from the Hugging Face hub.
     """
     task = get_task(name)
+    identity: dict[str, object]
+    if "+" in split:
+        parts = split.split("+")
+        if len(set(parts)) < len(parts) or not all(parts):
+            raise InputError(f"split {split!r}: name each part once, as in validation+test")
+        joined = join({part: load_task(name, part, data_root) for part in parts})
+        identity = {k: v for k, v in joined.identity.items() if k != "sha256"} | {"split": split}
+        return replace(joined, identity=identity | {"sha256": joined.fingerprint})
     data_root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     if data_root:
         path = _local_file(Path(data_root), task, split)
         frame, where = read_frame(path), str(path)
-        identity: dict[str, object] = {"source": "file"}
+        identity = {"source": "file"}
     elif task.hub:
         frame, identity = _read_hub(task, split)
         where = f"{task.hub} {task.hub_config or ''}".strip()

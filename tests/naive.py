@@ -37,6 +37,7 @@ free.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 
 # ----------------------------------------------------------------------------------------------------------
@@ -331,6 +332,109 @@ def side_rewards(
     ]
 
 
+def ucb_tuned(world: World, order: list[int], threshold: float, send_input: bool = False) -> list[Round]:
+    """UCB-tuned (Auer, Cesa-Bianchi and Fischer 2002, section 4): the width follows the variance seen.
+
+        i_t = argmax_i  Q(i) + sqrt( ln t / N(i) · min(1/4, V(i) + sqrt(2 ln t / N(i))) )
+
+    V(i) is the variance of the rewards seen of arm i, divided by N. One exit is evaluated, one arm updated.
+    """
+
+    def index(i: int, t: int, q: float, spread: float, n: int) -> float:
+        variance = spread / n + math.sqrt(2.0 * math.log(t) / n)
+        return q + math.sqrt(math.log(t) / n * min(0.25, variance))
+
+    return _by_index(world, order, threshold, send_input, index)
+
+
+def thompson_split(
+    world: World, order: list[int], threshold: float, noise: list[list[float]], send_input: bool = False
+) -> list[Round]:
+    """Thompson sampling with Gaussian arms: one draw an arm from N(Q(i), V(i)/N(i)), the greatest is played.
+
+    V(i) = (1/4 + Σ(r − Q(i))²) / N(i). The standard normal draws are made beforehand: ``noise[t - 1]`` has
+    one for each arm, ascending.
+    """
+    arms = arms_of(world, send_input)
+
+    def index(i: int, t: int, q: float, spread: float, n: int) -> float:
+        variance = (0.25 + spread) / n
+        return q + noise[t - 1][arms.index(i)] * math.sqrt(variance / n)
+
+    return _by_index(world, order, threshold, send_input, index)
+
+
+def _by_index(
+    world: World,
+    order: list[int],
+    threshold: float,
+    send_input: bool,
+    index: Callable[[int, int, float, float, int], float],
+) -> list[Round]:
+    """Every arm once, ascending; then the greatest ``index(i, t, Q, Σ(r − Q)², N)``, the lowest on ties.
+
+    The squared deviations are kept by Welford's recurrence, r − Q before times r − Q after the update.
+    """
+    arms = arms_of(world, send_input)
+    total, count = dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0)
+    mean, spread = dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0.0)
+    rounds = []
+    for t, s in enumerate(order, start=1):
+        if t <= len(arms):
+            i = arms[t - 1]
+        else:
+            i, greatest = arms[0], -math.inf
+            for j in arms:
+                value = index(j, t, mean[j], spread[j], count[j])
+                if value > greatest:
+                    i, greatest = j, value
+        played = split_at(world, s, i, threshold, every_exit=False)
+        before = played.reward - mean[i]
+        total[i] = total[i] + played.reward
+        count[i] = count[i] + 1
+        mean[i] = total[i] / count[i]
+        spread[i] = spread[i] + before * (played.reward - mean[i])
+        rounds.append(played)
+    return rounds
+
+
+def explore_then_commit(world: World, order: list[int], threshold: float, samples: int) -> list[Round]:
+    """Run the first samples to layer m, every exit evaluated; then keep to the split that was best on them.
+
+    An arm's reward is that of `fixed_split`: one exit evaluated. Where it contains a C_L that the device did
+    not observe, the deepest confidence it has seen, C_m, stands in (as in causal SplitEE-S).
+    """
+    m = arms_of(world)[-1]
+    rounds = [split_at(world, s, m, threshold, every_exit=True) for s in order[:samples]]
+    if len(order) <= samples:
+        return rounds
+    best, best_mean = 1, -math.inf
+    for j in arms_of(world):
+        total = 0.0
+        for s, played in zip(order, rounds, strict=False):
+            observed = played.offloaded or (m == world.layers and world.cloud_confidence is None)
+            final = cloud_confidence(world, s) if observed else world.confidence[s][m - 1]
+            total = total + reward(world, s, j, threshold, False, final)
+        mean = total / len(rounds)
+        if mean > best_mean:
+            best, best_mean = j, mean
+    return rounds + fixed_split(world, order[samples:], best, threshold)
+
+
+def source_split(world: World, order: list[int], threshold: float, source: World) -> list[Round]:
+    """Use the fixed split with the greatest mean reward on the source's samples; the lowest on ties.
+
+    ``source`` has the source's confidences and the target's prices.
+    """
+    every = list(range(len(source.confidence)))
+    best, best_mean = 1, -math.inf
+    for i in arms_of(world):
+        mean = mean_reward(source, every, i, threshold, every_exit=False)
+        if mean > best_mean:
+            best, best_mean = i, mean
+    return fixed_split(world, order, best, threshold)
+
+
 # ----------------------------------------------------------------------------------------------------------
 # The baselines that split: α decides whether to offload, nothing is learned
 # ----------------------------------------------------------------------------------------------------------
@@ -395,6 +499,119 @@ def cloud_only(world: World, order: list[int]) -> list[Round]:
 
 
 # ----------------------------------------------------------------------------------------------------------
+# Cascades: the exits are asked one after the other, every one of them is paid, the first sure one answers
+# ----------------------------------------------------------------------------------------------------------
+
+
+def cascade(
+    world: World, order: list[int], is_sure: Callable[[int, int], bool], last: int | None = None
+) -> list[Round]:
+    """The first exit i with ``is_sure(s, i)`` answers, at the latest ``last`` (default: L); on the device."""
+    last = world.layers if last is None else last
+    rounds = []
+    for s in order:
+        i = 1
+        while i < last and not is_sure(s, i):
+            i = i + 1
+        rounds.append(answer_at(world, s, i, device_cost(world, i, every_exit=True)))
+    return rounds
+
+
+def elasticbert(world: World, order: list[int], threshold: float, last: int | None = None) -> list[Round]:
+    """ElasticBERT by confidence: C_i ≥ α."""
+    return cascade(world, order, lambda s, i: world.confidence[s][i - 1] >= threshold, last)
+
+
+def deebert(
+    world: World, order: list[int], entropies: list[list[float]], threshold: float, last: int | None = None
+) -> list[Round]:
+    """DeeBERT (and ElasticBERT by entropy): H_i < S. ``entropies`` are float32 values, widened."""
+    return cascade(world, order, lambda s, i: entropies[s][i - 1] < threshold, last)
+
+
+def pabee(world: World, order: list[int], patience: int, last: int | None = None) -> list[Round]:
+    """PABEE (and ElasticBERT by patience): so many exits in a row answered as the one before them."""
+
+    def is_sure(s: int, i: int) -> bool:
+        confirmed = 0
+        for j in range(2, i + 1):
+            same = world.prediction[s][j - 1] == world.prediction[s][j - 2]
+            confirmed = confirmed + 1 if same else 0
+        return confirmed >= patience
+
+    return cascade(world, order, is_sure, last)
+
+
+def cascade_split(world: World, order: list[int], layer: int, threshold: float) -> list[Round]:
+    """Answer at the first sure exit i ≤ layer; what is unsure there too is offloaded, unless at L."""
+    rounds = []
+    for s in order:
+        i = 1
+        while i < layer and not exits(world, s, i, threshold):
+            i = i + 1
+        rounds.append(split_at(world, s, i, threshold, every_exit=True))
+    return rounds
+
+
+# ----------------------------------------------------------------------------------------------------------
+# As released: what the authors' public code does, where it differs from the paper
+# ----------------------------------------------------------------------------------------------------------
+
+
+def released_reward(world: World, s: int, i: int, threshold: float) -> float:
+    """C_i − μ·i, or C_L − μ·(i + o): both algorithms learn on λ·i."""
+    if exits(world, s, i, threshold):
+        return world.confidence[s][i - 1] - world.mu * i
+    return cloud_confidence(world, s) - world.mu * (i + offload_price(world, s, i))
+
+
+def released(world: World, order: list[int], threshold: float, side_information: bool) -> list[Round]:
+    """SplitEE and SplitEE-S as released.
+
+    Sample i of the stream plays arm i, for i = 1..L, which is neither charged nor counted; then the loop
+    meets all samples from the first, with t = 1. Reported cost: 0.8·(i − 1) + 1, or i with side information,
+    and o where it offloads.
+    """
+    if len(order) < world.layers:
+        raise ValueError("the stream is shorter than L")
+    arms = range(1, world.layers + 1)
+    total = {i: released_reward(world, order[i - 1], i, threshold) for i in arms}
+    count = dict.fromkeys(arms, 1)
+    rounds = []
+    for t, s in enumerate(order, start=1):
+        best, best_index = 1, -math.inf
+        for i in arms:
+            index = total[i] / count[i] + math.sqrt(math.log(t) / count[i])
+            if index > best_index:
+                best, best_index = i, index
+        for j in range(1, best + 1) if side_information else [best]:  # C_L is read, observed or not
+            total[j] = total[j] + released_reward(world, s, j, threshold)
+            count[j] = count[j] + 1
+        device = float(best) if side_information else 0.8 * (best - 1) + 1
+        rounds.append(_released_round(world, s, best, not exits(world, s, best, threshold), device))
+    return rounds
+
+
+def released_elasticbert(world: World, order: list[int], threshold: float) -> list[Round]:
+    """ElasticBERT as released: the layer after the first sure exit answers, and is what is paid."""
+    rounds = []
+    for s in order:
+        i = 1
+        while i < world.layers and not world.confidence[s][i - 1] >= threshold:
+            i = i + 1
+        late = min(i + 1, world.layers)
+        rounds.append(_released_round(world, s, late, False, float(late)))
+    return rounds
+
+
+def _released_round(world: World, s: int, i: int, offloaded: bool, device: float) -> Round:
+    answer = cloud_answer(world, s) if offloaded else world.prediction[s][i - 1]
+    sure = cloud_confidence(world, s) if offloaded else world.confidence[s][i - 1]
+    cost = device + offload_price(world, s, i) if offloaded else device
+    return Round(i, offloaded, answer, cost, sure - world.mu * cost, is_right(world, s, answer))
+
+
+# ----------------------------------------------------------------------------------------------------------
 # In hindsight
 # ----------------------------------------------------------------------------------------------------------
 
@@ -439,6 +656,7 @@ def regret(
     every_exit: bool = False,
     send_input: bool = False,
     has_arms: bool = True,
+    explored: int = 0,
 ) -> list[float]:
     """Cumulative regret at t = 1, 2, …: the sum of r* − r̄(the arm played), over t rounds.
 
@@ -465,6 +683,9 @@ def regret(
         Whether the policy evaluates every exit on the way; whether it may send the input.
     has_arms : bool
         Whether ``Round.split`` is an arm the policy chose.
+    explored : int
+        In how many first rounds it evaluates every exit, where it does not always: these are valued at that
+        price, and "own" is at the price of the rounds after them.
     """
     if kind == "common":
         best = max(mean_reward(world, order, i, threshold, every_exit=False) for i in arms_of(world))
@@ -485,7 +706,9 @@ def regret(
         worth = {played.split: own_mean for played in records}
 
     regrets, owed = [], 0.0
-    for played in records:
-        owed = owed + (best - worth[played.split])
+    for t, played in enumerate(records, start=1):
+        exploring = has_arms and t <= explored < len(records)
+        value = mean_reward(world, order, played.split, threshold, True) if exploring else worth[played.split]
+        owed = owed + (best - value)
         regrets.append(owed)
     return regrets

@@ -2,77 +2,15 @@
 
 import naive
 import numpy as np
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Case, cases, worlds
+from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
 from splitee.policies.base import PlainPolicy
 
-EXAMPLES = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
 SIDES = ("causal", "published", "skip")
-
-
-def trace_of(world: naive.World) -> splitee.Trace:
-    manifest = None if world.exit_layers is None else {"exit_layers": world.exit_layers}
-    return splitee.Trace(
-        world.confidence,
-        world.prediction,
-        world.label,
-        classes=4,
-        cloud_confidence=world.cloud_confidence,
-        cloud_prediction=world.cloud_prediction,
-        softmax=False,  # worlds of fewer classes than 4 have confidences below 1/4 nowhere, but say so
-        manifest=manifest,
-    )
-
-
-def costs_of(world: naive.World) -> splitee.CostModel:
-    return splitee.CostModel(
-        layer=world.layer,
-        exit=world.exit,
-        offload=world.offload,
-        offload_input=world.offload_input,
-        sample_offload=world.sample_offload,
-        device_layers=world.device_layers,
-    )
-
-
-def replayed(case: Case, policy: object) -> splitee.Result:
-    return splitee.replay(
-        trace_of(case.world),
-        policy,
-        costs_of(case.world),
-        mu=case.world.mu,
-        orders=[case.order],
-        threshold=case.threshold,
-    )
-
-
-def check(result: splitee.Result, rounds: list[naive.Round], case: Case, **regret: object) -> None:
-    world = case.world
-    assert result.split[0].tolist() == [r.split for r in rounds]
-    assert result.offloaded[0].tolist() == [r.offloaded for r in rounds]
-    mean = lambda values: sum(values) / len(rounds)  # noqa: E731
-    assert result.cost[0] == mean([r.cost for r in rounds])  # the same sums in the same order
-    assert result.reward[0] == mean([r.reward for r in rounds])
-    assert result.offload_rate[0] == mean([float(r.offloaded) for r in rounds])
-    if world.label is None:
-        assert np.isnan(result.accuracy[0])
-        assert np.isnan(result.utility[0])
-    else:
-        assert result.accuracy[0] == mean([float(r.right) for r in rounds])
-        assert result.utility[0] == mean([naive.utility(world, r) for r in rounds])
-    last = [world.prediction[s][-1] for s in case.order]
-    assert result.agreement[0] == mean([float(r.answer == k) for r, k in zip(rounds, last, strict=True)])
-    parts = result.cost_layers + result.cost_exits + result.cost_offload
-    assert parts[0] == pytest.approx(result.cost[0], abs=1e-9)
-    for kind in ("common", "own"):
-        expected = naive.regret(rounds, world, case.order, kind, case.threshold, **regret)
-        assert result.regret(kind)[0] == pytest.approx(expected, abs=1e-9)
 
 
 @EXAMPLES
@@ -121,13 +59,17 @@ def test_random_split_is_the_specification_with_its_own_draws(case: Case) -> Non
 
 
 @EXAMPLES
-@given(cases(), st.sampled_from(("SplitEE", *SIDES)))
+@given(cases(), st.sampled_from(("SplitEE", "UCB-tuned", "Thompson", *SIDES)))
 def test_the_live_learner_is_the_replayed_one(case: Case, which: str) -> None:
     """The plain-Python path, which shows a policy only what a device sees, ends in the same decisions."""
     if case.world.sample_offload is not None:  # a live device does not know the price of a sample
         object.__setattr__(case.world, "sample_offload", None)
     if which == "SplitEE":
         policy = splitee.SplitEE(case.threshold, case.exploration, case.send_input)
+    elif which == "UCB-tuned":
+        policy = splitee.UCBTuned(case.threshold, case.send_input)
+    elif which == "Thompson":
+        policy = splitee.ThompsonSplit(case.threshold, case.send_input)
     else:
         policy = splitee.SplitEES(case.threshold, case.exploration, which, case.send_input)
     learner = policy.learner()
@@ -146,6 +88,13 @@ def test_labels_decide_nothing_and_unseen_answers_of_the_cloud_neither(case: Cas
         "a": splitee.SplitEE(case.threshold, case.exploration),
         "b": splitee.SplitEES(case.threshold, case.exploration),
         "c": splitee.BestFixedSplit(case.threshold),
+        "d": splitee.UCBTuned(case.threshold),
+        "e": splitee.ThompsonSplit(case.threshold),
+        "f": splitee.ExploreThenCommit(case.threshold, 5),
+        "g": splitee.Oracle(case.threshold),
+        "h": splitee.CascadeSplit(case.layer, case.threshold),
+        "i": splitee.PABEE(1),
+        "j": splitee.ElasticBERT(case.threshold),
     }
     shuffled = list(case.world.label)
     rng.shuffle(shuffled)
@@ -168,6 +117,9 @@ def test_a_causal_learner_does_not_use_what_it_did_not_observe(case: Case, seed:
         splitee.SplitEE(case.threshold, case.exploration, case.send_input),
         splitee.SplitEES(case.threshold, case.exploration, "causal", case.send_input),
         splitee.SplitEES(case.threshold, case.exploration, "skip", case.send_input),
+        splitee.UCBTuned(case.threshold, case.send_input),
+        splitee.ThompsonSplit(case.threshold, case.send_input),
+        splitee.ExploreThenCommit(case.threshold, 7),
     ):
         before = splitee.replay(trace, policy, costs, mu=case.world.mu, orders=[order])
         unseen = np.array(order)[~before.offloaded[0] & (before.split[0] < trace.layers)]

@@ -359,3 +359,21 @@ def test_holding_rows_out():
     assert hold_out(rows, 7, seed=2)[1].id != held.id
     for count in (0, 30, 31, -1):
         refused(lambda count=count: hold_out(rows, count, seed=0), "30 rows")
+
+
+def test_two_splits_one_after_the_other(tmp_path):
+    for split, frame in {"validation": FRAME, "test": FRAME.iloc[::-1]}.items():
+        write(frame, tmp_path / "imdb" / f"{split}.parquet")
+    both = load_task("imdb", "validation+test", tmp_path)
+    parts = [load_task("imdb", split, tmp_path) for split in ("validation", "test")]
+    assert both.text[0] == parts[0].text[0] + parts[1].text[0]
+    assert both.label.tolist() == parts[0].label.tolist() + parts[1].label.tolist()
+    assert both.id == ["validation/0", "validation/1", "validation/2", "test/0", "test/1", "test/2"]
+    assert both.identity["split"] == "validation+test"
+    assert both.identity["sha256"] == both.fingerprint
+    assert load_task("imdb", "test+validation", tmp_path).fingerprint != both.fingerprint
+    refused(lambda: load_task("imdb", "test+test", tmp_path), "once")
+    refused(lambda: load_task("imdb", "test+", tmp_path), "test+")
+    refused(lambda: load_task("imdb", "test+train", tmp_path), "train")
+    write(FRAME.drop(columns="label").assign(label=-1), tmp_path / "imdb" / "bare.parquet")
+    refused(lambda: load_task("imdb", "test+bare", tmp_path), "bare", "no labels")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("precompute")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @data_options
-@click.option("--split", help="With --task: which split.  [default: test]")
+@click.option("--split", help="With --task: which split, or both as validation+test.  [default: test]")
 @click.option(
     "--label-map",
     multiple=True,

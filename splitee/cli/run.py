@@ -66,6 +66,9 @@ class _Scenario:
 @click.option("--exit-cost", default=1 / 6, show_default="1/6", help="λ₂ in λ, the price of one exit.")
 @click.option("--offload-input", type=float, help="Price in λ of sending the input itself.  [default: o]")
 @click.option("--send-input", is_flag=True, help="Let the learners send the input too (layer 0).")
+@click.option(
+    "--source", help="Validation trace of the model's own data, for source-split.  [default: as bundled]"
+)
 @click.option("--repeats", default=20, show_default=True, help="Random orders of the samples.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
@@ -94,6 +97,7 @@ def command(
     exit_cost: float,
     offload_input: float | None,
     send_input: bool,
+    source: str | None,
     repeats: int,
     seed: int,
     interval: str,
@@ -108,8 +112,11 @@ def command(
     """Replay policies over traces (files or bundled names; default: imdb); print what they cost and answer.
 
     \b
-    Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, final-exit, cloud-only,
-    random, best-split, exits, splits, exit:LAYER, split:LAYER.
+    Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
+    explore-then-commit[:SAMPLES], source-split, final-exit, cloud-only, random, best-split, oracle,
+    elasticbert[:ALPHA], deebert:NATS, pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER,
+    split:LAYER, cascade-split:LAYER; and, as the authors released them, splitee-released,
+    splitee-s-released, elasticbert-released.
 
     \b
     Examples:
@@ -118,14 +125,15 @@ def command(
       splitee run imdb yelp_sentences --policy splitee --policy splits --json
     """
     from splitee.costs import CostModel
-    from splitee.policies.named import DEFAULT, PAPER, make_policies
+    from splitee.policies.named import DEFAULT, OPTIONAL, PAPER, make_policies
     from splitee.report.remarks import remarks
     from splitee.simulation import replay
     from splitee.trace import load_trace
 
     loaded = [load_trace(name) for name in traces or (DEFAULT_TRACE,)]
     alphas = [_threshold(trace, threshold, preset) for trace in loaded]
-    names = policies or (PAPER if preset == "paper" else DEFAULT)
+    sources = {trace.name: _source(trace, source) for trace in loaded}
+    every = PAPER if preset == "paper" else DEFAULT
     scenarios = [
         _Scenario(trace, o, m, layers, alpha)
         for trace, alpha in zip(loaded, alphas, strict=True)
@@ -155,8 +163,10 @@ def command(
         costs = CostModel(
             layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
         )
+        known = sources[trace.name]
+        names = policies or [name for name in every if known or name not in OPTIONAL]
         made = make_policies(
-            names, trace.layers, scenario.device_layers, scenario.threshold, exploration, send_input
+            names, trace.layers, scenario.device_layers, scenario.threshold, exploration, send_input, known
         )
         results = replay(
             trace, made, costs, scenario.mu, repeats=repeats, seed=seed, threshold=scenario.threshold
@@ -263,6 +273,15 @@ def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
         err=True,
     )
     return DEFAULT_THRESHOLD
+
+
+def _source(trace: Trace, given: str | None) -> Trace | None:
+    """Return the source's validation trace: as given, else the bundled one of the same model, if any."""
+    from splitee.trace import load_trace
+    from splitee.trace.bundled import find_source
+
+    name = given or find_source(trace.manifest)
+    return None if name is None else load_trace(name)
 
 
 def _device_layers(given: str | None, layers: int, preset: str | None) -> list[int]:

@@ -25,6 +25,10 @@ class Stream:
     ----------
     confidence : ndarray of float32, shape (n, L)
         C_i of every sample of the trace.
+    prediction : ndarray of int32, shape (n, L)
+        The class that each exit answers.
+    entropy : ndarray of float32, shape (n, L), or None
+        Of each exit's probabilities, in nats; None where the trace does not tell.
     far : ndarray of float64, shape (n,)
         Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
     other_cloud : bool
@@ -42,6 +46,8 @@ class Stream:
     """
 
     confidence: NDArray[np.float32]
+    prediction: NDArray[np.int32]
+    entropy: NDArray[np.float32] | None
     far: Floats
     other_cloud: bool
     order: NDArray[np.int64]
@@ -99,8 +105,8 @@ class PlainPolicy(Protocol):
 class Policy:
     """A policy of the package: a frozen dataclass of its parameters that turns a stream into splits.
 
-    A sample that stops at layer i is answered there if C_i ≥ ``threshold`` or i = L, else offloaded; a policy
-    without a threshold never offloads from a layer.
+    A sample that stops at layer i is answered there if C_i ≥ ``threshold`` or i = L, else offloaded; where
+    ``offloads`` is false, it is answered there, sure or not.
     """
 
     name: ClassVar[str] = ""
@@ -108,6 +114,9 @@ class Policy:
     sees_final: ClassVar[bool] = False
     has_arms: ClassVar[bool] = True  # what it plays are layers to split at, each with a mean reward
     learns: ClassVar[bool] = False  # whether what it plays depends on what it has seen
+    varies: ClassVar[bool] = False  # whether each sample has its own layer, without learning
+    offloads: ClassVar[bool] = True  # whether an unsure sample is sent from the layer where it stops
+    hindsight: ClassVar[bool] = False  # whether it knows the very stream beforehand: a bound, no policy
 
     def splits(self, stream: Stream) -> Layers:
         """Return where the device stops at each sample of the stream, shape (m,)."""
@@ -116,6 +125,14 @@ class Policy:
     def deepest(self, layers: int, arms: int) -> int:
         """Return the deepest layer that must be on the device, of a trace of `layers`."""
         return arms
+
+    def rounds_with_every_exit(self, rounds: int) -> int:
+        """Return in how many of the first of so many rounds all exits on the way are evaluated, and paid."""
+        return rounds if self.every_exit else 0
+
+    def priced(self, costs: CostModel) -> CostModel:
+        """Return the prices by which this policy's costs are reported: those of the call."""
+        return costs
 
     @property
     def label(self) -> str:
@@ -135,6 +152,13 @@ AnyPolicy = Policy | PlainPolicy
 def sends_input(policy: AnyPolicy) -> bool:
     """Whether a policy says that it may send the input."""
     return bool(getattr(policy, "send_input", False))
+
+
+def rounds_with_every_exit(policy: AnyPolicy, rounds: int) -> int:
+    """Return in how many of the first of so many rounds a policy, one's own too, evaluates every exit."""
+    if isinstance(policy, Policy):
+        return policy.rounds_with_every_exit(rounds)
+    return rounds if policy.every_exit else 0
 
 
 def check_threshold(threshold: float) -> None:

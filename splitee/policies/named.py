@@ -3,46 +3,117 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from splitee.errors import InputError
+from splitee.policies import released
 from splitee.policies.base import Policy
-from splitee.policies.fixed import (
-    BestFixedSplit,
-    CloudOnly,
-    FinalExit,
-    FixedExit,
-    FixedSplit,
-    RandomSplit,
-)
+from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+from splitee.policies.commit import ExploreThenCommit, SourceSplit
+from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
+from splitee.policies.hindsight import BestFixedSplit, Oracle
 from splitee.policies.splitee import SplitEE, SplitEES
+from splitee.policies.variance import ThompsonSplit, UCBTuned
+from splitee.trace import Trace
 
+PAPER = (
+    "splitee",
+    "splitee-s",
+    "splitee-s-published",
+    "final-exit",
+    "elasticbert",
+    "cloud-only",
+    "random",
+    "best-split",
+    "exits",
+)
 DEFAULT = (
     "splitee",
     "splitee-s",
     "splitee-s-published",
     "splitee-s-skip",
+    "ucb-tuned",
+    "thompson",
+    "explore-then-commit",
+    "source-split",
     "final-exit",
     "cloud-only",
     "random",
     "best-split",
+    "oracle",
+    "elasticbert",
+    "pabee",
     "exits",
     "splits",
+    "cascade-splits",
 )
-PAPER = tuple(name for name in DEFAULT if name not in ("splitee-s-skip", "splits"))
+OPTIONAL = ("source-split",)  # left out of these where the source is not known
 
-_Maker = Callable[[float, float, bool], Policy]
+
+@dataclass(frozen=True)
+class Setting:
+    """What policies are made for.
+
+    Attributes
+    ----------
+    layers, arms : int
+        L of the trace and m of the device.
+    threshold, exploration, send_input
+        Of the policies that have them.
+    source : Trace, optional
+        The validation trace of the source, for "source-split".
+    """
+
+    layers: int
+    arms: int
+    threshold: float
+    exploration: float = 1.0
+    send_input: bool = False
+    source: Trace | None = None
+
+    @property
+    def last(self) -> int | None:
+        """The last layer of a cascade on the device; None: L."""
+        return self.arms if self.arms < self.layers else None
+
+
+_Maker = Callable[[Setting], Policy]
 _SINGLE: dict[str, _Maker] = {
-    "splitee": lambda alpha, beta, send: SplitEE(alpha, beta, send),
-    "splitee-s": lambda alpha, beta, send: SplitEES(alpha, beta, "causal", send),
-    "splitee-s-published": lambda alpha, beta, send: SplitEES(alpha, beta, "published", send),
-    "splitee-s-skip": lambda alpha, beta, send: SplitEES(alpha, beta, "skip", send),
-    "final-exit": lambda alpha, beta, send: FinalExit(),
-    "cloud-only": lambda alpha, beta, send: CloudOnly(),
-    "random": lambda alpha, beta, send: RandomSplit(alpha),
-    "best-split": lambda alpha, beta, send: BestFixedSplit(alpha),
+    "splitee": lambda s: SplitEE(s.threshold, s.exploration, s.send_input),
+    "splitee-s": lambda s: SplitEES(s.threshold, s.exploration, "causal", s.send_input),
+    "splitee-s-published": lambda s: SplitEES(s.threshold, s.exploration, "published", s.send_input),
+    "splitee-s-skip": lambda s: SplitEES(s.threshold, s.exploration, "skip", s.send_input),
+    "ucb-tuned": lambda s: UCBTuned(s.threshold, s.send_input),
+    "thompson": lambda s: ThompsonSplit(s.threshold, s.send_input),
+    "explore-then-commit": lambda s: ExploreThenCommit(s.threshold),
+    "source-split": lambda s: _source_split(s),
+    "final-exit": lambda s: FinalExit(),
+    "cloud-only": lambda s: CloudOnly(),
+    "random": lambda s: RandomSplit(s.threshold),
+    "best-split": lambda s: BestFixedSplit(s.threshold),
+    "oracle": lambda s: Oracle(s.threshold, s.send_input),
+    "elasticbert": lambda s: ElasticBERT(s.threshold, last=s.last),
+    "pabee": lambda s: PABEE(3, last=s.last),
+    "splitee-released": lambda s: released.SplitEE(s.threshold),
+    "splitee-s-released": lambda s: released.SplitEES(s.threshold),
+    "elasticbert-released": lambda s: released.ElasticBERT(s.threshold),
 }
-NAMES = (*_SINGLE, "exits", "splits", "exit:LAYER", "split:LAYER")
+_FAMILIES: dict[str, Callable[[Setting], Iterable[Policy]]] = {
+    "exits": lambda s: (FixedExit(i) for i in range(1, s.layers + 1)),
+    "splits": lambda s: (FixedSplit(i, s.threshold) for i in range(1, s.arms + 1)),
+    "cascade-splits": lambda s: (CascadeSplit(i, s.threshold) for i in range(1, s.arms + 1)),
+}
+_WITH_NUMBER: dict[str, tuple[str, Callable[[Setting, float], Policy]]] = {
+    "exit": ("LAYER", lambda s, layer: FixedExit(_layer(s, layer))),
+    "split": ("LAYER", lambda s, layer: FixedSplit(_layer(s, layer), s.threshold)),
+    "cascade-split": ("LAYER", lambda s, layer: CascadeSplit(_layer(s, layer), s.threshold)),
+    "elasticbert": ("ALPHA", lambda s, alpha: ElasticBERT(alpha, last=s.last)),
+    "deebert": ("NATS", lambda s, entropy: DeeBERT(entropy, last=s.last)),
+    "pabee": ("PATIENCE", lambda s, patience: PABEE(_whole(patience), last=s.last)),
+    "explore-then-commit": ("SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, _whole(n))),
+}
+NAMES = (*_SINGLE, *_FAMILIES, *(f"{name}:{what}" for name, (what, _) in _WITH_NUMBER.items()))
 
 
 def make_policies(
@@ -52,18 +123,17 @@ def make_policies(
     threshold: float,
     exploration: float = 1.0,
     send_input: bool = False,
+    source: Trace | None = None,
 ) -> list[Policy]:
     """Return the policies of these names.
 
     Parameters
     ----------
     names : sequence of str
-        Of `NAMES`; "exits" stands for every fixed exit of the trace, "splits" for every fixed split the
-        device can make.
-    layers, arms : int
-        L of the trace and m of the device.
-    threshold, exploration, send_input
-        Of the policies that have them.
+        Of `NAMES`; "exits" stands for every fixed exit of the trace, "splits" and "cascade-splits" for all
+        that the device can make.
+    layers, arms, threshold, exploration, send_input, source
+        See `Setting`.
 
     Raises
     ------
@@ -75,23 +145,49 @@ def make_policies(
     >>> [policy.label for policy in make_policies(["splitee", "exits", "split:2"], 3, 3, 0.7)]
     ['SplitEE', 'exit 1', 'exit 2', 'exit 3', 'split 2']
     """
+    setting = Setting(layers, arms, threshold, exploration, send_input, source)
     made: list[Policy] = []
     for name in names:
-        kind, _, layer = name.partition(":")
+        kind, colon, number = name.partition(":")
         if name in _SINGLE:
-            made.append(_SINGLE[name](threshold, exploration, send_input))
-        elif name == "exits":
-            made += [FixedExit(i) for i in range(1, layers + 1)]
-        elif name == "splits":
-            made += [FixedSplit(i, threshold) for i in range(1, arms + 1)]
-        elif (
-            kind in ("exit", "split") and layer.isascii() and layer.isdecimal() and 1 <= int(layer) <= layers
-        ):
-            made.append(FixedExit(int(layer)) if kind == "exit" else FixedSplit(int(layer), threshold))
+            made.append(_SINGLE[name](setting))
+        elif name in _FAMILIES:
+            made += _FAMILIES[name](setting)
+        elif colon and kind in _WITH_NUMBER and (value := _number(number)) is not None:
+            try:
+                made.append(_WITH_NUMBER[kind][1](setting, value))
+            except InputError as error:
+                raise InputError(f"policy {name}: {error}") from error
         else:
             near = difflib.get_close_matches(name, NAMES, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise InputError(
-                f"no policy is called {name!r}: {hint}there are {', '.join(NAMES)} (LAYER from 1 to {layers})"
-            )
+            raise InputError(f"no policy is called {name!r}: {hint}there are {', '.join(NAMES)}")
     return list(dict.fromkeys(made))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text.isascii() else None
+    except ValueError:
+        return None
+
+
+def _whole(number: float) -> int:
+    if number != number or number != int(number):
+        raise InputError(f"{number:g} is no whole number")
+    return int(number)
+
+
+def _layer(setting: Setting, number: float) -> int:
+    if not 1 <= (layer := _whole(number)) <= setting.layers:
+        raise InputError(f"the trace has layers 1 to {setting.layers}")
+    return layer
+
+
+def _source_split(setting: Setting) -> Policy:
+    if setting.source is None:
+        raise InputError(
+            "policy source-split needs the source's validation trace: give --source, a trace that the same "
+            "model wrote of labelled data like that it was trained on"
+        )
+    return SourceSplit(setting.threshold, setting.source)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitee.policies.fixed import RandomSplit
 from splitee.report.tables import measure_of, usable
 from splitee.result import Playback
 from splitee.results import Results
@@ -107,7 +106,7 @@ def _break_even(scene: Playback, threshold: float) -> list[str]:
 def _unsettled(results: Results, summary: pd.DataFrame) -> list[str]:
     lines = []
     for _, row in summary[summary["layer_repeats"] < summary["repeats"]].iterrows():
-        if isinstance(results[row["policy"]].policy, RandomSplit):
+        if row["varies"]:
             continue
         layers, counts = np.unique(results[row["policy"]].settled, return_counts=True)
         where = ", ".join(f"{layer} in {count}" for layer, count in zip(layers, counts, strict=True))

@@ -8,12 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from splitee.policies.fixed import BestFixedSplit, RandomSplit
-
 if TYPE_CHECKING:
     import pandas as pd
 
-FAMILIES = ("exit ", "split ")  # of which only the members worth a look are shown
+FAMILIES = ("exit ", "split ", "cascade split ")  # of which only the members worth a look are shown
 WIDTH = 138  # columns a terminal must have for the whole table
 
 
@@ -40,8 +38,7 @@ def worth_showing(summary: pd.DataFrame) -> pd.DataFrame:
 
 def usable(summary: pd.DataFrame) -> pd.Series[bool]:
     """Return which policies a person could run: on this device, without hindsight or what no device knows."""
-    hindsight = summary["policy"] == BestFixedSplit.name
-    return summary["on_device"] & ~summary["sees_final"] & ~hindsight
+    return summary["on_device"] & ~summary["sees_final"] & ~summary["hindsight"]
 
 
 def measure_of(summary: pd.DataFrame) -> str:
@@ -125,7 +122,7 @@ def _cells(row: pd.Series, measure: str) -> dict[str, str]:
 
 def _layer(row: pd.Series) -> str:
     """Layer settled on; of a policy that learns, in how many repeats."""
-    if row["policy"] == RandomSplit.name:
+    if row["varies"]:
         return "each"
     if not row["learns"] and row["layer_repeats"] == row["repeats"]:
         return str(row["layer"])

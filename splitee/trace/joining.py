@@ -1,0 +1,79 @@
+"""Several traces of one model as one, such as domains that come one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from splitee.errors import InputError
+from splitee.trace.trace import Trace
+
+_SHARED = ("exit_layers", "class_names", "model", "training", "recommended_threshold")
+
+
+def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
+    """Put traces of one model one after the other.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        All with the same exits and classes.
+    name : str, optional
+        Default: their names, joined by "+".
+
+    Returns
+    -------
+    Trace
+        Its `group` tells which trace a sample is from, its ids begin with that trace's name. Columns that not
+        all have are left out, and so is what their manifests do not agree on.
+
+    Raises
+    ------
+    InputError
+        Where there is none, two share a name, or exits or classes differ.
+
+    Examples
+    --------
+    >>> one = Trace([[0.6, 0.9]], [[0, 1]], name="one")
+    >>> two = Trace([[0.8, 0.7], [0.9, 0.9]], [[1, 1], [0, 1]], name="two")
+    >>> both = concatenate([one, two])
+    >>> both
+    <Trace 'one+two': 3 samples × 2 exits, 2 classes, no labels>
+    >>> both.group.tolist(), both.id.tolist()
+    (['one', 'two', 'two'], ['one/0', 'two/0', 'two/1'])
+    """
+    if not traces:
+        raise InputError("concatenate: give at least one trace")
+    first = traces[0]
+    names = [trace.name for trace in traces]
+    if len(set(names)) < len(names):
+        raise InputError(f"concatenate: two traces are called {max(names, key=names.count)}: rename one")
+    for trace in traces[1:]:
+        for what in ("exit_layers", "classes", "softmax"):
+            if getattr(trace, what) != getattr(first, what):
+                raise InputError(
+                    f"concatenate: {first.name} has {what} = {getattr(first, what)}, {trace.name} "
+                    f"{getattr(trace, what)}: they must be of one model"
+                )
+    columns: dict[str, Any] = {
+        key: np.concatenate([trace.columns[key] for trace in traces])
+        for key in first.columns
+        if key not in ("id", "group") and all(key in trace.columns for trace in traces)
+    }
+    manifests = [trace.manifest for trace in traces]
+    shared = {
+        key: manifests[0][key]
+        for key in _SHARED
+        if all(key in told and told[key] == manifests[0][key] for told in manifests)
+    }
+    return Trace(
+        **columns,
+        name=name or "+".join(names),
+        classes=first.classes,
+        softmax=first.softmax,
+        id=[f"{trace.name}/{i}" for trace in traces for i in trace.id],
+        group=np.repeat(names, [trace.samples for trace in traces]).tolist(),
+        manifest={**shared, "joined": [{k: m[k] for k in ("name", "fingerprint")} for m in manifests]},
+    )

@@ -1,0 +1,72 @@
+"""What tests of the engine share: a naive world as a trace and prices, replayed, held against the twin."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from strategies import Case
+
+import splitee
+
+EXAMPLES = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def trace_of(world: naive.World) -> splitee.Trace:
+    manifest = None if world.exit_layers is None else {"exit_layers": world.exit_layers}
+    return splitee.Trace(
+        world.confidence,
+        world.prediction,
+        world.label,
+        classes=4,
+        cloud_confidence=world.cloud_confidence,
+        cloud_prediction=world.cloud_prediction,
+        softmax=False,  # worlds of fewer classes than 4 have confidences below 1/4 nowhere, but say so
+        manifest=manifest,
+    )
+
+
+def costs_of(world: naive.World) -> splitee.CostModel:
+    return splitee.CostModel(
+        layer=world.layer,
+        exit=world.exit,
+        offload=world.offload,
+        offload_input=world.offload_input,
+        sample_offload=world.sample_offload,
+        device_layers=world.device_layers,
+    )
+
+
+def replayed(case: Case, policy: object) -> splitee.Result:
+    return splitee.replay(
+        trace_of(case.world),
+        policy,
+        costs_of(case.world),
+        mu=case.world.mu,
+        orders=[case.order],
+        threshold=case.threshold,
+    )
+
+
+def check(result: splitee.Result, rounds: list[naive.Round], case: Case, **regret: object) -> None:
+    world = case.world
+    assert result.split[0].tolist() == [r.split for r in rounds]
+    assert result.offloaded[0].tolist() == [r.offloaded for r in rounds]
+    mean = lambda values: sum(values) / len(rounds)  # noqa: E731
+    assert result.cost[0] == mean([r.cost for r in rounds])  # the same sums in the same order
+    assert result.reward[0] == mean([r.reward for r in rounds])
+    assert result.offload_rate[0] == mean([float(r.offloaded) for r in rounds])
+    if world.label is None:
+        assert np.isnan(result.accuracy[0])
+        assert np.isnan(result.utility[0])
+    else:
+        assert result.accuracy[0] == mean([float(r.right) for r in rounds])
+        assert result.utility[0] == mean([naive.utility(world, r) for r in rounds])
+    last = [world.prediction[s][-1] for s in case.order]
+    assert result.agreement[0] == mean([float(r.answer == k) for r, k in zip(rounds, last, strict=True)])
+    parts = result.cost_layers + result.cost_exits + result.cost_offload
+    assert parts[0] == pytest.approx(result.cost[0], abs=1e-9)
+    for kind in ("common", "own"):
+        expected = naive.regret(rounds, world, case.order, kind, case.threshold, **regret)
+        assert result.regret(kind)[0] == pytest.approx(expected, abs=1e-9)
