@@ -28,6 +28,7 @@ from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.tasks import Rows
 from splitee.trace import Trace
+from splitee.trace.columns import read_logits
 
 Advance = Callable[[int, int], None]  # is told (samples, tokens) that were just done
 Encoded = list[dict[str, list[int]]]
@@ -181,23 +182,6 @@ def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np
     """
     order = np.argsort(-lengths, kind="stable")
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def read_logits(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Turn logits, shape (n, L, K), into confidence, entropy (nats) and prediction, each of shape (n, L).
-
-    Computed in float64 and rounded once; p·ln p is 0 at p = 0, so that the entropy is always finite.
-    """
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    exponent = np.exp(shifted)
-    total = exponent.sum(axis=-1, keepdims=True)
-    probability = exponent / total
-    entropy = np.log(total[..., 0]) - (probability * shifted).sum(axis=-1)
-    return (
-        probability.max(axis=-1).astype(np.float32),
-        np.maximum(entropy, 0).astype(np.float32),
-        logits.argmax(axis=-1),
-    )
 
 
 def _forward(

@@ -24,9 +24,10 @@ import splitee.precompute
 from splitee.errors import InputError
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import load_checkpoint
-from splitee.precompute import PrecomputeOptions, plan_batches, read_logits
+from splitee.precompute import PrecomputeOptions, plan_batches
 from splitee.tasks import load_file as load_rows
 from splitee.trace import Trace, load_trace
+from splitee.trace.columns import read_logits
 
 
 def texts(count: int, seed: int = 0, longest: int = 30) -> list[str]:

@@ -19,6 +19,10 @@ ABOUT = {
         "63,483 sentences of Yelp reviews of up to 15 words, in lower case (the validation split of the "
         "sentiment-transfer corpus of Shen et al., 2017)."
     ),
+    "sst2_validation": (
+        "SST-2's 872 validation sentences (Socher et al., 2013): the source, on which the epoch and the threshold "
+        "were chosen. `splitee trace calibrate` fits its temperatures here."
+    ),
 }
 
 
@@ -28,6 +32,7 @@ def card(name: str) -> str:
     training, recipe = told["training"], told["training"]["recipe"]
     chosen = told["recommended_threshold"]
     right = trace.prediction == trace.label[:, None]
+    source = training["validation"]["sha256"]
     lines = [
         f"# {name}",
         "",
@@ -42,7 +47,7 @@ def card(name: str) -> str:
         f"validation sentences (step {training['best_step']}).",
         f"- **Threshold**: α = {chosen['value']:g} by the rule {chosen['rule']}, on those validation sentences; "
         f"{100 * chosen['picked'][format(chosen['value'], '.2f')]:.0f} % of bootstrap samples pick it. "
-        f"The target's labels had no say.",
+        + ("These are they." if told["data"]["sha256"] == source else "The target's labels had no say."),
         f"- **Read** in {told['dtype']} (exits in float32) on {told['device']}, at most {told['max_tokens']} tokens; "
         f"{told['reach_max_tokens']:,} of {trace.samples:,} texts reach that length.",
         f"- **FLOPs a text** at the mean length of {told['flops']['mean_length']['tokens']} tokens: "

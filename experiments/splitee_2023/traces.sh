@@ -34,7 +34,6 @@ trace imdb test imdb
 trace yelp_sentences validation yelp_sentences
 trace sst2 validation sst2_validation
 
-cp "$work/imdb.parquet" "$work/yelp_sentences.parquet" "$bundled/"
-cp "$work/sst2_validation.parquet" "$here/"
+cp "$work/imdb.parquet" "$work/yelp_sentences.parquet" "$work/sst2_validation.parquet" "$bundled/"
 python "$here/cards.py"
 python "$here/compare.py"

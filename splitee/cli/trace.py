@@ -1,4 +1,4 @@
-"""`splitee trace`: show, verify, import and export traces."""
+"""`splitee trace`: show, verify, import, export and calibrate traces."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from splitee.calibration import expected_calibration_error
+from splitee.cli.calibrate import command as calibrate
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.files import atomic_path, refuse_existing
@@ -30,7 +31,7 @@ _overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the 
 
 @click.group()
 def command() -> None:
-    """Show, verify, import and export traces.
+    """Show, verify, import, export and calibrate traces.
 
     A trace is one Parquet file: what every exit of a model said about every sample. TRACE is such a file,
     or the name of a bundled trace.
@@ -165,6 +166,9 @@ def export(trace: str, out: str, layout: str, overwrite: bool) -> None:
         flags.append(f"--classes {loaded.classes}")
     if flags:
         click.echo(f"to import it again: splitee trace import {shlex.quote(out)} {' '.join(flags)}", err=True)
+
+
+command.add_command(calibrate)
 
 
 def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:

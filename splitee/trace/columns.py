@@ -128,6 +128,23 @@ def two_class_entropy(confidence: Floats) -> Floats:
     return floats("entropy", -(likely * np.log(likely) + unlikely * surprise))
 
 
+def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """Turn logits, shape (n, L, K), into confidence, entropy (nats) and prediction, each of shape (n, L).
+
+    Computed in float64 and rounded once; p·ln p is 0 at p = 0, so that the entropy is always finite.
+    """
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponent = np.exp(shifted)
+    total = exponent.sum(axis=-1, keepdims=True)
+    probability = exponent / total
+    entropy = np.log(total[..., 0]) - (probability * shifted).sum(axis=-1)
+    return (
+        probability.max(axis=-1).astype(np.float32),
+        np.maximum(entropy, 0).astype(np.float32),
+        logits.argmax(axis=-1),
+    )
+
+
 def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool) -> str:
     """Give the SHA-256, in hexadecimal, of a trace's content.
 
