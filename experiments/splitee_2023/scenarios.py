@@ -138,11 +138,17 @@ def curves(pair: Pair, device: int) -> pd.DataFrame:
     rows = []
     for offload in OFFLOADS:
         prices = costs(offload, device)
-        play = splitee.replay(pair.target, learners(pair, pair.threshold), prices, MU, repeats=REPEATS, seed=SEED)
-        still = splitee.replay(pair.target, baselines(pair, pair.threshold, device), prices, MU, repeats=1, seed=SEED)
+        play = splitee.replay(
+            pair.target, learners(pair, pair.threshold), prices, MU, repeats=REPEATS, seed=SEED
+        )
+        still = splitee.replay(
+            pair.target, baselines(pair, pair.threshold, device), prices, MU, repeats=1, seed=SEED
+        )
         for results in (play, still):
             rows.append(summary(results).assign(offload=offload))
-    return pd.concat(rows, ignore_index=True).assign(pair=pair.name, device_layers=device, threshold=pair.threshold)
+    return pd.concat(rows, ignore_index=True).assign(
+        pair=pair.name, device_layers=device, threshold=pair.threshold
+    )
 
 
 def families(pair: Pair) -> pd.DataFrame:
@@ -206,9 +212,9 @@ def regrets(pair: Pair) -> pd.DataFrame:
                 at = np.unique(np.linspace(0, last - 1, 50).round().astype(int))
                 low, high = np.quantile(regret[:, at], [0.025, 0.975], axis=0)
                 rows.append(
-                    pd.DataFrame({"t": at + 1, "regret": regret[:, at].mean(axis=0), "low": low, "high": high}).assign(
-                        policy=name, against=against, part=part
-                    )
+                    pd.DataFrame(
+                        {"t": at + 1, "regret": regret[:, at].mean(axis=0), "low": low, "high": high}
+                    ).assign(policy=name, against=against, part=part)
                 )
     return pd.concat(rows, ignore_index=True).assign(pair=pair.name)
 
