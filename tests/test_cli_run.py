@@ -148,7 +148,7 @@ def test_the_paper_preset_takes_the_papers_threshold_and_the_whole_device(tmp_pa
 BAD = [
     (["nowhere.parquet"], "no such file"),
     (["TRACE", "--policy", "splite"], "did you mean splitee?"),
-    (["TRACE", "--policy", "split:9"], "LAYER from 1 to 4"),
+    (["TRACE", "--policy", "split:9"], "layers 1 to 4"),
     (["TRACE", "--threshold", "1.5"], "between 0 and 1"),
     (["TRACE", "--offload", "cheap"], "numbers separated by commas"),
     (["TRACE", "--mu", "-1"], "not negative"),

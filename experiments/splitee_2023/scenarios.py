@@ -144,8 +144,7 @@ def curves(pair: Pair, device: int) -> pd.DataFrame:
         still = splitee.replay(
             pair.target, baselines(pair, pair.threshold, device), prices, MU, repeats=1, seed=SEED
         )
-        for results in (play, still):
-            rows.append(summary(results).assign(offload=offload))
+        rows += [summary(results).assign(offload=offload) for results in (play, still)]
     return pd.concat(rows, ignore_index=True).assign(
         pair=pair.name, device_layers=device, threshold=pair.threshold
     )
@@ -225,8 +224,6 @@ def side_information(pair: Pair) -> pd.DataFrame:
     Every arm's estimate as it would be if SplitEE-S had run each sample to layer `played`, against the mean
     of its true reward: what side information alone does, without the learner's choices.
     """
-    from splitee.policies.base import Policy  # noqa: F401  (documented type)
-
     alpha, trace = pair.threshold, pair.target
     confidence = trace.confidence.astype(np.float64)
     far = confidence[:, -1]

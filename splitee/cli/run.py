@@ -208,7 +208,7 @@ def command(
 def _show(scenario: _Scenario, results: Results, said: list[str], interval: str, all_rows: bool) -> None:
     from rich.console import Console
 
-    from splitee.report.tables import WIDTH, policy_table, worth_showing
+    from splitee.report.tables import WIDTH, measure_of, policy_table, worth_showing
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -220,8 +220,8 @@ def _show(scenario: _Scenario, results: Results, said: list[str], interval: str,
         console.print(f"· {line}", soft_wrap=True, markup=False)
     if len(shown) < len(summary):
         console.print(
-            f"· {len(summary) - len(shown)} fixed exits and splits that others beat in cost and accuracy "
-            "are left out (--all-rows shows them).",
+            f"· {len(summary) - len(shown)} fixed exits and splits that others beat in cost and "
+            f"{measure_of(summary)} are left out (--all-rows shows them).",
             soft_wrap=True,
         )
     console.print()
