@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 DEFAULT_TRACE = "imdb"
 
 
+def folder_name(trace: str, offload: float, mu: float, device_layers: int) -> str:
+    """Return the folder that --out holds for a scenario."""
+    return f"{trace}_o{offload:g}_mu{mu:g}_m{device_layers}".replace("/", "-")
+
+
 @dataclass(frozen=True)
 class _Scenario:
     """One trace under one set of prices."""
@@ -31,7 +36,7 @@ class _Scenario:
 
     @property
     def folder(self) -> str:
-        return f"{self.trace.name}_o{self.offload:g}_mu{self.mu:g}_m{self.device_layers}".replace("/", "-")
+        return folder_name(self.trace.name, self.offload, self.mu, self.device_layers)
 
     @property
     def title(self) -> str:
@@ -181,6 +186,7 @@ def command(
                 "repeats": repeats,
                 "seed": seed,
                 "interval": interval,
+                "max_drop": max_drop,
                 "policies": _plain(results.summary(interval).to_dict("records")),
                 "remarks": said,
             }
@@ -236,7 +242,7 @@ def _write(
         facts = {
             k: v
             for k, v in described.items()
-            if k not in ("policies", "remarks", "interval", "repeats", "samples")
+            if k not in ("policies", "remarks", "interval", "max_drop", "repeats", "samples")
         }
         both = pd.concat([results.summary("data"), results.summary("run")], ignore_index=True)
         tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))
