@@ -41,6 +41,25 @@ def write_tables(
     write_text(folder / _MANIFEST, json.dumps({"schema": SCHEMA, **manifest}, indent=1) + "\n")
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest that `write_tables` wrote, without its schema.
+
+    Raises
+    ------
+    InputError
+        Where there is none, it is damaged, or another version wrote it.
+    """
+    if not (folder / _MANIFEST).is_file():
+        raise InputError(f"{folder} holds no results ({_MANIFEST} is missing)")
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{folder / _MANIFEST} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
+        raise InputError(f"{folder}: results of another schema; this splitee reads {SCHEMA}")
+    return manifest
+
+
 def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Read what `write_tables` wrote: the tables that are there, and the manifest.
 
@@ -51,14 +70,7 @@ def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """
     import pandas as pd
 
-    if not (folder / _MANIFEST).is_file():
-        raise InputError(f"{folder} holds no results ({_MANIFEST} is missing)")
-    try:
-        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / _MANIFEST} is damaged: {error}") from error
-    if manifest.pop("schema", None) != SCHEMA:
-        raise InputError(f"{folder}: results of another schema; this splitee reads {SCHEMA}")
+    manifest = read_manifest(folder)
     tables = {}
     for name in _TABLES:
         file = folder / f"{name}.parquet"

@@ -185,7 +185,7 @@ def test_a_damaged_trace_is_named(trace_file: Path, tmp_path: Path) -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = ("torch", "transformers", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "rich")
+    heavy = ("torch", "transformers", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "rich", "jinja2")
     for statement in ("import splitee", "from splitee.cli import cli"):
         code = f"import sys; {statement}; print([m for m in {heavy!r} if m in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from splitee.trace import Trace
 
 DEFAULT_TRACE = "imdb"
+_ASKED = ("interval", "max_drop", "policy", "preset", "source")  # told in run.json only
+
+
+def folder_name(trace: str, offload: float, mu: float, device_layers: int) -> str:
+    """Return the folder that --out holds for a scenario."""
+    return f"{trace}_o{offload:g}_mu{mu:g}_m{device_layers}".replace("/", "-")
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class _Scenario:
 
     @property
     def folder(self) -> str:
-        return f"{self.trace.name}_o{self.offload:g}_mu{self.mu:g}_m{self.device_layers}".replace("/", "-")
+        return folder_name(self.trace.name, self.offload, self.mu, self.device_layers)
 
     @property
     def title(self) -> str:
@@ -191,6 +197,10 @@ def command(
                 "repeats": repeats,
                 "seed": seed,
                 "interval": interval,
+                "max_drop": max_drop,
+                "policy": list(policies),
+                "preset": preset,
+                "source": known.name if known and source else None,
                 "policies": _plain(results.summary(interval).to_dict("records")),
                 "remarks": said,
             }
@@ -246,7 +256,7 @@ def _write(
         facts = {
             k: v
             for k, v in described.items()
-            if k not in ("policies", "remarks", "interval", "repeats", "samples")
+            if k not in ("policies", "remarks", "repeats", "samples", *_ASKED)
         }
         both = pd.concat([results.summary("data"), results.summary("run")], ignore_index=True)
         tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))

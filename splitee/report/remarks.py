@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitee.report.tables import measure_of, usable
+from splitee.report.tables import measure_of, usable, within
 from splitee.result import Playback
 from splitee.results import Results
 
@@ -23,7 +23,7 @@ def remarks(
     Parameters
     ----------
     results : Results
-        Of a replay (not reloaded).
+        Of a replay; of those reloaded, what needs the trace itself is left out.
     threshold : float
         α of the policies that have one.
     interval : {"data", "run"}
@@ -37,17 +37,19 @@ def remarks(
         One line each.
     """
     scene = results.reference.scene
-    assert scene is not None
     summary = results.summary(interval)
     return [
         *_dominating(results, summary),
-        *_threshold_decides(scene),
-        *_break_even(scene, threshold),
+        *([] if scene is None else [*_threshold_decides(scene), *_break_even(scene, threshold)]),
         *_unsettled(results, summary),
         *_cheapest(summary, max_drop),
-        *_marks(summary),
-        _intervals(results, summary, interval),
+        *notes(results, summary, interval),
     ]
+
+
+def notes(results: Results, summary: pd.DataFrame, interval: str) -> list[str]:
+    """Say how to read the table itself: its marks, its differences and its intervals, a line each."""
+    return [*_marks(summary), _intervals(results, summary, interval)]
 
 
 def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
@@ -118,14 +120,11 @@ def _cheapest(summary: pd.DataFrame, max_drop: float | None) -> list[str]:
     if max_drop is None:
         return []
     measure = measure_of(summary)
-    low = summary[f"{measure}_delta_low"]
-    bound = "lower end of the interval"
-    if low.isna().all():
-        low, bound = summary[f"{measure}_delta"], "there is no interval"
-    fit = summary[(100 * low >= -max_drop) & usable(summary)]
-    if fit.empty:
+    no_interval = summary[f"{measure}_delta_low"].isna().all()
+    bound = "there is no interval" if no_interval else "lower end of the interval"
+    best = within(summary, max_drop)
+    if best is None:
         return [f"no policy on this device loses at most {max_drop:g} points ({bound})."]
-    best = fit.sort_values("cost").iloc[0]
     return [
         f"cheapest that loses at most {max_drop:g} points ({bound}): {best['policy']}, "
         f"{best['cost']:.2f} λ, {100 * best[f'{measure}_delta']:+.2f} points."

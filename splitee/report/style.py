@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +46,8 @@ paper = style.context(
         "grid.linewidth": 0.6,
         "text.parse_math": False,  # a policy may be called "$"
         "pdf.fonttype": 42,
+        "svg.fonttype": "path",  # the same wherever it is read
+        "svg.hashsalt": "splitee",  # ids by content, not by chance
     },
     after_reset=True,
 )
@@ -52,6 +56,9 @@ FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+
+
+NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no page may hold these
 
 
 @dataclass(frozen=True)
@@ -151,16 +158,26 @@ def curve_entries(label: str, members: Sequence[Result], look: Look) -> list[Lin
 
 def setting(results: Results) -> str:
     """Return the trace and its prices in a line, or two where one is too narrow."""
+    return textwrap.fill(setting_line(results), 60)
+
+
+def setting_line(results: Results) -> str:
+    """Return the trace and its prices in a line."""
     trace, costs = results.facts["trace"], results.facts["costs"]
     layers = trace["layers"]
-    offload = np.unique(costs["offload"])
-    price = " to ".join(f"{o:g}" for o in offload[[0, -1][: len(offload)]]) + " λ"
-    if costs["sample_offload"] is not None:
-        price += " + a price by sample"
     held = costs["device_layers"] or layers
     device = f"{held} of {layers}" if held < layers else f"all {layers}"
-    said = f"{trace['name']}: o = {price}, μ = {results.facts['mu']:g}, device holds {device} layers"
-    return textwrap.fill(said, 60)
+    return (
+        f"{trace['name']}: o = {offload_price(costs)}, μ = {results.facts['mu']:g}, "
+        f"device holds {device} layers"
+    )
+
+
+def offload_price(costs: Mapping[str, Any]) -> str:
+    """Return o in words: one price, or the least and the greatest of those by layer."""
+    offload = np.unique(costs["offload"])
+    price = " to ".join(f"{o:g}" for o in offload[[0, -1][: len(offload)]]) + " λ"
+    return price if costs["sample_offload"] is None else price + " + a price by sample"
 
 
 def footnote(figure: Figure, results: Results, said: str) -> None:
@@ -256,3 +273,13 @@ def write_figure(figure: Figure, path: Path, overwrite: bool) -> None:
     kind = path.suffix[1:]
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=kind, dpi=150, metadata=FORMATS[kind])
+
+
+@paper
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG document; the same figure gives the same text."""
+    for artist in figure.findobj():
+        artist.set_gid(None)  # a policy's name need not be an id that XML allows
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.getvalue())  # names are in comments

@@ -1,4 +1,4 @@
-"""The table that `splitee run` prints."""
+"""The table of policies: which rows, which texts, and how the terminal shows it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,71 @@ def measure_of(summary: pd.DataFrame) -> str:
     return "agreement" if summary["accuracy"].isna().all() else "accuracy"
 
 
+def within(summary: pd.DataFrame, max_drop: float) -> pd.Series | None:
+    """Return the row of the cheapest usable policy that loses at most `max_drop` points.
+
+    It must do so at the lower end of its interval; where there are no intervals, by its mean.
+
+    Returns
+    -------
+    Series or None
+        None where there is no such policy.
+    """
+    measure = measure_of(summary)
+    low = summary[f"{measure}_delta_low"]
+    if low.isna().all():
+        low = summary[f"{measure}_delta"]
+    fit = summary[(100 * low >= -max_drop) & usable(summary)]
+    return None if fit.empty else fit.sort_values("cost", kind="stable").iloc[0]
+
+
+COLUMNS = {  # key: heading, of two lines where a narrow column may break it
+    "policy": "policy",
+    "layer": "layer",
+    "kept": "exits on\ndevice %",
+    "sent": "off-\nloaded %",
+    "measure": "{measure}\n%",
+    "delta": "Δ points\n[95 %]",
+    "cost": "cost\nλ",
+    "parts": "= device\n+ offload",
+    "change": "Δ cost\n%",
+    "reward": "reward\n",
+    "utility": "utility\n",
+}
+_ONLY_WIDE = ("kept", "parts", "reward", "utility")
+
+
+def table_cells(summary: pd.DataFrame) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return a summary as texts, for every kind of table.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        One row a policy, of `Results.summary`.
+
+    Returns
+    -------
+    headings : dict of str to str
+        By column (`COLUMNS`), in order; a line break where a narrow column may have one (see `one_line`).
+    rows : list of dict of str to str
+        The cells of each policy by column, in the summary's order.
+    """
+    measure = measure_of(summary)
+    headings = {key: heading.format(measure=measure) for key, heading in COLUMNS.items()}
+    return headings, [_cells(row, measure) for _, row in summary.iterrows()]
+
+
+def one_line(heading: str) -> str:
+    """Return a heading without its line break.
+
+    Examples
+    --------
+    >>> one_line("off-\\nloaded %"), one_line("cost\\nλ"), one_line("reward\\n")
+    ('offloaded %', 'cost λ', 'reward')
+    """
+    return heading.replace("-\n", "").replace("\n", " ").strip()
+
+
 def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table:
     """Lay out a summary (of `Results.summary`) as a table for the terminal.
 
@@ -58,7 +123,6 @@ def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table
     width : int
         Of the terminal; where it is narrow, reward, utility and the parts of the cost are left out.
     """
-    measure = measure_of(summary)
     table = Table(
         title=Text(title),  # not markup: names may hold brackets
         caption=""
@@ -71,52 +135,30 @@ def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in _columns(measure, width):
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
-    for _, row in summary.iterrows():
-        cells = _cells(row, measure)
-        shown = [cells[name] for name in _columns(measure, width)]
-        table.add_row(*map(Text, shown), style=None if row["on_device"] else "dim")
+    headings, rows = table_cells(summary)
+    shown = [key for key in headings if width >= WIDTH or key not in _ONLY_WIDE]
+    for key in shown:
+        table.add_column(headings[key], justify="left" if key == "policy" else "right", no_wrap=True)
+    for cells, there in zip(rows, summary["on_device"], strict=True):
+        table.add_row(*(Text(cells[key]) for key in shown), style=None if there else "dim")
     return table
 
 
-def _columns(measure: str, width: int) -> list[str]:
-    """Return the headings, in order: all, or those that a narrow terminal has room for."""
-    headings = list(_HEADINGS) if width >= WIDTH else [h for h in _HEADINGS if h not in _ONLY_WIDE]
-    return [f"{measure}\n%" if heading == "measure" else heading for heading in headings]
-
-
-_HEADINGS = (
-    "policy",
-    "layer",
-    "exits on\ndevice %",
-    "off-\nloaded %",
-    "measure",
-    "Δ points\n[95 %]",
-    "cost\nλ",
-    "= device\n+ offload",
-    "Δ cost\n%",
-    "reward\n",
-    "utility\n",
-)
-_ONLY_WIDE = ("exits on\ndevice %", "= device\n+ offload", "reward\n", "utility\n")
-
-
 def _cells(row: pd.Series, measure: str) -> dict[str, str]:
-    """Return a row's cells by heading."""
+    """Return a row's cells by column."""
     marks = ("*" if row["sees_final"] else "") + ("" if row["on_device"] else "†")
     return {
         "policy": row["policy"] + marks,
         "layer": _layer(row),
-        "exits on\ndevice %": f"{100 * (1 - row['offload_rate']):.1f}",
-        "off-\nloaded %": f"{100 * row['offload_rate']:.1f}",
-        f"{measure}\n%": f"{100 * row[measure]:.2f}",
-        "Δ points\n[95 %]": _delta(row, measure),
-        "cost\nλ": f"{row['cost']:.2f}",
-        "= device\n+ offload": f"{row['cost_layers'] + row['cost_exits']:.2f} + {row['cost_offload']:.2f}",
-        "Δ cost\n%": "–" if row["cost_change"] != row["cost_change"] else f"{100 * row['cost_change']:+.1f}",
-        "reward\n": f"{row['reward']:.3f}",
-        "utility\n": "–" if row["utility"] != row["utility"] else f"{row['utility']:.3f}",
+        "kept": f"{100 * (1 - row['offload_rate']):.1f}",
+        "sent": f"{100 * row['offload_rate']:.1f}",
+        "measure": f"{100 * row[measure]:.2f}",
+        "delta": _delta(row, measure),
+        "cost": f"{row['cost']:.2f}",
+        "parts": f"{row['cost_layers'] + row['cost_exits']:.2f} + {row['cost_offload']:.2f}",
+        "change": "–" if row["cost_change"] != row["cost_change"] else f"{100 * row['cost_change']:+.1f}",
+        "reward": f"{row['reward']:.3f}",
+        "utility": "–" if row["utility"] != row["utility"] else f"{row['utility']:.3f}",
     }
 
 

@@ -1,0 +1,234 @@
+"""`splitee report`: a folder of results in, one HTML page out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splitee.errors import InputError
+
+if TYPE_CHECKING:
+    from splitee.report.html import Section
+    from splitee.results import Results
+
+_TELLS: dict[str, type | tuple[type, ...]] = {  # what run.json says of a scenario, and of what type
+    "trace": str,
+    "fingerprint": str,
+    "layers": int,
+    "offload": (int, float),
+    "mu": (int, float),
+    "device_layers": int,
+    "threshold": (int, float),
+    "layer_cost": (int, float),
+    "exit_cost": (int, float),
+    "offload_input": (int, float, type(None)),
+    "send_input": bool,
+    "exploration": (int, float),
+    "repeats": int,
+    "seed": int,
+    "interval": str,
+    "policies": list,
+    "remarks": list,
+}
+_LISTS = ("offload", "mu", "device_layers")  # which one command can go through
+_ALWAYS = ("threshold", "offload", "mu", "device_layers", "repeats", "seed")  # said even where default
+_ELSE = (
+    *("exploration", "layer_cost", "exit_cost", "offload_input", "send_input", "interval", "max_drop"),
+    "preset",
+)
+_NAMES = ("policy", "source")  # said in ways of their own
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A folder of one scenario, and what run.json tells of it (nothing of one that was saved by itself)."""
+
+    folder: Path
+    told: dict[str, Any] | None = None
+
+
+@click.command("report")
+@click.argument("folder", metavar="RESULTS", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page.  [default: RESULTS/report.html]")
+@click.option("--overwrite", is_flag=True, help="Replace the page where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Make one HTML page of RESULTS: a folder that `splitee run --out` wrote, or `Results.save`.
+
+    The page is one file that fetches nothing: tables, remarks, figures, and where the numbers come from.
+    The same results give the same bytes.
+
+    \b
+    Examples:
+      splitee run imdb --offload 5,12 --out results
+      splitee report results
+    """
+    from splitee.files import refuse_existing, write_text
+
+    out = out or folder / "report.html"
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder: give a file, such as {out / 'report.html'}")
+    found = _find(folder)
+    refuse_existing(out, overwrite)
+
+    from splitee.report.html import page
+
+    sections = [_section(one) for one in found]
+    told = [one.told for one in found if one.told is not None]
+    write_text(out, page(sections, _commands(told) if len(told) > 1 else []), overwrite=overwrite)
+    if as_json:
+        scenarios = [
+            {"folder": str(one.folder), "title": made.title}
+            for one, made in zip(found, sections, strict=True)
+        ]
+        click.echo(json.dumps({"path": str(out), "scenarios": scenarios}))
+    else:
+        click.echo(f"wrote {out}: {len(found)} scenario{'s' * (len(found) != 1)}")
+
+
+def _find(folder: Path) -> list[_Found]:
+    """Find the scenarios that a folder holds."""
+    from splitee.cli.run import folder_name
+
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is {'a file' if folder.exists() else 'not there'}: give a folder of results"
+        )
+    note = folder / "run.json"
+    if not note.is_file():
+        if (folder / "manifest.json").is_file():
+            return [_Found(folder)]
+        raise InputError(
+            f"{folder} holds no results: neither the run.json of `splitee run --out` "
+            "nor the manifest.json of `Results.save`"
+        )
+    try:
+        scenarios = json.loads(note.read_text(encoding="utf-8"))["scenarios"]
+        whole = all(isinstance(s[key], kind) for s in scenarios for key, kind in _TELLS.items())
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note} is damaged, or not of `splitee run`: {type(error).__name__}: {error}"
+        ) from error
+    if not scenarios or not whole:
+        raise InputError(f"{note} is damaged, or not of `splitee run`: it does not tell of scenarios")
+    return [
+        _Found(folder / folder_name(s["trace"], s["offload"], s["mu"], s["device_layers"]), s)
+        for s in scenarios
+    ]
+
+
+def _section(found: _Found) -> Section:
+    from splitee.report.html import MAX_DROP, section
+
+    told = found.told or {}
+    results, libraries = _load(found)
+    max_drop = told.get("max_drop")
+    return section(
+        results,
+        told.get("interval", "data"),
+        told.get("remarks"),
+        libraries,
+        _commands([told]) if told else [],
+        MAX_DROP if max_drop is None else max_drop,
+    )
+
+
+def _load(found: _Found) -> tuple[Results, dict[str, str]]:
+    """Load a scenario's results and the versions that made them; what is damaged is named."""
+    from splitee.report.style import setting_line
+    from splitee.results import load_results
+    from splitee.results_files import read_manifest
+
+    folder, told = found.folder, found.told
+    try:
+        results = load_results(folder)
+        summary = results.summary(told["interval"] if told else "data")
+        setting_line(results)
+        libraries = read_manifest(folder)["libraries"]
+    except (InputError, PermissionError):
+        raise
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ) as error:  # Arrow's errors are such too
+        raise InputError(f"{folder} is damaged: {type(error).__name__}: {error}") from error
+    if told and not _same(told["policies"], summary.to_dict("records")):
+        raise InputError(
+            f"{folder} holds other numbers than the run.json beside it: another run wrote one of them; "
+            "run it again with --overwrite"
+        )
+    return results, libraries
+
+
+def _same(told: list[Any], rows: list[dict[Any, Any]]) -> bool:
+    return len(told) == len(rows) and all(
+        isinstance(one, dict)
+        and one.get("policy") == row["policy"]
+        and isinstance(one.get("cost"), int | float)
+        and math.isclose(one["cost"], row["cost"], rel_tol=1e-9)
+        for one, row in zip(told, rows, strict=True)
+    )
+
+
+def _commands(told: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that make these scenarios again; none where one `splitee run` cannot."""
+    from splitee.cli.run import command as run
+    from splitee.trace import bundled_traces
+
+    first = told[0]
+    single = [key for key in (*_ALWAYS, *_ELSE, *_NAMES) if key not in _LISTS]
+    traces = list(dict.fromkeys(scenario["trace"] for scenario in told))
+    lists = {key: list(dict.fromkeys(scenario[key] for scenario in told)) for key in _LISTS}
+    made = [tuple(scenario[key] for key in ("trace", *_LISTS)) for scenario in told]
+    if (
+        "policy" not in first  # written before it was told
+        or any(scenario.get(key) != first.get(key) for scenario in told for key in single)
+        or made != list(itertools.product(traces, *lists.values()))
+    ):
+        return []
+    words = ["splitee", "run"]
+    comments = []
+    for trace in traces:
+        fingerprint = next(scenario["fingerprint"] for scenario in told if scenario["trace"] == trace)
+        if _is_bundled(trace, fingerprint):
+            words.append(trace)
+            continue
+        words.append(f"{'./' * trace.startswith('-')}{trace}.parquet")  # where it lies is not known
+        comments.append(
+            f"# {' '.join(words[-1].split())} is the trace's file, with the fingerprint {fingerprint}"
+        )
+    words += [word for name in first["policy"] for word in ("--policy", name)]
+    default = {option.name: option.default for option in run.params}
+    for key in (*_ALWAYS, *_ELSE):
+        value, flag = first.get(key), "--" + key.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif key in _ALWAYS or (value is not None and value is not False and value != default[key]):
+            words += [flag, ",".join(map(_typed, lists.get(key, [value])))]
+    if first["source"]:
+        bundled = first["source"] in bundled_traces()
+        words += ["--source", first["source"] if bundled else f"{first['source']}.parquet"]
+    return [*comments, shlex.join(words)]
+
+
+def _is_bundled(trace: str, fingerprint: str) -> bool:
+    from splitee.trace import bundled_traces, load_trace
+
+    return trace in bundled_traces() and load_trace(trace).fingerprint == fingerprint
+
+
+def _typed(value: Any) -> str:
+    """Write a number so that it is read back as it was."""
+    if isinstance(value, float) and float(f"{value:g}") != value:
+        return repr(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

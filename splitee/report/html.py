@@ -1,0 +1,302 @@
+"""One HTML page of results: tables, remarks, figures and where the numbers come from, all in one file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from splitee.report.figures import REFERENCES, accuracy_cost, layers_over_time, regret
+from splitee.report.remarks import notes, remarks
+from splitee.report.style import NOT_XML, described, offload_price, setting_line, svg
+from splitee.report.tables import FAMILIES, measure_of, one_line, table_cells, within, worth_showing
+from splitee.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_DROP = 1.0  # points that the overview lets a policy lose, where the run says nothing else
+Cells = dict[str, str]
+
+
+class Row(NamedTuple):
+    """A row of the table of policies; `there`: whether the device can run it."""
+
+    cells: Cells
+    there: bool
+
+
+class Image(NamedTuple):
+    """A figure: the address that holds it whole, what it shows in words, and its caption."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One scenario as the page shows it: texts only, so that results need not be kept."""
+
+    title: str
+    setup: dict[str, str]
+    labelled: bool
+    headings: Cells
+    shown: list[Row]
+    beaten: list[Row]
+    remarks: list[str]
+    notes: list[str]
+    figures: list[Image]
+    provenance: list[tuple[str, list[str]]]
+    commands: list[str]
+    overview: dict[str, Cells | None]
+
+
+def section(
+    results: Results,
+    interval: str = "data",
+    said: Sequence[str] | None = None,
+    libraries: Mapping[str, str] | None = None,
+    commands: Sequence[str] = (),
+    max_drop: float = MAX_DROP,
+) -> Section:
+    """Put one scenario into words, cells and images.
+
+    Parameters
+    ----------
+    results : Results
+        Of a replay, or reloaded.
+    interval : {"data", "run"}
+        What the intervals of the table are over.
+    said : sequence of str, optional
+        The remarks that were made at the replay. Default: those that these results allow.
+    libraries : mapping of str to str, optional
+        The versions that made the results.
+    commands : sequence of str
+        Lines for a shell that make these numbers again.
+    max_drop : float
+        Points that the cheapest policy of the overview may lose.
+
+    Returns
+    -------
+    Section
+    """
+    summary = results.summary(interval)
+    measure = measure_of(summary)
+    headings, cells = table_cells(summary)
+    rows = [Row(row, bool(there)) for row, there in zip(cells, summary["on_device"], strict=True)]
+    worth = summary.index.isin(worth_showing(summary).index)
+    below = notes(results, summary, interval)
+    if said is None:
+        said = remarks(results, results.facts["threshold"], interval, max_drop)
+    by_kind = {
+        described(result)["policy"]: place for place, result in reversed([*enumerate(results.values())])
+    }
+    cheapest = within(summary, max_drop)
+    return Section(
+        title=setting_line(results),
+        setup=_setup(results, interval, max_drop),
+        labelled=measure == "accuracy",
+        headings={key: one_line(heading) for key, heading in headings.items()},
+        shown=[row for row, keep in zip(rows, worth, strict=True) if keep],
+        beaten=[row for row, keep in zip(rows, worth, strict=True) if not keep],
+        remarks=[line for line in said if line not in below],
+        notes=below,
+        figures=_figures(results, summary, measure),
+        provenance=_provenance(results, libraries or {}),
+        commands=list(commands),
+        overview={
+            "cheapest": None if cheapest is None else cells[summary.index.tolist().index(cheapest.name)],
+            **{kind: cells[by_kind[kind]] if kind in by_kind else None for kind in ("SplitEE", "CloudOnly")},
+        },
+    )
+
+
+def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
+    """Return the whole page; the same sections give the same text.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        At least one.
+    commands : sequence of str
+        Lines for a shell that make all of them at once.
+
+    Returns
+    -------
+    str
+        HTML that is well-formed XML too. It fetches nothing and runs nothing.
+    """
+    surroundings = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_allowed,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    setups = [one.setup for one in sections]
+    values = {
+        key: _listed([setup[key] for setup in setups], "and" if key in ("trace", "what") else "or")
+        for key in setups[0]
+    }
+    template = surroundings.get_template("report.html.jinja")
+    return template.render(sections=sections, values=values, commands=commands)
+
+
+def _allowed(value: Any) -> Any:
+    """Replace the control characters that no page may hold; names of data may hold anything."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
+
+
+def _listed(texts: Sequence[str], word: str) -> str:
+    """Join distinct texts, in their order, the last two by a word."""
+    *most, last = dict.fromkeys(texts)
+    return f"{', '.join(most)} {word} {last}" if most else last
+
+
+def _setup(results: Results, interval: str, max_drop: float) -> dict[str, str]:
+    """Return what was replayed, in texts that the page joins over scenarios."""
+    facts = results.facts
+    trace, costs = facts["trace"], facts["costs"]
+    layers = trace["layers"]
+    held = costs["device_layers"] or layers
+    word = "layers" if _at_every_layer(costs, layers) else "exits"
+    alphas = {
+        told["threshold"] for told in map(described, results.values()) if told.get("threshold") is not None
+    }
+    seen = "" if results.samples == trace["samples"] else f"{results.samples:,} of "
+    samples = f"{seen}{trace['samples']:,} sample{'s' * (trace['samples'] != 1)}"
+    repeats = facts["repeats"]
+    shuffled = "random orders" if facts["orders"] == "permutations" else "given orders"
+    return {
+        "trace": trace["name"],
+        "what": f"{trace['name']} ({samples}, {layers} {word})",
+        "device": f"all {layers} {word}" if held == layers else f"the first {held} of {layers} {word}",
+        "offload": offload_price(costs),
+        "mu": f"{facts['mu']:g}",
+        "alpha": _listed([f"{alpha:g}" for alpha in sorted(alphas) or [facts["threshold"]]], "or"),
+        "orders": f"{repeats} {shuffled if repeats != 1 else shuffled.removesuffix('s')}",
+        "seed": str(facts["seed"]),
+        "interval": "samples (data intervals)" if interval == "data" else "orders (run intervals)",
+        "max_drop": f"{max_drop:g} point{'s' * (max_drop != 1)}",
+    }
+
+
+def _at_every_layer(costs: Mapping[str, Any], layers: int) -> bool:
+    return costs["exit_layers"] in (None, list(range(1, layers + 1)))
+
+
+def _figures(results: Results, summary: pd.DataFrame, measure: str) -> list[Image]:
+    """Draw what these results allow."""
+    alone = summary[~summary["policy"].str.startswith(FAMILIES)]
+    points = [
+        f"{row['policy']} {row['cost']:.2f} λ and {100 * row[measure]:.2f} %" for _, row in alone.iterrows()
+    ]
+    family = summary.drop(alone.index)
+    if not family.empty:
+        cost, share = family["cost"], 100 * family[measure]
+        points.append(
+            f"fixed exits and splits {cost.min():.2f} to {cost.max():.2f} λ and "
+            f"{share.min():.2f} to {share.max():.2f} %"
+        )
+    named = "accuracy" if measure == "accuracy" else "agreement with the last exit"
+    drawn = [
+        Image(
+            _address(svg(accuracy_cost(results))),
+            f"Chart of cost per sample against {named}: {'; '.join(points)}.",
+            f"Cost and {named} of every policy: the best are at the upper left.",
+        )
+    ]
+    for against, column in (("common", "regret"), ("own", "regret_own")):
+        if (figure := regret(results, against)) is None:
+            continue
+        ends = [
+            f"{name} {end:,.1f}"
+            for (name, result), end in zip(results.items(), summary[column], strict=True)
+            if result.learns or described(result)["policy"] in REFERENCES
+        ]
+        rival = (
+            "the best split with one exit evaluated" if against == "common" else "each policy's own best arm"
+        )
+        drawn.append(
+            Image(
+                _address(svg(figure)),
+                f"Chart of cumulative regret over the stream; at its end: {'; '.join(ends)}.",
+                f"Regret against {rival} ({against}): flat is learnt, steep is still paying.",
+            )
+        )
+    if (figure := layers_over_time(results)) is not None:
+        learners = [
+            f"{name} layer {layer}"
+            for (name, result), layer in zip(results.items(), summary["layer"], strict=True)
+            if result.learns
+        ]
+        drawn.append(
+            Image(
+                _address(svg(figure)),
+                "Maps of the layers that each learner plays in the course of the stream; most in its second "
+                f"half: {'; '.join(learners)}.",
+                "Layers that the learners play: dark is often.",
+            )
+        )
+    return drawn
+
+
+def _address(drawing: str) -> str:
+    # an image of its own: its ids cannot meet those of other figures, and nothing in it can run
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+
+
+def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Return terms and what is to be said of each, a line apiece."""
+    facts = results.facts
+    trace, costs = facts["trace"], facts["costs"]
+    at_input = "as o" if costs["offload_input"] is None else f"{costs['offload_input']:g} λ"
+    prices = [
+        f"one layer λ₁ = {costs['layer']:.4g} λ, one exit λ₂ = {costs['exit']:.4g} λ",
+        f"sending o = {offload_price(costs)}, the input itself {at_input}",
+        f"the device holds {costs['device_layers'] or trace['layers']} of {trace['layers']}",
+    ]
+    if not _at_every_layer(costs, trace["layers"]):
+        prices.append(f"exits at layers {', '.join(map(str, costs['exit_layers']))}")
+    learners = []
+    for name, result in results.items():
+        told = [f"{k} = {v}" for k, v in described(result).items() if k not in _FLAGS and v is not False]
+        if result.learns:
+            learners.append(f"{name}: {', '.join(told)}" if told else name)
+    said = {
+        "Trace": [trace["name"], f"fingerprint {trace['fingerprint']}", f"{trace['classes']} classes"],
+        "Model": _flat(trace.get("model")),
+        "Data": _flat(trace.get("data")),
+        "Prices": prices,
+        "Reward": [f"μ = {facts['mu']:g}", f"α = {facts['threshold']:g} for policies without one"],
+        "Learners": learners,
+        "Orders": [f"{facts['repeats']}, {facts['orders']}", f"seed {facts['seed']}", facts["seed_scheme"]],
+        "Versions": [", ".join(f"{name} {version}" for name, version in libraries.items())]
+        if libraries
+        else [],
+    }
+    return [(term, lines) for term, lines in said.items() if lines]
+
+
+_FLAGS = ("policy", "on_device", "sees_final", "hindsight", "learns", "varies", "regret_threshold")
+
+
+def _flat(told: Any, name: str = "") -> list[str]:
+    """Return what a manifest tells, of any depth, a line each."""
+    if isinstance(told, Mapping):
+        return [
+            line
+            for key, value in told.items()
+            for line in _flat(value, f"{name}.{key}" if name else str(key))
+        ]
+    return [] if told is None else [f"{name} {told}".strip()]
