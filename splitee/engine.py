@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numba import njit
@@ -76,9 +76,7 @@ class Scene:
         if self.orders is not None:
             given: NDArray[np.int64] = self.orders[repeat]
             return given
-        children = np.random.SeedSequence(self.seed, spawn_key=(0, repeat))
-        order: NDArray[np.int64] = np.random.default_rng(children).permutation(self.trace.samples)
-        return order
+        return _permutation(self.trace.samples, self.seed, repeat)
 
     def stream(self, repeat: int) -> Stream:
         """Return what a policy may see of one repeat."""
@@ -237,6 +235,14 @@ class Scene:
             "seed": self.seed,
             "seed_scheme": SEED_SCHEME,
         }
+
+
+@lru_cache(maxsize=40)  # policies of a call, and prices of a trace, meet the same orders
+def _permutation(samples: int, seed: int, repeat: int) -> NDArray[np.int64]:
+    children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
+    order = np.random.default_rng(children).permutation(samples)
+    order.flags.writeable = False
+    return order
 
 
 def _leaves_below(policy: AnyPolicy, alpha: float) -> float:

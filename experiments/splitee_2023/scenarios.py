@@ -13,7 +13,9 @@ import pandas as pd
 
 import splitee
 from splitee import streams
+from splitee.calibration import expected_calibration_error
 from splitee.policies import released
+from splitee.temperature import calibrate
 from splitee.thresholds import GRID
 
 PAIRS = {  # target: source
@@ -116,7 +118,7 @@ def baselines(pair: Pair, alpha: float, device: int) -> dict[str, splitee.polici
         "ElasticBERT": splitee.ElasticBERT(alpha, last=last),
         "DeeBERT": splitee.DeeBERT(pair.entropy, last=last),
         "PABEE": splitee.PABEE(pair.patience, last=last),
-        f"cascade split {device}": splitee.CascadeSplit(device, alpha),
+        f"cascade split {pair.layers // 2}": splitee.CascadeSplit(pair.layers // 2, alpha),
     }
 
 
@@ -266,7 +268,7 @@ def as_released(pair: Pair) -> pd.DataFrame:
         released.ElasticBERT(alpha),
     ]
     rows = []
-    for offload in (o for o in OFFLOADS if o <= PAPER_OFFLOAD):
+    for offload in (1.0, 2.0, 3.0, 4.0, PAPER_OFFLOAD):
         results = splitee.replay(pair.target, policies, costs(offload), MU, repeats=REPEATS, seed=SEED)
         rows.append(summary(results).assign(offload=offload))
     return pd.concat(rows, ignore_index=True).assign(pair=pair.name, threshold=alpha)
@@ -331,3 +333,47 @@ def _segments(
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def calibration(pair: Pair) -> pd.DataFrame:
+    """What a temperature per exit, fitted on the source, does to confidences and to what policies do."""
+    before, source = pair.target, pair.source
+    after = calibrate(before, source)
+    told = after.manifest["calibration"]["temperatures"]
+    rows = []
+    for name, trace in (("as trained", before), ("calibrated", after)):
+        right = trace.prediction == trace.label[:, None]
+        alpha = trace.recommended_threshold
+        rows += [
+            {
+                "trace": name,
+                "exit": i + 1,
+                "temperature": told[i] if trace is after else 1.0,
+                "accuracy": right[:, i].mean(),
+                "confidence": trace.confidence[:, i].astype(np.float64).mean(),
+                "calibration_error": expected_calibration_error(trace.confidence[:, i], right[:, i]),
+                "threshold": alpha,
+                "share": (trace.confidence[:, i].astype(np.float64) >= alpha).mean(),
+            }
+            for i in range(trace.layers)
+        ]
+    return pd.DataFrame(rows).assign(pair=pair.name)
+
+
+def calibrated_policies(pair: Pair) -> pd.DataFrame:
+    """The same policies on the trace as it is and calibrated, each at its own α."""
+    rows = []
+    for name, trace in (("as trained", pair.target), ("calibrated", calibrate(pair.target, pair.source))):
+        alpha = trace.recommended_threshold
+        for offload, device in ((PAPER_OFFLOAD, pair.layers), (12.0, pair.layers // 2)):
+            last = device if device < pair.layers else None
+            policies = [
+                splitee.SplitEE(alpha),
+                splitee.BestFixedSplit(alpha),
+                splitee.ElasticBERT(alpha, last=last),
+                splitee.CascadeSplit(device, alpha),
+            ]
+            results = splitee.replay(trace, policies, costs(offload, device), MU, repeats=5, seed=SEED)
+            told = {"trace": name, "offload": offload, "device_layers": device, "threshold": alpha}
+            rows.append(summary(results).assign(**told))
+    return pd.concat(rows, ignore_index=True).assign(pair=pair.name)

@@ -1,0 +1,222 @@
+"""The phase map: which class of policy is cheapest, by the price of sending and the accuracy one may lose.
+
+Parameters (layers, α, patience) are chosen on one half of the samples and judged on the other, so that a
+class with many parameters is not paid for having many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from splitee.costs import CostModel
+from splitee.errors import InputError
+from splitee.policies.base import Policy
+from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+from splitee.policies.commit import ExploreThenCommit
+from splitee.policies.fixed import CloudOnly, FixedExit, FixedSplit
+from splitee.policies.splitee import SplitEE, SplitEES
+from splitee.policies.variance import ThompsonSplit, UCBTuned
+from splitee.result import METRICS
+from splitee.simulation import replay
+from splitee.statistics import Floats, bootstrap_means, data_interval
+from splitee.thresholds import GRID
+from splitee.trace import Trace
+
+OFFLOADS = tuple(float(o) for o in 0.25 * 2.0 ** np.arange(0, 10.5, 0.5))  # 0.25 … 256 λ
+DROPS = tuple(0.25 * k for k in range(1, 13))  # points of accuracy
+LEARNER_GRID = (0.6, 0.7, 0.8, 0.9, 0.95)
+CLASSES = ("cloud-only", "fixed exit", "device cascade", "fixed split", "cascade split", "learner")
+_AT_A_TIME = 48  # policies replayed in a call: each holds some numbers a sample
+
+ACCURACY, OFFLOAD_RATE = METRICS.index("accuracy"), METRICS.index("offload_rate")
+LAYERS, EXITS = METRICS.index("cost_layers"), METRICS.index("cost_exits")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a policy does on one half: its accuracy against final-exit, and what its cost is made of."""
+
+    label: str
+    drop: float  # points of accuracy lost
+    drop_bound: float  # the same at the lower end of the data interval
+    device: float  # λ spent on the device
+    sent: float  # share offloaded
+
+    def cost(self, offload: float) -> float:
+        return self.device + self.sent * offload
+
+
+def phase_map(
+    trace: Trace,
+    device_layers: int | None = None,
+    *,
+    offloads: Sequence[float] = OFFLOADS,
+    drops: Sequence[float] = DROPS,
+    mu: float = 0.1,
+    repeats: int = 2,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Find the cheapest member of every class of policies, for each price and each accuracy that may be lost.
+
+    On one half of the samples each class's cheapest member is chosen whose accuracy, at the lower end of the
+    95 % *data* interval of its difference from final-exit, is within the drop. On the other half it must lose
+    no more than the drop in the mean, and its cost there is what counts.
+
+    Parameters
+    ----------
+    trace : Trace
+        With labels.
+    device_layers : int, optional
+        m. Default: L.
+    offloads : sequence of float
+        o, in λ.
+    drops : sequence of float
+        Points of accuracy that may be lost against final-exit.
+    mu : float
+        μ of the learners.
+    repeats, seed : int
+        Orders in which learners meet each half; and of the halves, too.
+
+    Returns
+    -------
+    DataFrame
+        One row for each `offload`, `drop` and `class`: `policy`, its `cost` (λ a sample, NaN where no member
+        qualifies) and the `points` it gains on the judging half; `cheapest` says which class wins.
+
+    Raises
+    ------
+    InputError
+        Where there are no labels, or fewer than four samples.
+    """
+    if trace.label is None:
+        raise InputError(f"trace {trace.name} has no labels: a phase map needs accuracy")
+    if trace.samples < 4:
+        raise InputError(f"trace {trace.name} has {trace.samples} samples: a phase map needs at least 4")
+    held = CostModel(device_layers=device_layers).arms(trace.layers)
+    shuffled = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))).permutation(trace.samples)
+    halves = [trace.select(np.sort(part)) for part in np.array_split(shuffled, 2)]
+    still = [_still(half, held, seed) for half in halves]
+    learners = [_learners(half, held, offloads, mu, repeats, seed) for half in halves]
+    rows = []
+    for k, offload in enumerate(offloads):
+        both = [still[half] | {"learner": learners[half][k]} for half in (0, 1)]
+        for drop in drops:
+            found = {name: _judged(both[0][name], both[1][name], offload, drop) for name in CLASSES}
+            cheapest = min(found, key=lambda name: found[name][1])
+            rows += [
+                {
+                    "offload": offload,
+                    "drop": drop,
+                    "class": name,
+                    "policy": label,
+                    "cost": cost if np.isfinite(cost) else np.nan,
+                    "points": points,
+                    "cheapest": name == cheapest and np.isfinite(cost),
+                }
+                for name, (label, cost, points) in found.items()
+            ]
+    return pd.DataFrame(rows).assign(trace=trace.name, device_layers=held)
+
+
+def _judged(
+    choosing: Sequence[_Measured], judging: Sequence[_Measured], offload: float, drop: float
+) -> tuple[str, float, float]:
+    """Return the member chosen on one half, its cost on the other (infinite: none will do) and its points."""
+    allowed = [k for k, member in enumerate(choosing) if member.drop_bound <= drop + 1e-9]
+    if not allowed:
+        return "", np.inf, np.nan
+    best = judging[min(allowed, key=lambda k: (choosing[k].cost(offload), k))]
+    good = best.drop <= drop + 1e-9
+    return best.label, best.cost(offload) if good else np.inf, -best.drop
+
+
+def _still(half: Trace, held: int, seed: int) -> dict[str, list[_Measured]]:
+    """Measure every policy that does the same with a sample in every order; its cost is linear in o."""
+    layers = range(1, held + 1)
+    last = held if held < half.layers else None
+    cascades: list[Policy] = [
+        *(ElasticBERT(alpha, last=last) for alpha in GRID),
+        *(PABEE(patience, last=last) for patience in range(1, held)),
+    ]
+    if half.classes > 2 and half.entropy is not None:  # of two classes it says what the confidence does
+        top = float(np.log(half.classes))
+        cascades += [DeeBERT(round(share * top, 3), last=last) for share in np.linspace(0.05, 0.9, 8)]
+    members: dict[str, list[Policy]] = {
+        "cloud-only": [CloudOnly()],
+        "fixed exit": [FixedExit(i) for i in layers],
+        "device cascade": cascades,
+        "fixed split": [FixedSplit(i, alpha) for i in layers for alpha in GRID],
+        "cascade split": [CascadeSplit(i, alpha) for i in layers for alpha in GRID],
+    }
+    flat = [policy for family in members.values() for policy in family]
+    costs = CostModel(offload=1.0, device_layers=held)
+    measured = iter(_measure(half, _in_parts(flat), [costs], 0.1, 1, seed)[0])
+    return {name: [next(measured) for _ in family] for name, family in members.items()}
+
+
+_LEARNERS: Mapping[str, Callable[[float], Policy]] = {
+    "SplitEE": SplitEE,
+    "SplitEE-S": SplitEES,
+    "UCB-tuned": UCBTuned,
+    "Thompson": ThompsonSplit,
+    "explore-then-commit": ExploreThenCommit,
+}
+
+
+def _learners(
+    half: Trace, held: int, offloads: Sequence[float], mu: float, repeats: int, seed: int
+) -> list[list[_Measured]]:
+    """Measure the learners at every price: they play differently at each."""
+    policies: list[Policy] = [make(alpha) for make in _LEARNERS.values() for alpha in LEARNER_GRID]
+    prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
+    return _measure(half, _in_parts(policies), prices, mu, repeats, seed)
+
+
+def _in_parts(policies: Sequence[Policy]) -> list[Sequence[Policy]]:
+    return [policies[k : k + _AT_A_TIME] for k in range(0, len(policies), _AT_A_TIME)]
+
+
+def _measure(
+    half: Trace,
+    parts: Sequence[Sequence[Policy]],
+    prices: Sequence[CostModel],
+    mu: float,
+    repeats: int,
+    seed: int,
+) -> list[list[_Measured]]:
+    """Measure policies under each price; one bootstrap serves all."""
+    columns: list[Floats] = []
+    means: list[tuple[Policy, Floats]] = []
+    for costs in prices:
+        for part in parts:
+            named = {str(k): policy for k, policy in enumerate(part)}
+            results = replay(half, named, costs, mu, repeats=repeats, seed=seed)
+            columns += [result.per_sample[:, ACCURACY] for result in results.values()]
+            means += [(part[k], results[k].totals.mean(axis=0)) for k in range(len(part))]
+    reference = results.reference
+    right = reference.per_sample[:, ACCURACY]
+    # a sum over repeats of paired differences: exact in float64, being of small whole numbers
+    lost = np.stack(columns, axis=1) - right[:, None]
+    (draws,) = bootstrap_means([lost], reference.shown)
+    base = reference.totals[:, ACCURACY].mean()
+    measured = [
+        _Measured(
+            label=_label(policy),
+            drop=100 * float(base - mean[ACCURACY]),
+            drop_bound=-100 * data_interval(draws[:, k])[0],
+            device=float(mean[LAYERS] + mean[EXITS]),
+            sent=float(mean[OFFLOAD_RATE]),
+        )
+        for k, (policy, mean) in enumerate(means)
+    ]
+    size = len(measured) // len(prices)
+    return [measured[k * size : (k + 1) * size] for k in range(len(prices))]
+
+
+def _label(policy: Policy) -> str:
+    alpha = getattr(policy, "threshold", None)
+    return policy.label if alpha is None or "≥" in policy.label else f"{policy.label}, α = {alpha:g}"
