@@ -23,6 +23,34 @@ ABOUT = {
         "SST-2's 872 validation sentences (Socher et al., 2013): the source, on which the epoch and the threshold "
         "were chosen. `splitee trace calibrate` fits its temperatures here."
     ),
+    "scitail": (
+        "The 1,304 validation and 2,126 test pairs of SciTail (Khot et al., 2018): does a sentence of the web entail "
+        "a science fact? Two classes, entailment first, as in RTE."
+    ),
+    "rte_validation": (
+        "RTE's 277 validation pairs (GLUE): the source of `scitail`. So few that the threshold is uncertain."
+    ),
+    "qqp": (
+        "10,000 validation and 10,000 test pairs of Quora questions (Iyer et al., 2017), a balanced selection: are "
+        "they duplicates?"
+    ),
+    "mrpc_validation": (
+        "408 pairs of MRPC's training split (Dolan and Brockett, 2005), held out: the source of `qqp`. MRPC's test "
+        "split was not read."
+    ),
+    "snli": (
+        "20,000 pairs of SNLI (Bowman et al., 2015): entailment, neutral or contradiction. Three classes, with logits."
+    ),
+    "mnli_validation": (
+        "6,238 validation pairs of a sample of MultiNLI (Williams et al., 2018): the source of `snli`. The copy that "
+        "was read has lost the hypotheses' full stops."
+    ),
+}
+TRAINED_ON = {
+    "sst2_sentences": "whole sentences of SST-2",
+    "rte": "pairs of RTE",
+    "mrpc": "pairs of MRPC",
+    "mnli": "pairs of a sample of MultiNLI",
 }
 
 
@@ -33,19 +61,21 @@ def card(name: str) -> str:
     chosen = told["recommended_threshold"]
     right = trace.prediction == trace.label[:, None]
     source = training["validation"]["sha256"]
+    weights = told["model"].get("sha256")
+    judged = training["validation"]["rows"]
     lines = [
         f"# {name}",
         "",
         ABOUT[name],
         "",
         f"- **Model**: {training['backbone']} ({trace.layers} layers), an exit after every layer, "
-        f"{told['pooling']} pooling; weights SHA-256 `{told['model']['sha256'][:16]}…`.",
-        f"- **Fine-tuned on** {training['train']['rows']:,} whole sentences of SST-2: all exits jointly, gradient "
+        f"{told['pooling']} pooling" + (f"; weights SHA-256 `{weights[:16]}…`." if weights else "."),
+        f"- **Fine-tuned on** {training['train']['rows']:,} {TRAINED_ON[training['train']['task']]}: all exits jointly, gradient "
         f"equilibrium, batch {recipe['batch_size']}, lr {recipe['learning_rate']:g}, weight decay "
         f"{recipe['weight_decay']:g}, at most {recipe['epochs']} epochs, seed {recipe['seed']}, "
-        f"{recipe['precision']}; the epoch with the best last exit on SST-2's {training['validation']['rows']} "
-        f"validation sentences (step {training['best_step']}).",
-        f"- **Threshold**: α = {chosen['value']:g} by the rule {chosen['rule']}, on those validation sentences; "
+        f"{recipe['precision']}; the epoch with the best last exit on {judged:,} validation rows (step "
+        f"{training['best_step']}).",
+        f"- **Threshold**: α = {chosen['value']:g} by the rule {chosen['rule']}, on those validation rows; "
         f"{100 * chosen['picked'][format(chosen['value'], '.2f')]:.0f} % of bootstrap samples pick it. "
         + ("These are they." if told["data"]["sha256"] == source else "The target's labels had no say."),
         f"- **Read** in {told['dtype']} (exits in float32) on {told['device']}, at most {told['max_tokens']} tokens; "
@@ -69,6 +99,6 @@ def card(name: str) -> str:
 
 
 if __name__ == "__main__":
-    for name in ABOUT:
+    for name in (name for name in ABOUT if name in splitee.bundled_traces()):
         write_text(DATA / f"{name}.md", card(name), overwrite=True)
         print(f"wrote {name}.md")

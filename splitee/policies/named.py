@@ -94,7 +94,7 @@ _SINGLE: dict[str, _Maker] = {
     "best-split": lambda s: BestFixedSplit(s.threshold),
     "oracle": lambda s: Oracle(s.threshold, s.send_input),
     "elasticbert": lambda s: ElasticBERT(s.threshold, last=s.last),
-    "pabee": lambda s: PABEE(3, last=s.last),
+    "pabee": lambda s: PABEE(max(1, s.arms // 2), last=s.last),  # 6 of 12, as its authors have it
     "splitee-released": lambda s: released.SplitEE(s.threshold),
     "splitee-s-released": lambda s: released.SplitEES(s.threshold),
     "elasticbert-released": lambda s: released.ElasticBERT(s.threshold),

@@ -87,7 +87,8 @@ def accuracy_cost(results: Results) -> Figure:
     at |= {name: At(p.cost, p.mean, p.mean, p.mean) for name, p in at.items() if p.mean < floor}
     look = looks(results)
 
-    figure = new_figure(7.4, 4.4)
+    lines = sum(1 + shown_name(results[name]).count("\n") for name in alone) + 2 * len(over_layers)
+    figure = new_figure(7.4, max(4.4, 0.6 + 0.19 * lines))
     axes = figure.add_subplot()
     entries = [_point(axes, results[name], look[name], at[name], zorder=4) for name in alone]
     for curve, names in over_layers.items():

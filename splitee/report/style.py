@@ -87,11 +87,17 @@ _STATIC = {
     "CloudOnly": Look(INK, "s", 6.5),
     "RandomSplit": Look("#6b6b6b", "X", 7.5, (0, (1, 1))),
     "BestFixedSplit": Look(INK, "*", 10.0, (0, (6, 3))),
+    "Oracle": Look("#b0b0b0", "8", 8.0),
+    "SourceSplit": Look("#4d4d4d", "<", 6.5, (0, (3, 1, 1, 1))),
+    "ElasticBERT": Look("#6b6b6b", "h", 7.5),
+    "DeeBERT": Look("#8c8c8c", "H", 6.0),
+    "PABEE": Look("#6b6b6b", "d", 6.5),
     "FixedExit": Look("#6b6b6b", "s", 3.2, (0, (3, 2))),
     "FixedSplit": Look("#4d4d4d", "o", 3.2, "-"),
+    "CascadeSplit": Look("#4d4d4d", "^", 3.2, (0, (6, 2, 1, 2))),
 }
 _OTHER = Look("#6b6b6b", "D", 6.0, (0, (3, 1, 1, 1)))
-_CURVES = {"FixedExit": "exit i", "FixedSplit": "split i"}
+_CURVES = {"FixedExit": "exit i", "FixedSplit": "split i", "CascadeSplit": "cascade split i"}
 
 
 def described(result: Result) -> dict[str, Any]:
