@@ -16,7 +16,12 @@ from splitee.cli import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [
     p
-    for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for p in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "notebooks" / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
     if p.exists()
 ]
 LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "splitee" / "data").glob("*.md"))]

@@ -100,6 +100,34 @@ def table_cells(summary: pd.DataFrame) -> tuple[dict[str, str], list[dict[str, s
     return headings, [_cells(row, measure) for _, row in summary.iterrows()]
 
 
+def policy_frame(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary as the terminal's table in texts, to be shown in a notebook.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        One row a policy, of `Results.summary`.
+
+    Returns
+    -------
+    DataFrame
+        Index ``policy``; the marks * and † are those of `splitee run`.
+
+    Examples
+    --------
+    >>> import splitee
+    >>> trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9]], [[0, 1], [1, 1]], [1, 1])
+    >>> results = splitee.replay(trace, [splitee.FixedExit(1), splitee.FinalExit()], repeats=1)
+    >>> policy_frame(results.summary())[["layer", "accuracy %", "cost λ"]].loc["exit 1"].tolist()
+    ['1', '50.00', '1.00']
+    """
+    import pandas as pd
+
+    headings, rows = table_cells(summary)
+    names = {key: one_line(heading) for key, heading in headings.items()}
+    return pd.DataFrame(rows).rename(columns=names).set_index("policy")
+
+
 def one_line(heading: str) -> str:
     """Return a heading without its line break.
 
