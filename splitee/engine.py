@@ -117,6 +117,8 @@ class Scene:
             raise InputError(
                 f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {self.trace.layers}"
             )
+        if isinstance(policy, Policy):
+            policy.check_trace(self.trace)
         self.threshold(policy)
         if sends_input(policy):
             self.costs.sending(self.trace.layers, send_input=True)

@@ -28,7 +28,6 @@ from splitee.trace import Trace
 
 OFFLOADS = tuple(float(o) for o in 0.25 * 2.0 ** np.arange(0, 10.5, 0.5))  # 0.25 … 256 λ
 DROPS = tuple(0.25 * k for k in range(1, 13))  # points of accuracy
-LEARNER_GRID = (0.6, 0.7, 0.8, 0.9, 0.95)
 CLASSES = ("cloud-only", "fixed exit", "device cascade", "fixed split", "cascade split", "learner")
 _AT_A_TIME = 48  # policies replayed in a call: each holds some numbers a sample
 
@@ -57,7 +56,7 @@ def phase_map(
     offloads: Sequence[float] = OFFLOADS,
     drops: Sequence[float] = DROPS,
     mu: float = 0.1,
-    repeats: int = 2,
+    repeats: int = 1,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Find the cheapest member of every class of policies, for each price and each accuracy that may be lost.
@@ -92,6 +91,10 @@ def phase_map(
     InputError
         Where there are no labels, or fewer than four samples.
     """
+    if not isinstance(trace, Trace):
+        raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
+    if not len(offloads) or not len(drops):
+        raise InputError("a phase map needs at least one price and one drop")
     if trace.label is None:
         raise InputError(f"trace {trace.name} has no labels: a phase map needs accuracy")
     if trace.samples < 4:
@@ -171,7 +174,7 @@ def _learners(
     half: Trace, held: int, offloads: Sequence[float], mu: float, repeats: int, seed: int
 ) -> list[list[_Measured]]:
     """Measure the learners at every price: they play differently at each."""
-    policies: list[Policy] = [make(alpha) for make in _LEARNERS.values() for alpha in LEARNER_GRID]
+    policies: list[Policy] = [make(alpha) for make in _LEARNERS.values() for alpha in GRID]
     prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
     return _measure(half, _in_parts(policies), prices, mu, repeats, seed)
 

@@ -6,9 +6,9 @@ order: not the luck of the sample it met.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,8 @@ class MeanRewards:
     def __init__(self, stream: Stream, order: Callable[[int], NDArray[np.int64]], repeats: int) -> None:
         self._stream, self._order, self._repeats = stream, order, repeats
         self._whole: dict[tuple[object, ...], Floats] = {}
-        self._tables: OrderedDict[tuple[object, ...], Floats] = OrderedDict()
+        self._tables: dict[tuple[object, ...], Floats] = {}
+        self._lock = Lock()  # policies of a replay run in threads
 
     def of(
         self, repeat: int, alpha: float, every_exit: bool, costs: CostModel, rounds: slice | None = None
@@ -56,12 +57,12 @@ class MeanRewards:
 
     def _table(self, alpha: float, every_exit: bool, costs: CostModel) -> Floats:
         key = _key(alpha, every_exit, costs)
-        table = self._tables.get(key)
-        if table is None:
-            table = self._tables[key] = reward_table(self._stream, costs, alpha, every_exit)
-            if len(self._tables) > _TABLES:
-                self._tables.pop(next(iter(self._tables)), None)  # two threads may drop the same one
-        return table
+        with self._lock:
+            if key not in self._tables:
+                if len(self._tables) == _TABLES:
+                    del self._tables[next(iter(self._tables))]
+                self._tables[key] = reward_table(self._stream, costs, alpha, every_exit)
+            return self._tables[key]
 
 
 def cumulative_regret(
@@ -98,8 +99,14 @@ def cumulative_regret(
     """
     has_arms = not isinstance(policy, Policy) or policy.has_arms
     if segments is not None:
-        if sum(segments) != len(split) or min(segments) < 1:
-            raise InputError(f"segments are {list(segments)}: give lengths that sum to {len(split)}")
+        lengths = np.asarray(segments)
+        if (
+            lengths.ndim != 1
+            or lengths.dtype.kind not in "iu"
+            or (lengths < 1).any()
+            or lengths.sum() != len(split)
+        ):
+            raise InputError(f"segments are {segments}: give lengths that sum to {len(split)}")
         if not has_arms:
             raise InputError("regret by segment is of policies that choose a layer to split at")
     own_costs = policy.priced(costs) if isinstance(policy, Policy) else costs
@@ -127,4 +134,7 @@ def cumulative_regret(
 
 
 def _key(alpha: float, every_exit: bool, costs: CostModel) -> tuple[object, ...]:
-    return alpha, every_exit, costs.layer, costs.exit, costs.exit_layers
+    """Return what a table of rewards depends on."""
+    arrays = (costs.offload, () if costs.sample_offload is None else costs.sample_offload)
+    prices = tuple(np.asarray(array).tobytes() for array in arrays)
+    return alpha, every_exit, costs.layer, costs.exit, costs.exit_layers, costs.offload_input, *prices

@@ -332,17 +332,27 @@ def side_rewards(
     ]
 
 
+def reward_span(world: World) -> float:
+    """R = 1 + μ·o, o the dearest: two rewards of one arm (one exits, one is sent) lie no further apart."""
+    dearest = max(world.offload[: arms_of(world)[-1]])
+    if world.sample_offload is not None:
+        dearest = dearest + max(world.sample_offload)
+    return 1.0 + world.mu * dearest
+
+
 def ucb_tuned(world: World, order: list[int], threshold: float, send_input: bool = False) -> list[Round]:
     """UCB-tuned (Auer, Cesa-Bianchi and Fischer 2002, section 4): the width follows the variance seen.
 
-        i_t = argmax_i  Q(i) + sqrt( ln t / N(i) · min(1/4, V(i) + sqrt(2 ln t / N(i))) )
+        i_t = argmax_i  Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2 ln t / N(i))) )
 
-    V(i) is the variance of the rewards seen of arm i, divided by N. One exit is evaluated, one arm updated.
+    V(i) is the variance of the rewards seen of arm i, divided by N: the published index on r/R. One exit is
+    evaluated, one arm updated.
     """
+    r = reward_span(world)
 
     def index(i: int, t: int, q: float, spread: float, n: int) -> float:
-        variance = spread / n + math.sqrt(2.0 * math.log(t) / n)
-        return q + math.sqrt(math.log(t) / n * min(0.25, variance))
+        variance = spread / n / (r * r) + math.sqrt(2.0 * math.log(t) / n)
+        return q + r * math.sqrt(math.log(t) / n * min(0.25, variance))
 
     return _by_index(world, order, threshold, send_input, index)
 
@@ -352,13 +362,13 @@ def thompson_split(
 ) -> list[Round]:
     """Thompson sampling with Gaussian arms: one draw an arm from N(Q(i), V(i)/N(i)), the greatest is played.
 
-    V(i) = (1/4 + Σ(r − Q(i))²) / N(i). The standard normal draws are made beforehand: ``noise[t - 1]`` has
+    V(i) = (R²/4 + Σ(r − Q(i))²) / N(i). The standard normal draws are made beforehand: ``noise[t - 1]`` has
     one for each arm, ascending.
     """
-    arms = arms_of(world, send_input)
+    arms, r = arms_of(world, send_input), reward_span(world)
 
     def index(i: int, t: int, q: float, spread: float, n: int) -> float:
-        variance = (0.25 + spread) / n
+        variance = (0.25 * (r * r) + spread) / n
         return q + noise[t - 1][arms.index(i)] * math.sqrt(variance / n)
 
     return _by_index(world, order, threshold, send_input, index)

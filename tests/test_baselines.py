@@ -71,7 +71,7 @@ def test_source_split(case: Case, data: st.DataObject) -> None:
 def test_oracle(case: Case) -> None:
     policy = splitee.Oracle(case.threshold, case.send_input)
     rounds = naive.per_sample_oracle(case.world, case.order, case.threshold, case.send_input)
-    check(replayed(case, policy), rounds, case, send_input=case.send_input)
+    check(replayed(case, policy), rounds, case, has_arms=False)
 
 
 @EXAMPLES
@@ -165,6 +165,57 @@ def test_released_by_hand() -> None:
     assert result.cost.tolist() == [2.0]
 
 
+def test_variance_decides_in_a_long_stream() -> None:
+    """Only after some hundred rounds is UCB-tuned's variance below the largest possible."""
+    rng = np.random.default_rng(5)
+    sure = np.column_stack([rng.uniform(0.5, 1, 800), rng.uniform(0.78, 0.82, 800), np.full(800, 0.81)])
+    world = naive.World(
+        sure.astype(np.float32).astype(float).tolist(), [[0, 0, 0]] * 800, offload=[2.0] * 3, mu=0.05
+    )
+    case = Case(world, list(range(800)) * 2, 0.6, 1.0, False, [1] * 1600, 1)
+    check(replayed(case, splitee.UCBTuned(0.6)), naive.ucb_tuned(world, case.order, 0.6), case)
+    rounds = naive.thompson_split(world, case.order, 0.6, noise_of(case))
+    check(replayed(case, splitee.ThompsonSplit(0.6)), rounds, case)
+
+
+def test_misplaced_arguments_are_no_switches() -> None:
+    for wrong in (
+        lambda: splitee.UCBTuned(0.7, 1.0),
+        lambda: splitee.SplitEE(0.7, 1.0, "published"),
+        lambda: splitee.SplitEES(0.7, 1.0, "causal", 3),
+        lambda: splitee.Oracle(0.7, 1.0),
+    ):
+        with pytest.raises(splitee.InputError, match="send_input"):
+            wrong()
+
+
+def test_regret_of_released_variants_is_at_their_own_price() -> None:
+    trace = splitee.Trace([[0.9, 0.95], [0.6, 0.9]], [[0, 1], [0, 1]])
+    result = splitee.replay(
+        trace, released.SplitEES(0.7), splitee.CostModel(layer=3.0, exit=4.0), mu=0.1, orders=[[0, 1]]
+    )
+    assert result.sees_final
+    # r(1) = 0.9 − 0.1 and 0.9 − 0.6, r(2) = 0.95 − 0.2 and 0.9 − 0.2: means 0.55 and 0.725
+    worth = {1: 0.55, 2: 0.725}
+    expected = np.cumsum([0.725 - worth[split] for split in result.split[0].tolist()])
+    assert result.regret("own")[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_released_variants_know_exits_after_every_layer_only() -> None:
+    trace = splitee.Trace([[0.9, 0.95]] * 2, [[0, 1]] * 2, manifest={"exit_layers": [3, 6]})
+    with pytest.raises(splitee.InputError, match="every layer"):
+        splitee.replay(trace, released.ElasticBERT(0.7), repeats=1)
+
+
+def test_a_source_of_another_model() -> None:
+    told = [{"model": {"sha256": letter * 64}} for letter in "ab"]
+    one, two = (splitee.Trace([[0.6, 0.9]], [[0, 1]], manifest=facts) for facts in told)
+    with pytest.raises(splitee.InputError, match="another model"):
+        splitee.replay(one, splitee.SourceSplit(0.7, two), repeats=1)
+    with pytest.raises(splitee.InputError, match="different models"):
+        splitee.concatenate([one.replace(name="one"), two.replace(name="two")])
+
+
 def test_what_a_baseline_cannot_be() -> None:
     for wrong in (
         lambda: splitee.ElasticBERT(),
@@ -194,7 +245,7 @@ def test_entropy_that_a_trace_does_not_tell() -> None:
 
 def test_source_of_another_depth() -> None:
     source = splitee.Trace([[0.6, 0.9, 0.9]], [[0, 1, 1]])
-    with pytest.raises(splitee.InputError, match="3 exits, the target 2"):
+    with pytest.raises(splitee.InputError, match=r"source trace mine has exits \(1, 2, 3\)"):
         splitee.replay(splitee.Trace([[0.6, 0.9]], [[0, 1]]), splitee.SourceSplit(0.7, source), repeats=1)
 
 

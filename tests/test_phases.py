@@ -54,6 +54,43 @@ def test_the_cheapest_split_by_a_search_written_out(trace: splitee.Trace, found)
                 assert np.isnan(mine["cost"])
 
 
+@pytest.mark.parametrize("offload", OFFLOADS)
+def test_the_cheapest_learner_and_cascade_on_half_a_device(trace: splitee.Trace, offload: float) -> None:
+    found = phase_map(trace, 2, offloads=(0.25, offload), drops=DROPS, mu=0.2, seed=4)
+    found = found[found["offload"] == offload]
+    shuffled = np.random.default_rng(np.random.SeedSequence(4, spawn_key=(5,))).permutation(trace.samples)
+    halves = [trace.select(np.sort(part)) for part in np.array_split(shuffled, 2)]
+    costs = splitee.CostModel(offload=offload, device_layers=2)
+    learners = [
+        make(alpha)
+        for make in (
+            splitee.SplitEE,
+            splitee.SplitEES,
+            splitee.UCBTuned,
+            splitee.ThompsonSplit,
+            splitee.ExploreThenCommit,
+        )
+        for alpha in GRID
+    ]
+    cascades = [*(splitee.ElasticBERT(alpha, last=2) for alpha in GRID), splitee.PABEE(1, last=2)]
+    for name, members in (("learner", learners), ("device cascade", cascades)):
+        told = [
+            [splitee.replay(half, one, costs, 0.2, repeats=1, seed=4).summary().iloc[0] for one in members]
+            for half in halves
+        ]
+        for drop in DROPS:
+            mine = found[(found["drop"] == drop) & (found["class"] == name)].iloc[0]
+            allowed = [k for k, row in enumerate(told[0]) if 100 * row["accuracy_delta_low"] >= -drop]
+            if not allowed:
+                assert np.isnan(mine["cost"])
+                continue
+            best = told[1][min(allowed, key=lambda k: told[0][k]["cost"])]
+            if 100 * best["accuracy_delta"] >= -drop:
+                assert mine["cost"] == pytest.approx(best["cost"])
+            else:
+                assert np.isnan(mine["cost"])
+
+
 def test_every_cell_has_one_winner_and_it_is_the_cheapest(found) -> None:
     assert len(found) == len(OFFLOADS) * len(DROPS) * len(CLASSES)
     for _, cell in found.groupby(["offload", "drop"]):
@@ -83,8 +120,21 @@ def test_twice_is_the_same(trace: splitee.Trace, found) -> None:
 def test_what_it_needs(trace: splitee.Trace) -> None:
     with pytest.raises(splitee.InputError, match="no labels"):
         phase_map(trace.replace(label=None))
+    with pytest.raises(splitee.InputError, match="give a Trace"):
+        phase_map("imdb")
+    for nothing in ({"offloads": ()}, {"drops": ()}):
+        with pytest.raises(splitee.InputError, match="at least one"):
+            phase_map(trace, **nothing)
     with pytest.raises(splitee.InputError, match="at least 4"):
         phase_map(trace.select([0, 1, 2]))
+
+
+def test_figure_where_no_class_will_do(found) -> None:
+    lost = found.assign(cheapest=found["cheapest"] & (found["drop"] > 1))
+    lost.loc[lost["drop"] < 1, "cost"] = np.nan
+    figure = phase_map_figure([lost])
+    (mesh,) = (item for item in figure.axes[0].collections if isinstance(item, QuadMesh))
+    assert len(np.unique(mesh.get_array().reshape(len(DROPS), -1)[0])) == 1
 
 
 def test_figure_shows_the_winners(found) -> None:

@@ -25,7 +25,18 @@ def test_orders() -> None:
         assert sorted(row[10:12]) == [20, 21]
         assert sorted(row[12:]) == list(range(5))
     assert rows[0].tolist() != rows[1].tolist()
-    for wrong in ([], [[]], [[0.5]], [[[0]]]):
+    assert rows.tolist() != streams.in_sequence([range(10), [20, 21], range(5)], repeats=3, seed=2).tolist()
+    for call in (
+        lambda: streams.as_is(0),
+        lambda: streams.as_is(2.5),
+        lambda: streams.bootstrap(3, repeats=0),
+        lambda: streams.bootstrap(3, seed=-1),
+        lambda: streams.in_sequence([[0]], repeats=1.5),
+        lambda: streams.in_sequence(5),
+    ):
+        with pytest.raises(splitee.InputError):
+            call()
+    for wrong in ([], [[]], [[0.5]], [[[0]]], [[0], [[1], [2]]]):
         with pytest.raises(splitee.InputError, match="in_sequence"):
             streams.in_sequence(wrong)
 
@@ -51,7 +62,15 @@ def test_concatenate() -> None:
     assert [part["fingerprint"] for part in both.manifest["joined"]] == [one.fingerprint, two.fingerprint]
     assert splitee.concatenate([one, make("three", 1)], "named").label is None
     other = splitee.Trace([[0.5, 0.5]], [[0, 1]], name="other")
-    for wrong, words in (([], "at least one"), ([one, one], "called one"), ([one, other], "exit_layers")):
+    scores = [trace.replace(softmax=False) for trace in (one, two)]
+    assert not splitee.concatenate(scores).softmax
+    for wrong, words in (
+        ([], "at least one"),
+        ([one, 5], "list of traces"),
+        (one, "in a list"),
+        ([one, one], "called one"),
+        ([one, other], "exit_layers"),
+    ):
         with pytest.raises(splitee.InputError, match=words):
             splitee.concatenate(wrong)
 
@@ -84,10 +103,35 @@ def test_regret_by_segment_is_that_of_each_segment_alone(case: Case, data: st.Da
         assert result.regret(kind, segments)[0] == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases(worlds(max_layers=6)), st.integers(1, 20))
+def test_exploring_is_charged_in_its_own_segment(case: Case, samples: int) -> None:
+    m = len(case.order)
+    segments = [m // 2, m - m // 2] if m > 1 else [m]
+    policy = splitee.ExploreThenCommit(case.threshold, samples)
+    result = splitee.replay(
+        trace_of(case.world), policy, costs_of(case.world), mu=case.world.mu, orders=[case.order]
+    )
+    rounds = naive.explore_then_commit(case.world, case.order, case.threshold, samples)
+    expected, start, owed = [], 0, 0.0
+    for length in segments:
+        part = case.order[start : start + length]
+        best = max(
+            naive.mean_reward(case.world, part, i, case.threshold, False) for i in naive.arms_of(case.world)
+        )
+        for t in range(start, start + length):
+            explored = t < samples
+            arm = rounds[t].split
+            owed += best - naive.mean_reward(case.world, part, arm, case.threshold, explored)
+            expected.append(owed)
+        start += length
+    assert result.regret("common", segments)[0] == pytest.approx(expected, abs=1e-9)
+
+
 def test_regret_by_segments_that_do_not_fit() -> None:
     trace = splitee.Trace([[0.6, 0.9]] * 4, [[0, 1]] * 4)
     result = splitee.replay(trace, splitee.SplitEE(0.7), repeats=1)
-    for wrong in ([1, 2], [0, 4], [5, -1]):
+    for wrong in ([1, 2], [0, 4], [5, -1], [1.5, 2.5], 4):
         with pytest.raises(splitee.InputError, match="sum to 4"):
             result.regret(segments=wrong)
     result = splitee.replay(trace, splitee.FinalExit(), repeats=1)

@@ -32,7 +32,8 @@ def _task(kind: str, name: str) -> tuple[str, pd.DataFrame]:
         device = int(name.split(":")[1])
         if kind == "curves":
             return kind, scenarios.curves(pair, device)
-        return kind, phase_map(pair.target, device)
+        few = pair.target.samples < 10_000
+        return kind, phase_map(pair.target, device, repeats=5 if few else 1)
     if kind == "drift":
         return "other_streams", scenarios.drift(Pair("yelp_sentences"), Pair("imdb"))
     function: Callable[[Pair], pd.DataFrame] = getattr(scenarios, kind)

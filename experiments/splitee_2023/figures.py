@@ -187,7 +187,8 @@ def regret(table: pd.DataFrame, names: list[str], part: str) -> Figure:
     foot(
         figure,
         f"o = {PAPER_OFFLOAD:g} λ, all layers on the device. Means of 20 orders, bands 2.5 to 97.5 % of orders. Common: "
-        "against the best split with one exit evaluated; own: at the policy's own price, as in the paper.",
+        "against the best split with one exit evaluated;\nown: against the best at the policy's own price, as in the paper "
+        "(own regrets of SplitEE and SplitEE-S, whose prices differ, cannot be compared).",
     )
     freeze(figure)
     return figure
@@ -218,7 +219,11 @@ def exploration(table: pd.DataFrame, names: list[str]) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("own regret at the end")
     legend(figure, ["SplitEE", "SplitEE-S (causal)"])
-    foot(figure, "Markers: mean of 20 orders; thin line: the worst of them.")
+    foot(
+        figure,
+        "Markers: mean of 20 orders; thin line: the worst of them. Each algorithm's regret is at its own price: read "
+        "each along β, not one against the other.",
+    )
     freeze(figure)
     return figure
 

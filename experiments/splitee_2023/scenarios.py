@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 import splitee
 from splitee import streams
 from splitee.calibration import expected_calibration_error
-from splitee.policies import released
+from splitee.policies import Policy, released
 from splitee.temperature import calibrate
 from splitee.thresholds import GRID
 
@@ -37,6 +38,9 @@ COLUMNS = [
     *("cost", "cost_low", "cost_high", "cost_change", "cost_layers", "cost_exits", "cost_offload"),
     *("offload_rate", "reward", "regret", "regret_own", "on_device", "sees_final", "hindsight", "samples"),
 ]
+
+
+Chosen = TypeVar("Chosen", bound=Policy)
 
 
 @dataclass(frozen=True)
@@ -66,23 +70,20 @@ class Pair:
     def devices(self) -> tuple[int, int]:
         return self.layers, self.layers // 2
 
-    @cached_property
-    def entropy(self) -> float:
-        """S of DeeBERT, chosen on the source: the largest within half a point of the best."""
+    def deebert(self, last: int) -> splitee.DeeBERT:
+        """DeeBERT to a last layer, S chosen on the source: the largest within half a point of the best."""
         grid = np.round(np.linspace(0.05, np.log(self.source.classes), 40), 3)[::-1]
-        return float(self._cheapest([splitee.DeeBERT(s) for s in grid]).entropy)
+        return self._cheapest([splitee.DeeBERT(s, last) for s in grid])
 
-    @cached_property
-    def patience(self) -> int:
-        """Patience of PABEE, chosen on the source: the smallest within half a point of the best."""
-        return int(self._cheapest([splitee.PABEE(p) for p in range(1, self.layers)]).patience)
+    def pabee(self, last: int) -> splitee.PABEE:
+        """PABEE to a last layer, patience chosen on the source: the smallest within half a point of the best."""
+        return self._cheapest([splitee.PABEE(p, last) for p in range(1, last)])
 
-    @cached_property
-    def exit(self) -> int:
-        """The fixed exit chosen on the source: the lowest within half a point of the best."""
-        return int(self._cheapest([splitee.FixedExit(i) for i in range(1, self.layers + 1)]).layer)
+    def exit(self, last: int) -> splitee.FixedExit:
+        """The fixed exit chosen on the source: the lowest, of those up to a layer, within half a point of the best."""
+        return self._cheapest([splitee.FixedExit(i) for i in range(1, last + 1)])
 
-    def _cheapest(self, candidates: list[splitee.policies.Policy]) -> splitee.policies.Policy:
+    def _cheapest(self, candidates: list[Chosen]) -> Chosen:
         """The first of the candidates (which come cheapest first) that is accurate enough on the source."""
         results = splitee.replay(
             self.source, {str(k): policy for k, policy in enumerate(candidates)}, repeats=1
@@ -91,7 +92,7 @@ class Pair:
         return candidates[int(np.argmax(accuracy >= accuracy.max() - SLACK - 1e-12))]
 
 
-def learners(pair: Pair, alpha: float) -> list[splitee.policies.Policy]:
+def learners(pair: Pair, alpha: float) -> list[Policy]:
     """What plays differently in every order."""
     return [
         splitee.SplitEE(alpha),
@@ -104,20 +105,20 @@ def learners(pair: Pair, alpha: float) -> list[splitee.policies.Policy]:
     ]
 
 
-def baselines(pair: Pair, alpha: float, device: int) -> dict[str, splitee.policies.Policy]:
+def baselines(pair: Pair, alpha: float, device: int) -> dict[str, Policy]:
     """What does the same with a sample in every order; parameters are chosen on the source."""
     last = device if device < pair.layers else None
     return {
         "final-exit": splitee.FinalExit(),
         f"exit {pair.layers}": splitee.FixedExit(pair.layers),
-        f"source exit {pair.exit}": splitee.FixedExit(pair.exit),
+        f"source exit {pair.exit(device).layer}": pair.exit(device),
         "cloud-only": splitee.CloudOnly(),
         "source split": splitee.SourceSplit(alpha, pair.source),
         "best split (hindsight)": splitee.BestFixedSplit(alpha),
         "oracle (per sample)": splitee.Oracle(alpha),
         "ElasticBERT": splitee.ElasticBERT(alpha, last=last),
-        "DeeBERT": splitee.DeeBERT(pair.entropy, last=last),
-        "PABEE": splitee.PABEE(pair.patience, last=last),
+        "DeeBERT": pair.deebert(device),
+        "PABEE": pair.pabee(device),
         f"cascade split {pair.layers // 2}": splitee.CascadeSplit(pair.layers // 2, alpha),
     }
 
@@ -232,14 +233,13 @@ def side_information(pair: Pair) -> pd.DataFrame:
     gamma = costs(PAPER_OFFLOAD).device(trace.layers, every_exit=True)
     rows = []
     for played in range(2, trace.layers):
-        seen = far.copy()
         exits_there = confidence[:, played - 1] >= alpha
         stand_in = np.where(exits_there, confidence[:, played - 1], far)
         for arm in range(1, played):
             own = confidence[:, arm - 1]
             sure = own >= alpha
             stay, leave = MU * gamma[arm - 1], MU * (gamma[arm - 1] + PAPER_OFFLOAD)
-            true = np.where(sure, own - stay, seen - leave)
+            true = np.where(sure, own - stay, far - leave)
             causal = np.where(sure, own - stay, stand_in - leave)
             kept = sure | ~exits_there
             rows.append(
@@ -258,15 +258,16 @@ def side_information(pair: Pair) -> pd.DataFrame:
 def as_released(pair: Pair) -> pd.DataFrame:
     """The authors' code on our traces, at the authors' α, beside the paper's algorithms at the same α."""
     alpha = PAPER_THRESHOLD[pair.name]
-    policies = [
-        splitee.FinalExit(),
-        splitee.SplitEE(alpha),
-        splitee.SplitEES(alpha, side_information="published"),
-        splitee.ElasticBERT(alpha),
-        released.SplitEE(alpha),
-        released.SplitEES(alpha),
-        released.ElasticBERT(alpha),
-    ]
+    policies = {
+        "final-exit": splitee.FinalExit(),
+        "SplitEE": splitee.SplitEE(alpha),
+        "SplitEE-S (published)": splitee.SplitEES(alpha, side_information="published"),
+        "ElasticBERT": splitee.ElasticBERT(alpha),
+    }
+    policies |= {
+        policy.label: policy
+        for policy in (released.SplitEE(alpha), released.SplitEES(alpha), released.ElasticBERT(alpha))
+    }
     rows = []
     for offload in (1.0, 2.0, 3.0, 4.0, PAPER_OFFLOAD):
         results = splitee.replay(pair.target, policies, costs(offload), MU, repeats=REPEATS, seed=SEED)
@@ -328,8 +329,8 @@ def _segments(
                         "samples": length,
                         "regret": parts[:, k].mean(),
                         "regret_worst": parts[:, k].max(),
-                        "accuracy": result.accuracy.mean(),
-                        "cost": result.cost.mean(),
+                        "stream_accuracy": result.accuracy.mean(),
+                        "stream_cost": result.cost.mean(),
                     }
                 )
     return pd.DataFrame(rows)
@@ -371,9 +372,10 @@ def calibrated_policies(pair: Pair) -> pd.DataFrame:
                 splitee.SplitEE(alpha),
                 splitee.BestFixedSplit(alpha),
                 splitee.ElasticBERT(alpha, last=last),
-                splitee.CascadeSplit(device, alpha),
+                splitee.CascadeSplit(pair.layers // 2, alpha),
             ]
             results = splitee.replay(trace, policies, costs(offload, device), MU, repeats=5, seed=SEED)
             told = {"trace": name, "offload": offload, "device_layers": device, "threshold": alpha}
             rows.append(summary(results).assign(**told))
-    return pd.concat(rows, ignore_index=True).assign(pair=pair.name)
+    table = pd.concat(rows, ignore_index=True).assign(pair=pair.name)
+    return table.drop(columns=["reward", "regret", "regret_own"])  # of other confidences: not to be compared

@@ -53,7 +53,7 @@ trace mnli-mpnet snli sample snli
 source_of mnli-mpnet mnli_validation
 
 # MRPC's local copy has no validation split: 408 training pairs are held out (ELUE's 3,668/408), its test split never read
-train mrpc-mpnet mrpc --validation-rows 408 --epochs 6 --patience 1 --batch-size 16 --learning-rate 3e-5
+train mrpc-mpnet mrpc --validation-rows 408 --epochs 4 --patience 1 --batch-size 16 --learning-rate 3e-5
 trace mrpc-mpnet qqp validation+test qqp
 source_of mrpc-mpnet mrpc_validation
 

@@ -16,7 +16,15 @@ from numba import njit
 
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold, sends_input
+from splitee.policies.base import (
+    Floats,
+    Layers,
+    Policy,
+    Stream,
+    check_switch,
+    check_threshold,
+    sends_input,
+)
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 UCB, TUNED, THOMPSON = range(3)  # what the index is
@@ -39,10 +47,11 @@ def choose_arm(t, first, state, weight):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def choose_by_variance(rule, t, first, state, log, noise):  # type: ignore[no-untyped-def]
+def choose_by_variance(rule, t, first, state, log, noise, span):  # type: ignore[no-untyped-def]
     """Return the arm of round t by an index that knows each arm's variance: UCB-tuned, or a Gaussian draw.
 
-    `log` is ln t; `noise` has a standard normal number for each arm (for the draw only).
+    `log` is ln t; `noise` has a standard normal number for each arm (for the draw only); `span` is how far
+    apart two rewards of one arm can lie.
     """
     arms = state.shape[1]
     if t <= arms - first:
@@ -51,10 +60,10 @@ def choose_by_variance(rule, t, first, state, log, noise):  # type: ignore[no-un
     for arm in range(first, arms):
         count = state[COUNT, arm]
         if rule == TUNED:
-            variance = state[SPREAD, arm] / count + math.sqrt(2.0 * log / count)
-            index = state[MEAN, arm] + math.sqrt(log / count * min(LARGEST_VARIANCE, variance))
+            variance = state[SPREAD, arm] / count / (span * span) + math.sqrt(2.0 * log / count)
+            index = state[MEAN, arm] + span * math.sqrt(log / count * min(LARGEST_VARIANCE, variance))
         else:
-            variance = (LARGEST_VARIANCE + state[SPREAD, arm]) / count
+            variance = (LARGEST_VARIANCE * (span * span) + state[SPREAD, arm]) / count
             index = state[MEAN, arm] + noise[arm - first] * math.sqrt(variance / count)
         if index > greatest:
             best, greatest = arm, index
@@ -101,7 +110,7 @@ def learn_round(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def play_stream(  # type: ignore[no-untyped-def]
     rule, mode, first, confidence, far, other_cloud, order, alpha, mu, gamma, sending, extra, weights, noise,
-    splits,
+    span, splits,
 ):  # fmt: skip
     """Play a whole stream; `splits`, shape (m,), is filled in.
 
@@ -120,7 +129,8 @@ def play_stream(  # type: ignore[no-untyped-def]
         if rule == UCB:
             layer = choose_arm(t, first, state, weight)
         else:
-            layer = choose_by_variance(rule, t, first, state, weight, noise[position % noise.shape[0]])
+            drawn = noise[position % noise.shape[0]]
+            layer = choose_by_variance(rule, t, first, state, weight, drawn, span)
         if extra.shape[0]:
             for arm in range(arms):
                 leave[arm] = mu * (gamma[arm] + (sending[arm] + extra[sample]))
@@ -139,6 +149,11 @@ def logarithms(rounds: int) -> Floats:
     return values
 
 
+def span(mu: float, sending: Floats, extra: Floats) -> float:
+    """Return how far apart two rewards of one arm can lie, one exiting, one sent: 1 + μ·(the dearest o)."""
+    return 1.0 + mu * (float(sending[1:].max()) + (float(extra.max()) if extra.size else 0.0))
+
+
 @dataclass(frozen=True)
 class LayerBandit(Policy):
     """What all learners of this kind share.
@@ -155,6 +170,7 @@ class LayerBandit(Policy):
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
+        check_switch("send_input", getattr(self, "send_input", False))
 
     @property
     def mode(self) -> int:
@@ -177,6 +193,7 @@ class LayerBandit(Policy):
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
         gamma, sending = self.prices(stream.layers, stream.arms, stream.costs)
+        extra = stream.costs.by_sample(len(stream.far))
         rounds = len(stream.order)
         splits = np.empty(rounds, dtype=np.int16)
         play_stream(
@@ -191,9 +208,10 @@ class LayerBandit(Policy):
             float(stream.mu),
             gamma,
             sending,
-            stream.costs.by_sample(len(stream.far)),
+            extra,
             self.weights(logarithms(rounds)),
             self.noise(stream.rng, rounds, stream.arms),
+            span(stream.mu, sending, extra),
             splits,
         )
         return splits
@@ -239,6 +257,7 @@ class Learner:
         self._stay, self._leave = mu * gamma, mu * (gamma + sending)
         self._state = np.zeros((5, layers + 1))
         self._rng, self._layers = rng, layers
+        self._span = span(mu, sending, np.empty(0))
 
     def choose(self, t: int) -> int:
         """Return the layer to split at in round t = 1, 2, and so on."""
@@ -247,7 +266,7 @@ class Learner:
         if policy.rule == UCB:
             return int(choose_arm(t, policy.first, self._state, weight))
         noise = policy.noise(self._rng, 1, self._layers)[0]
-        return int(choose_by_variance(policy.rule, t, policy.first, self._state, weight, noise))
+        return int(choose_by_variance(policy.rule, t, policy.first, self._state, weight, noise, self._span))
 
     def learn(
         self, t: int, layer: int, confidences: Floats, offloaded: bool, final_confidence: float | None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee.costs import CostModel
 from splitee.errors import InputError
+
+if TYPE_CHECKING:
+    from splitee.trace import Trace
 
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # 1-based; 0 = send the input
@@ -122,6 +125,9 @@ class Policy:
         """Return where the device stops at each sample of the stream, shape (m,)."""
         raise NotImplementedError
 
+    def check_trace(self, trace: Trace) -> None:
+        """Raise InputError where the policy cannot meet this trace."""
+
     def deepest(self, layers: int, arms: int) -> int:
         """Return the deepest layer that must be on the device, of a trace of `layers`."""
         return arms
@@ -152,6 +158,12 @@ AnyPolicy = Policy | PlainPolicy
 def sends_input(policy: AnyPolicy) -> bool:
     """Whether a policy says that it may send the input."""
     return bool(getattr(policy, "send_input", False))
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise InputError unless `value` is True or False: a misplaced argument would pass for one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} is {value!r}: give True or False")
 
 
 def rounds_with_every_exit(policy: AnyPolicy, rounds: int) -> int:

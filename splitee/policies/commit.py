@@ -12,6 +12,7 @@ from splitee.errors import InputError
 from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold
 from splitee.policies.hindsight import mean_rewards, reward_table
 from splitee.trace import Trace
+from splitee.trace.bundled import same_model
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,18 @@ class SourceSplit(Policy):
         if not isinstance(self.source, Trace):
             raise InputError(f"source is {self.source!r}: give the source's validation trace")
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        source = self.source
-        if source.layers != stream.layers:
+    def check_trace(self, trace: Trace) -> None:  # noqa: D102
+        if self.source.exit_layers != trace.exit_layers or self.source.classes != trace.classes:
             raise InputError(
-                f"the source trace {source.name} has {source.layers} exits, the target {stream.layers}: "
+                f"the source trace {self.source.name} has exits {self.source.exit_layers} and "
+                f"{self.source.classes} classes, {trace.name} {trace.exit_layers} and {trace.classes}: "
                 "give one of the same model"
             )
+        if same_model(self.source.manifest, trace.manifest) is False:
+            raise InputError(f"the source trace {self.source.name} is of another model than {trace.name}")
+
+    def splits(self, stream: Stream) -> Layers:  # noqa: D102
+        source = self.source
         extra = stream.costs.by_sample(len(stream.far))
         own = source.confidence[:, -1] if source.cloud_confidence is None else source.cloud_confidence
         met = replace(

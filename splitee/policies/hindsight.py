@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from splitee.costs import CostModel
-from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold
+from splitee.policies.base import Floats, Layers, Policy, Stream, check_switch, check_threshold
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,13 @@ class Oracle(Policy):
     threshold: float
     send_input: bool = False
     name: ClassVar[str] = "oracle (per sample)"
+    has_arms: ClassVar[bool] = False  # what a layer is worth on average says nothing of its choices
     varies: ClassVar[bool] = True
     hindsight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
+        check_switch("send_input", self.send_input)
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
         table = reward_table(stream, stream.costs, self.threshold, every_exit=False)

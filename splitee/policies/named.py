@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -173,7 +174,7 @@ def _number(text: str) -> float | None:
 
 
 def _whole(number: float) -> int:
-    if number != number or number != int(number):
+    if not math.isfinite(number) or number != int(number):
         raise InputError(f"{number:g} is no whole number")
     return int(number)
 

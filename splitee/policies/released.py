@@ -59,7 +59,11 @@ class _Released(Policy):
         check_threshold(self.threshold)
 
     def priced(self, costs: CostModel) -> CostModel:
-        return replace(costs, layer=0.8, exit=0.2, exit_layers=None)
+        if costs.exit_layers is not None and costs.exit_layers != tuple(range(1, len(costs.exit_layers) + 1)):
+            raise InputError(
+                f"{self.label} knows only exits after every layer: the trace has {costs.exit_layers}"
+            )
+        return replace(costs, layer=0.8, exit=0.2)
 
     def deepest(self, layers: int, arms: int) -> int:
         return layers
@@ -97,6 +101,9 @@ class _ReleasedLearner(_Released):
 class SplitEE(_ReleasedLearner):
     """SplitEE as released: reported cost 0.8·(i − 1) + 1, and o where it offloads.
 
+    Before round 1 it has seen samples 1..L, which then come again: on a device that would be free looks. It
+    learns on λ·i; its own regret is at the reported cost.
+
     Parameters
     ----------
     threshold : float
@@ -114,6 +121,8 @@ class SplitEE(_ReleasedLearner):
 @dataclass(frozen=True)
 class SplitEES(_ReleasedLearner):
     """SplitEE-S as released: reported cost i, and o where it offloads; reads C_L whether observed or not.
+
+    Before round 1 it has seen samples 1..L, as `SplitEE` has.
 
     Parameters
     ----------

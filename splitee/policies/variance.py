@@ -1,6 +1,7 @@
 """Learners that also know how much each arm's reward varies: UCB-tuned and Thompson sampling.
 
-β = 1 explores as if a reward could be anything between 0 and 1; the rewards of one layer vary far less.
+β = 1 explores as if all arms varied as much; most layers' rewards vary far less. Rewards of one arm lie
+within R = 1 + μ·o of each other (one sample exits, another is sent): both use R, which is known beforehand.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from splitee.policies.bandit import THOMPSON, TUNED, LayerBandit
 class UCBTuned(LayerBandit):
     """UCB whose width follows the variance seen; evaluates one exit a sample and updates that arm.
 
-    i_t = argmax_i Q(i) + sqrt( ln t / N(i) · min(1/4, V(i) + sqrt(2·ln t / N(i))) ), V(i) the variance of the
-    rewards seen of arm i (divided by N).
+    i_t = argmax_i Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2·ln t / N(i))) ), V(i) the variance
+    of the rewards seen of arm i (divided by N), R = 1 + μ·o (o the dearest): the published index, on rewards
+    divided by R.
 
     Parameters
     ----------
@@ -45,9 +47,9 @@ class ThompsonSplit(LayerBandit):
     """Gaussian Thompson sampling; evaluates one exit a sample and updates that arm.
 
     i_t = argmax_i θ(i), θ(i) drawn from a normal distribution of mean Q(i) and variance V(i)/N(i), where
-    V(i) = (1/4 + Σ(r − Q(i))²) / N(i): the variance of the rewards seen of arm i, with the largest that a
-    number between 0 and 1 can have as the deviation of one sample more, so that two equal rewards do not look
-    like certainty.
+    V(i) = (R²/4 + Σ(r − Q(i))²) / N(i): the variance of the rewards seen of arm i and of one sample more, of
+    the largest variance that rewards within R = 1 + μ·o (o the dearest) can have, so that two equal rewards
+    do not look like certainty.
 
     Parameters
     ----------

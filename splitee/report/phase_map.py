@@ -45,6 +45,7 @@ _COLOURS = {  # of falling lightness, so that grey tells them apart too
     "learner": "#56b4e9",
     "device cascade": "#009e73",
     "fixed exit": "#5e3c99",
+    "none": "#bdbdbd",  # no class will do: only where another model answers in the cloud
 }
 
 
@@ -102,6 +103,8 @@ def phase_map_figure(maps: Sequence[pd.DataFrame], marks: Sequence[Mark] = MARKS
 def _panel(axes: Axes, table: pd.DataFrame, marks: Sequence[Mark]) -> None:
     cheapest = table[table["cheapest"]]
     cells = cheapest.pivot(index="drop", columns="offload", values="class")
+    every = table.pivot_table(index="drop", columns="offload", values="points", aggfunc="size")
+    cells = cells.reindex(index=every.index, columns=every.columns).fillna("none")
     offloads, drops = cells.columns.to_numpy(dtype=float), cells.index.to_numpy(dtype=float)
     names = list(_COLOURS)
     which = cells.map(names.index).to_numpy()
@@ -145,7 +148,7 @@ def _panel(axes: Axes, table: pd.DataFrame, marks: Sequence[Mark]) -> None:
 def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the edges of cells around these centres."""
     if len(centres) == 1:
-        return centres[0] + np.array([-0.5, 0.5])
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
     first, last = 2 * centres[0] - middles[0], 2 * centres[-1] - middles[-1]
     edges: NDArray[np.float64] = np.concatenate([[first], middles, [last]])
@@ -161,7 +164,7 @@ def _hatch(
 ) -> None:
     """Hatch where a learner is not the cheapest but costs hardly more."""
     learner = table[table["class"] == "learner"].pivot(index="drop", columns="offload", values="cost")
-    least = table[table["cheapest"]].pivot(index="drop", columns="offload", values="cost")
+    least = table.pivot_table(index="drop", columns="offload", values="cost", aggfunc="min", dropna=False)
     near = ((learner <= (1 + NEAR) * least) & (cells != "learner")).to_numpy()
     for row, column in np.argwhere(near):
         corner = (x[column], y[row])

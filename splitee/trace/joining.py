@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from splitee.errors import InputError
+from splitee.trace.bundled import same_model
 from splitee.trace.trace import Trace
 
 _SHARED = ("exit_layers", "class_names", "model", "training", "recommended_threshold")
@@ -44,9 +45,11 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
     >>> both.group.tolist(), both.id.tolist()
     (['one', 'two', 'two'], ['one/0', 'two/0', 'two/1'])
     """
-    if not traces:
-        raise InputError("concatenate: give at least one trace")
+    if isinstance(traces, Trace) or not len(traces):
+        raise InputError("concatenate: give at least one trace, in a list")
     first = traces[0]
+    if not all(isinstance(trace, Trace) for trace in traces):
+        raise InputError("concatenate: give a list of traces")
     names = [trace.name for trace in traces]
     if len(set(names)) < len(names):
         raise InputError(f"concatenate: two traces are called {max(names, key=names.count)}: rename one")
@@ -57,6 +60,8 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
                     f"concatenate: {first.name} has {what} = {getattr(first, what)}, {trace.name} "
                     f"{getattr(trace, what)}: they must be of one model"
                 )
+        if same_model(first.manifest, trace.manifest) is False:
+            raise InputError(f"concatenate: {first.name} and {trace.name} are of different models")
     columns: dict[str, Any] = {
         key: np.concatenate([trace.columns[key] for trace in traces])
         for key in first.columns
