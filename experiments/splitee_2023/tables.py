@@ -18,10 +18,15 @@ MAIN = (  # rows of the main table, in order; a name that begins so
 
 
 def write_tables(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    """Write every table below `out`."""
+    """Write every table below `out`: the numbers, and of the numbers as written what is to be read."""
     folder = out / "tables"
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
+    write_readable_tables({name: pd.read_csv(folder / f"{name}.csv") for name in tables}, folder)
+
+
+def write_readable_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write the Markdown and LaTeX tables."""
     curves = tables["curves"]
     for half in (False, True):
         name = "main_half" if half else "main"

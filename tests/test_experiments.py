@@ -1,0 +1,77 @@
+"""The committed evaluation is of one piece: what is to be read is what the committed numbers say."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import splitee
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "experiments" / "splitee_2023"
+WRITTEN = HERE / "results" / "tables"
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """The scripts, which import each other by their bare names."""
+    names = ("writing", "scenarios", "tables")
+    sys.path.insert(0, str(HERE))
+    try:
+        yield {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(HERE))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+def test_readable_tables_are_those_of_the_numbers(modules, tmp_path: Path) -> None:
+    numbers = {path.stem: pd.read_csv(path) for path in WRITTEN.glob("*.csv")}
+    modules["tables"].write_readable_tables(numbers, tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_text() == (WRITTEN / path.name).read_text(), path.name
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in WRITTEN.iterdir() if path.suffix != ".csv"
+    }
+
+
+def test_every_bundled_target_is_evaluated(modules) -> None:
+    targets = {name for name in splitee.bundled_traces() if not name.endswith("_validation")}
+    assert set(pd.read_csv(WRITTEN / "curves.csv")["pair"]) == targets <= set(modules["scenarios"].PAIRS)
+
+
+def test_numbers_are_what_a_replay_gives(modules) -> None:
+    """A smaller target, whole: the same policies and prices, through the package alone."""
+    curves = pd.read_csv(WRITTEN / "curves.csv")
+    at = curves[(curves["pair"] == "scitail") & (curves["offload"] == 8) & (curves["device_layers"] == 6)]
+    at = at.set_index("policy")
+    trace = splitee.load_trace("scitail")
+    alpha = trace.recommended_threshold
+    costs = splitee.CostModel(offload=8.0, device_layers=6)
+    policies = [splitee.SplitEE(alpha), splitee.SplitEES(alpha), splitee.CloudOnly()]
+    told = splitee.replay(trace, policies, costs, mu=0.1, repeats=20, seed=0).summary().set_index("policy")
+    for name, row in told.iterrows():
+        for column in ("accuracy", "cost", "cost_low", "cost_high", "regret"):
+            assert at.loc[name, column] == pytest.approx(row[column], rel=1e-5), (name, column)
+
+
+def test_readme_shows_the_table_and_the_figure() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = (WRITTEN / "readme.md").read_text().split("\n\n", 1)[1]
+    assert table.strip() in readme
+    figures = re.findall(r"!\[[^]]*\]\((experiments/[^)]*)\)", readme)
+    assert figures
+    assert all((ROOT / figure).exists() for figure in figures)
+
+
+def test_authors_numbers_are_marked_as_theirs() -> None:
+    theirs = pd.read_csv(HERE / "authors.csv")
+    main = (WRITTEN / "main.md").read_text()
+    for method in theirs["method"].unique():
+        assert f"authors: {method}" in main
+    for name in ("main", "as_released", "counts"):
+        text = (WRITTEN / f"{name}.md").read_text()
+        assert "authors" in text
