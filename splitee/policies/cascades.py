@@ -80,7 +80,7 @@ class _Cascade(Policy):
         return self.last_layer or layers
 
     def _marked(self, setting: str) -> str:
-        upto = "" if self.last_layer is None else f", to layer {self.last_layer}"
+        upto = "" if self.last_layer is None else f", ≤ {self.last_layer}"
         return f"{self.name} ({setting}{upto})"
 
 
@@ -111,7 +111,7 @@ class ElasticBERT(_Cascade):
     Examples
     --------
     >>> ElasticBERT(0.9).label, ElasticBERT(entropy=0.3, last=6).label
-    ('ElasticBERT (C ≥ 0.9)', 'ElasticBERT (H < 0.3, to layer 6)')
+    ('ElasticBERT (C ≥ 0.9)', 'ElasticBERT (H < 0.3, ≤ 6)')
     """
 
     threshold: float | None = None

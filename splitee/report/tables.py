@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAMILIES = ("exit ", "split ", "cascade split ")  # of which only the members worth a look are shown
-WIDTH = 138  # columns a terminal must have for the whole table
+WIDTH = 142  # columns a terminal must have for the whole table
 
 
 def worth_showing(summary: pd.DataFrame) -> pd.DataFrame:
