@@ -102,13 +102,25 @@ def phase_map(
     held = CostModel(device_layers=device_layers).arms(trace.layers)
     shuffled = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))).permutation(trace.samples)
     halves = [trace.select(np.sort(part)) for part in np.array_split(shuffled, 2)]
-    still = [_still(half, held, seed) for half in halves]
-    learners = [_learners(half, held, offloads, mu, repeats, seed) for half in halves]
+    prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
+    still = [_still(half, held, seed, bounds=half is halves[0]) for half in halves]
+    learners: list[Policy] = [make(alpha) for make in _LEARNERS for alpha in GRID]
+    chosen_from = _measure(halves[0], learners, prices, mu, repeats, seed)
     rows = []
     for k, offload in enumerate(offloads):
-        both = [still[half] | {"learner": learners[half][k]} for half in (0, 1)]
-        for drop in drops:
-            found = {name: _judged(both[0][name], both[1][name], offload, drop) for name in CLASSES}
+        choosing = still[0] | {"learner": chosen_from[k]}
+        picked = {
+            name: [_cheapest(members, offload, drop) for drop in drops] for name, members in choosing.items()
+        }
+        # learners play differently at every price: only those that were chosen meet the other half
+        met = sorted({one for one in picked["learner"] if one is not None})
+        told = _measure(
+            halves[1], [learners[one] for one in met], prices[k : k + 1], mu, repeats, seed, False
+        )
+        judging = {name: dict(enumerate(members)) for name, members in still[1].items()}
+        judging["learner"] = dict(zip(met, told[0], strict=True))
+        for j, drop in enumerate(drops):
+            found = {name: _judged(judging[name], picked[name][j], offload, drop) for name in CLASSES}
             cheapest = min(found, key=lambda name: found[name][1])
             rows += [
                 {
@@ -125,19 +137,24 @@ def phase_map(
     return pd.DataFrame(rows).assign(trace=trace.name, device_layers=held)
 
 
+def _cheapest(members: Sequence[_Measured], offload: float, drop: float) -> int | None:
+    """Return which member is the cheapest that loses no more than the drop, the first of equals; or None."""
+    allowed = [k for k, member in enumerate(members) if member.drop_bound <= drop + 1e-9]
+    return min(allowed, key=lambda k: (members[k].cost(offload), k)) if allowed else None
+
+
 def _judged(
-    choosing: Sequence[_Measured], judging: Sequence[_Measured], offload: float, drop: float
+    members: Mapping[int, _Measured], picked: int | None, offload: float, drop: float
 ) -> tuple[str, float, float]:
-    """Return the member chosen on one half, its cost on the other (infinite: none will do) and its points."""
-    allowed = [k for k, member in enumerate(choosing) if member.drop_bound <= drop + 1e-9]
-    if not allowed:
+    """Return the chosen member, its cost on the judging half (infinite: it will not do) and its points."""
+    if picked is None:
         return "", np.inf, np.nan
-    best = judging[min(allowed, key=lambda k: (choosing[k].cost(offload), k))]
+    best = members[picked]
     good = best.drop <= drop + 1e-9
     return best.label, best.cost(offload) if good else np.inf, -best.drop
 
 
-def _still(half: Trace, held: int, seed: int) -> dict[str, list[_Measured]]:
+def _still(half: Trace, held: int, seed: int, bounds: bool) -> dict[str, list[_Measured]]:
     """Measure every policy that does the same with a sample in every order; its cost is linear in o."""
     layers = range(1, held + 1)
     last = held if held < half.layers else None
@@ -157,66 +174,58 @@ def _still(half: Trace, held: int, seed: int) -> dict[str, list[_Measured]]:
     }
     flat = [policy for family in members.values() for policy in family]
     costs = CostModel(offload=1.0, device_layers=held)
-    measured = iter(_measure(half, _in_parts(flat), [costs], 0.1, 1, seed)[0])
+    measured = iter(_measure(half, flat, [costs], 0.1, 1, seed, bounds)[0])
     return {name: [next(measured) for _ in family] for name, family in members.items()}
 
 
-_LEARNERS: Mapping[str, Callable[[float], Policy]] = {
-    "SplitEE": SplitEE,
-    "SplitEE-S": SplitEES,
-    "UCB-tuned": UCBTuned,
-    "Thompson": ThompsonSplit,
-    "explore-then-commit": ExploreThenCommit,
-}
-
-
-def _learners(
-    half: Trace, held: int, offloads: Sequence[float], mu: float, repeats: int, seed: int
-) -> list[list[_Measured]]:
-    """Measure the learners at every price: they play differently at each."""
-    policies: list[Policy] = [make(alpha) for make in _LEARNERS.values() for alpha in GRID]
-    prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
-    return _measure(half, _in_parts(policies), prices, mu, repeats, seed)
-
-
-def _in_parts(policies: Sequence[Policy]) -> list[Sequence[Policy]]:
-    return [policies[k : k + _AT_A_TIME] for k in range(0, len(policies), _AT_A_TIME)]
+_LEARNERS: Sequence[Callable[[float], Policy]] = (
+    SplitEE,
+    SplitEES,
+    UCBTuned,
+    ThompsonSplit,
+    ExploreThenCommit,
+)
 
 
 def _measure(
     half: Trace,
-    parts: Sequence[Sequence[Policy]],
+    policies: Sequence[Policy],
     prices: Sequence[CostModel],
     mu: float,
     repeats: int,
     seed: int,
+    bounds: bool = True,
 ) -> list[list[_Measured]]:
-    """Measure policies under each price; one bootstrap serves all."""
+    """Measure policies under each price; one bootstrap serves all, where `bounds` are wanted at all."""
+    if not policies:
+        return [[] for _ in prices]
     columns: list[Floats] = []
-    means: list[tuple[Policy, Floats]] = []
+    means: list[Floats] = []
     for costs in prices:
-        for part in parts:
-            named = {str(k): policy for k, policy in enumerate(part)}
-            results = replay(half, named, costs, mu, repeats=repeats, seed=seed)
+        for first in range(0, len(policies), _AT_A_TIME):
+            some = {str(k): policy for k, policy in enumerate(policies[first : first + _AT_A_TIME])}
+            results = replay(half, some, costs, mu, repeats=repeats, seed=seed)
             columns += [result.per_sample[:, ACCURACY] for result in results.values()]
-            means += [(part[k], results[k].totals.mean(axis=0)) for k in range(len(part))]
+            means += [result.totals.mean(axis=0) for result in results.values()]
     reference = results.reference
-    right = reference.per_sample[:, ACCURACY]
-    # a sum over repeats of paired differences: exact in float64, being of small whole numbers
-    lost = np.stack(columns, axis=1) - right[:, None]
-    (draws,) = bootstrap_means([lost], reference.shown)
+    low = np.full(len(columns), np.nan)
+    if bounds:
+        # a sum over repeats of paired differences: exact in float64, being of small whole numbers
+        lost = np.stack(columns, axis=1) - reference.per_sample[:, [ACCURACY]]
+        (draws,) = bootstrap_means([lost], reference.shown)
+        low = np.array([data_interval(draws[:, k])[0] for k in range(len(columns))])
     base = reference.totals[:, ACCURACY].mean()
     measured = [
         _Measured(
-            label=_label(policy),
+            label=_label(policies[k % len(policies)]),
             drop=100 * float(base - mean[ACCURACY]),
-            drop_bound=-100 * data_interval(draws[:, k])[0],
+            drop_bound=-100 * float(low[k]),
             device=float(mean[LAYERS] + mean[EXITS]),
             sent=float(mean[OFFLOAD_RATE]),
         )
-        for k, (policy, mean) in enumerate(means)
+        for k, mean in enumerate(means)
     ]
-    size = len(measured) // len(prices)
+    size = len(policies)
     return [measured[k * size : (k + 1) * size] for k in range(len(prices))]
 
 

@@ -140,15 +140,15 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Floats]
     chunk = max(1, min(resamples, 4_000_000 // n))
     for first in range(0, resamples, chunk):
         rows = slice(first, min(first + chunk, resamples))
-        yield rows, counts[rows].astype(np.float64)
+        yield rows, counts[rows].astype(np.float64, copy=False)
 
 
-@lru_cache(maxsize=2)  # every scenario of one trace has the same: a byte a resample and sample
-def _counts(n: int, resamples: int, seed: int) -> NDArray[np.unsignedinteger]:
+@lru_cache(maxsize=2)  # every scenario of one trace has the same
+def _counts(n: int, resamples: int, seed: int) -> NDArray[np.generic]:
     """Return how often each sample is drawn in each resample, shape (resamples, n)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
-    # no sample of many comes 256 times: the chance is below 1e-500
-    counts = np.empty((resamples, n), dtype=np.uint8 if n > 255 else np.uint16)
+    # ready for use up to 256 MB; else a byte each: no sample of many comes 256 times (chance below 1e-500)
+    counts = np.empty((resamples, n), dtype=np.float64 if resamples * n <= 2**25 else np.uint8)
     for row in counts:
         row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
     counts.flags.writeable = False

@@ -92,7 +92,10 @@ def main() -> None:
     from tables import write_tables
 
     write_tables(tables, given.out)
-    write_figures(tables, names, given.out)
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        halves = [pool.submit(write_figures, tables, names, given.out, part, 2) for part in (0, 1)]
+    for half in halves:
+        half.result()
     print(f"wrote {given.out}")
 
 

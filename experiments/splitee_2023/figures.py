@@ -37,8 +37,10 @@ LOOKS = {
 }
 
 
-def write_figures(tables: dict[str, pd.DataFrame], names: list[str], out: Path) -> None:
-    """Write every figure below `out`."""
+def write_figures(
+    tables: dict[str, pd.DataFrame], names: list[str], out: Path, part: int = 0, parts: int = 1
+) -> None:
+    """Write every figure below `out`, or every so-manieth of them."""
     curves = tables["curves"]
     drawn: dict[str, Callable[[], Figure]] = {
         "offload": lambda: offload(curves, names, half=False),
@@ -52,7 +54,7 @@ def write_figures(tables: dict[str, pd.DataFrame], names: list[str], out: Path) 
     }
     drawn |= {f"phase_map_{name}": lambda name=name: phases(tables["phases"], [name]) for name in names}
     drawn |= {f"reliability_{name}": lambda name=name: reliability(Pair(name)) for name in names}
-    for name, draw in drawn.items():
+    for name, draw in list(drawn.items())[part::parts]:
         figure = draw()
         for kind in FORMATS:
             write_figure(figure, out / "figures" / f"{name}.{kind}", overwrite=True)
