@@ -40,7 +40,7 @@ def _task(kind: str, name: str) -> tuple[str, pd.DataFrame]:
     return kind, function(pair)
 
 
-def measure(names: list[str]) -> dict[str, pd.DataFrame]:
+def measure(names: list[str], pool: ProcessPoolExecutor) -> dict[str, pd.DataFrame]:
     """Replay everything; the numbers do not depend on how the work is shared out."""
     tasks = [
         (kind, f"{name}:{device}")
@@ -67,8 +67,7 @@ def measure(names: list[str]) -> dict[str, pd.DataFrame]:
         tasks.append(("drift", "yelp_sentences"))
     size = {name: Pair(name).target.samples for name in names}
     by_size = sorted(tasks, key=lambda task: -size[task[1].split(":")[0]] * (2 if ":" in task[1] else 1))
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        done = dict(zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True))
+    done = dict(zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True))
     tables: dict[str, list[pd.DataFrame]] = {}
     for task in tasks:  # in the order of the pairs again
         kind, table = done[task]
@@ -86,16 +85,15 @@ def main() -> None:
     parser.add_argument("--pair", action="append", choices=list(PAIRS), help="repeatable; default: all five")
     given = parser.parse_args()
     names = given.pair or list(PAIRS)
-    tables = measure(names)
-
     from figures import write_figures
     from tables import write_tables
 
-    write_tables(tables, given.out)
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        tables = measure(names, pool)
         halves = [pool.submit(write_figures, tables, names, given.out, part, 2) for part in (0, 1)]
-    for half in halves:
-        half.result()
+        write_tables(tables, given.out)
+        for half in halves:
+            half.result()
     print(f"wrote {given.out}")
 
 
