@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from splitee.accounting import METRICS
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.policies.base import Policy
@@ -20,7 +21,6 @@ from splitee.policies.commit import ExploreThenCommit
 from splitee.policies.fixed import CloudOnly, FixedExit, FixedSplit
 from splitee.policies.splitee import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
-from splitee.result import METRICS
 from splitee.simulation import replay
 from splitee.statistics import Floats, bootstrap_means, data_interval
 from splitee.thresholds import GRID

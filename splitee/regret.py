@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, rounds_with_every_exit, sends_input
-from splitee.policies.hindsight import mean_rewards, reward_table
-
-_TABLES = 2  # kept at a time: each is as large as the trace
+from splitee.policies.base import (
+    AnyPolicy,
+    Layers,
+    Orders,
+    Policy,
+    Stream,
+    kinds_of_rounds,
+    sends_input,
+)
+from splitee.policies.rewards import means_of
 
 
 class MeanRewards:
@@ -30,39 +34,74 @@ class MeanRewards:
         Of any order: only its trace and its prices are read.
     order : callable
         Gives the samples of a repeat.
-    repeats : int
-        How many there are.
+    shuffles : callable
+        Says whether a repeat shows every sample once: all those have the same means.
     """
 
-    def __init__(self, stream: Stream, order: Callable[[int], NDArray[np.int64]], repeats: int) -> None:
-        self._stream, self._order, self._repeats = stream, order, repeats
-        self._whole: dict[tuple[object, ...], Floats] = {}
-        self._tables: dict[tuple[object, ...], Floats] = {}
-        self._lock = Lock()  # policies of a replay run in threads
+    def __init__(
+        self, stream: Stream, order: Callable[[int], Orders], shuffles: Callable[[int], bool]
+    ) -> None:
+        self._stream, self._order, self._shuffles = stream, order, shuffles
+        self._known: dict[tuple[object, ...], Floats] = {}
 
     def of(
         self, repeat: int, alpha: float, every_exit: bool, costs: CostModel, rounds: slice | None = None
     ) -> Floats:
         """Return r̄(0), …, r̄(L) over one repeat, or over some of its rounds."""
         if rounds is not None:
-            table = self._table(alpha, every_exit, costs)
-            means: Floats = mean_rewards(table, self._order(repeat)[rounds])
-            return means
-        key = _key(alpha, every_exit, costs)
-        if key not in self._whole:
-            table = self._table(alpha, every_exit, costs)
-            self._whole[key] = np.array([mean_rewards(table, self._order(r)) for r in range(self._repeats)])
-        found: Floats = self._whole[key][repeat]
-        return found
+            return means_of(self._stream, costs, alpha, every_exit, self._order(repeat)[rounds])
+        shuffled = self._shuffles(repeat)
+        key = (None if shuffled else repeat, *_key(alpha, every_exit, costs))
+        if key not in self._known:
+            every = np.arange(len(self._stream.far), dtype=np.int32)
+            order = every if shuffled else self._order(repeat)
+            self._known[key] = means_of(self._stream, costs, alpha, every_exit, order)
+        return self._known[key]
 
-    def _table(self, alpha: float, every_exit: bool, costs: CostModel) -> Floats:
-        key = _key(alpha, every_exit, costs)
-        with self._lock:
-            if key not in self._tables:
-                if len(self._tables) == _TABLES:
-                    del self._tables[next(iter(self._tables))]
-                self._tables[key] = reward_table(self._stream, costs, alpha, every_exit)
-            return self._tables[key]
+
+def gaps(
+    means: MeanRewards,
+    policy: AnyPolicy,
+    costs: CostModel,
+    repeat: int,
+    layers: int,
+    alpha: float,
+    exits: Sequence[bool],
+    sends: bool,
+    rounds: slice | None = None,
+) -> Floats:
+    """Return what a round at each layer adds to the regret, common and own, shape (kinds, 2, L + 1).
+
+    Parameters
+    ----------
+    means : MeanRewards
+        Of the replay.
+    policy : policy
+        One that chooses a layer to split at.
+    costs : CostModel
+        Of the call: r* of the common regret is by these prices, one exit evaluated.
+    repeat : int
+    layers : int
+        L.
+    alpha : float
+        α.
+    exits : sequence of bool
+        Whether every exit is evaluated, in each kind of round; its own best arm is judged by the last kind.
+    sends : bool
+        Whether sending the input counts as an arm of its own regret.
+    rounds : slice, optional
+        A part of the stream, which has its own r̄ and r*.
+    """
+    own_costs = policy.priced(costs) if isinstance(policy, Policy) else costs
+    held = arms = costs.arms(layers)
+    if isinstance(policy, Policy):
+        arms = max(arms, policy.deepest(layers, arms))
+    best = means.of(repeat, alpha, False, costs, rounds)[1 : held + 1].max()
+    own = means.of(repeat, alpha, exits[-1], own_costs, rounds)
+    best_own = own[0 if sends else 1 : arms + 1].max()
+    worth = np.stack([means.of(repeat, alpha, every, own_costs, rounds) for every in exits])
+    owed: Floats = np.stack([best - worth, best_own - worth], axis=1)
+    return np.nan_to_num(owed)  # an input without a price, which is never sent
 
 
 def cumulative_regret(
@@ -80,61 +119,64 @@ def cumulative_regret(
 
     Parameters
     ----------
-    means : MeanRewards
-        Of the replay.
-    policy : policy
-    costs : CostModel
-        Of the call: r* of the common regret is by these prices, one exit evaluated.
-    repeat : int
+    means, policy, costs, repeat, layers, alpha
+        See `gaps`.
     split : ndarray of int, shape (m,)
         What the policy played.
-    layers : int
-        L.
     mean_reward : float
         Of the policy in this repeat: what it is worth where it has no arms.
-    alpha : float
-        α.
     segments : sequence of int, optional
         Lengths of consecutive parts of the stream, each of which has its own r̄ and r*.
     """
-    has_arms = not isinstance(policy, Policy) or policy.has_arms
     if segments is not None:
-        lengths = np.asarray(segments)
-        if (
-            lengths.ndim != 1
-            or lengths.dtype.kind not in "iu"
-            or (lengths < 1).any()
-            or lengths.sum() != len(split)
-        ):
-            raise InputError(f"segments are {segments}: give lengths that sum to {len(split)}")
-        if not has_arms:
+        _check_segments(segments, len(split))
+    if not has_arms(policy):
+        if segments is not None:
             raise InputError("regret by segment is of policies that choose a layer to split at")
-    own_costs = policy.priced(costs) if isinstance(policy, Policy) else costs
-    held = arms = costs.arms(layers)
-    if isinstance(policy, Policy):
-        arms = max(arms, policy.deepest(layers, arms))
-    first = 0 if sends_input(policy) or not split.all() else 1
-    every = rounds_with_every_exit(policy, len(split))
-    best, best_own = np.empty(len(split)), np.empty(len(split))
-    worth = np.full(len(split), mean_reward)
+        gap = armless_gap(means, costs, repeat, layers, mean_reward, alpha)
+        owed = np.multiply(gap, np.arange(1, len(split) + 1), dtype=np.float64)
+        return {"common": owed, "own": owed}
+    exits, kinds = kinds_of_rounds(policy, len(split))
+    each = np.empty((2, len(split)))
     cuts = np.concatenate([[0], np.cumsum(segments if segments is not None else [len(split)])])
     for a, b in pairwise(cuts.tolist()):
         rounds = None if segments is None else slice(a, b)
-        best[a:b] = means.of(repeat, alpha, False, costs, rounds)[1 : held + 1].max()
-        if not has_arms:
-            best_own[a:b] = best[a:b]
-            continue
-        own = means.of(repeat, alpha, every == len(split), own_costs, rounds)
-        best_own[a:b] = own[first : arms + 1].max()
-        worth[a:b] = own[split[a:b]]
-        if a < every < len(split):  # the rest of the stream is played at another price
-            exploring = slice(a, min(b, every))
-            worth[exploring] = means.of(repeat, alpha, True, own_costs, rounds)[split[exploring]]
-    return {"common": np.cumsum(best - worth), "own": np.cumsum(best_own - worth)}
+        sends = may_send(policy, split)
+        owing = gaps(means, policy, costs, repeat, layers, alpha, exits, sends, rounds)
+        for first, end, kind in kinds:
+            part = slice(max(a, first), max(a, first, min(b, end)))
+            each[:, part] = owing[kind][:, split[part]]
+    common, own = np.cumsum(each[0]), np.cumsum(each[1])
+    return {"common": common, "own": own}
+
+
+def has_arms(policy: AnyPolicy) -> bool:
+    """Whether what a policy plays are layers to split at, each with a mean reward."""
+    return not isinstance(policy, Policy) or policy.has_arms
+
+
+def may_send(policy: AnyPolicy, split: Layers) -> bool:
+    """Whether sending the input is one of a policy's arms: it says so, or (one's own) it has done it."""
+    return sends_input(policy) or (not isinstance(policy, Policy) and not split.all())
+
+
+def armless_gap(
+    means: MeanRewards, costs: CostModel, repeat: int, layers: int, mean_reward: float, alpha: float
+) -> float:
+    """Return what each round of a policy without arms adds to the regret: by its own mean reward."""
+    best = means.of(repeat, alpha, False, costs)[1 : costs.arms(layers) + 1].max()
+    return float(best - mean_reward)
+
+
+def _check_segments(segments: Sequence[int], rounds: int) -> None:
+    lengths = np.asarray(segments)
+    whole = lengths.ndim == 1 and lengths.dtype.kind in "iu"
+    if not whole or (lengths < 1).any() or lengths.sum() != rounds:
+        raise InputError(f"segments are {segments}: give lengths that sum to {rounds}")
 
 
 def _key(alpha: float, every_exit: bool, costs: CostModel) -> tuple[object, ...]:
-    """Return what a table of rewards depends on."""
+    """Return what mean rewards depend on."""
     arrays = (costs.offload, () if costs.sample_offload is None else costs.sample_offload)
     prices = tuple(np.asarray(array).tobytes() for array in arrays)
     return alpha, every_exit, costs.layer, costs.exit, costs.exit_layers, costs.offload_input, *prices

@@ -10,68 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.costs import CostModel
+from splitee.accounting import METRICS, Counts, Ledger
 from splitee.errors import InputError
 from splitee.policies.base import AnyPolicy, Layers, Policy, as_dict
+from splitee.scene import Scene
 from splitee.statistics import Floats
-from splitee.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-
-METRICS = (
-    "accuracy",
-    "agreement",  # with the last exit
-    "cost",
-    "reward",
-    "utility",
-    "offload_rate",
-    "cost_layers",
-    "cost_exits",
-    "cost_offload",
-)
-
-
-class Playback(Protocol):
-    """What can play the rounds of a result once more: the engine, for what was not kept."""
-
-    @property
-    def trace(self) -> Trace:
-        """The trace that was replayed."""
-
-    @property
-    def costs(self) -> CostModel:
-        """Its prices."""
-
-    @property
-    def mu(self) -> float:
-        """μ."""
-
-    @property
-    def repeats(self) -> int:
-        """How many orders there are."""
-
-    def order(self, repeat: int) -> NDArray[np.int64]:
-        """Return the samples of one repeat, in order."""
-
-    def splits(self, policy: AnyPolicy, repeat: int, alpha: float) -> Layers:
-        """Return where the policy stopped at each sample of one repeat."""
-
-    def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
-        """Return which samples were sent."""
-
-    def regret(
-        self,
-        policy: AnyPolicy,
-        repeat: int,
-        split: Layers,
-        mean_reward: float,
-        alpha: float,
-        segments: Sequence[int] | None = None,
-    ) -> dict[str, Floats]:
-        """Return the cumulative regret of one repeat, common and own."""
 
 
 class Home(Protocol):
@@ -117,13 +65,13 @@ class Result:
     name: str
     policy: AnyPolicy | dict[str, Any]
     totals: Floats  # (repeats, metrics): means
-    per_sample: Floats  # (n, metrics): sums over repeats
+    books: tuple[Ledger, Counts] | Floats  # or, of a reloaded one, the sums by sample themselves
     shown: Floats  # (n,)
     settled: NDArray[np.int16]
     curve: Curve
     on_device: bool
     threshold: float
-    scene: Playback | None = None
+    scene: Scene | None = None
     logged: list[Layers] | None = None
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
     home: Home | None = field(default=None, repr=False)
@@ -139,6 +87,14 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<Result {self.name}: {len(self.totals)} repeats, cost {self.totals[:, 2].mean():.2f}>"
+
+    @property
+    def per_sample(self) -> Floats:
+        """Sums of each metric over all times that a sample was shown, shape (n, metrics)."""
+        if isinstance(self.books, tuple):
+            ledger, counts = self.books
+            return ledger.per_sample(counts)
+        return self.books
 
     @property
     def sees_final(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee.accounting import METRICS
 from splitee.errors import InputError
-from splitee.result import METRICS, Curve, Result
+from splitee.result import Curve, Result
 from splitee.results_files import read_tables, write_tables
 from splitee.statistics import Floats, bootstrap_means, with_interval
 
@@ -27,11 +28,15 @@ class Results(Mapping[str, Result]):
     """What several policies did over the same orders: a mapping of names to `Result`."""
 
     def __init__(
-        self, results: Mapping[str, Result], reference: Result, facts: dict[str, Any], ids: NDArray[Any]
+        self,
+        results: Mapping[str, Result],
+        reference: Result,
+        facts: Callable[[], dict[str, Any]],
+        ids: NDArray[Any],
     ) -> None:
         self._results = dict(results)
         self.reference = reference
-        self.facts = facts
+        self._facts = facts
         self.ids = ids
         for result in self._results.values():
             object.__setattr__(result, "home", self)
@@ -57,6 +62,11 @@ class Results(Mapping[str, Result]):
     def members(self) -> dict[str, Result]:
         """The results and, under the name `REFERENCE`, the final-exit that they are compared with."""
         return {REFERENCE: self.reference, **self._results}
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What was replayed, in plain types."""
+        return self._facts()
 
     @property
     def samples(self) -> int:
@@ -221,7 +231,7 @@ def load_results(folder: str | Path) -> Results:
     facts.pop("libraries")  # of the time: saving again writes today's
     members = {name: _reloaded(name, told, tables) for name, told in described.items()}
     ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
-    return Results(members, members.pop(REFERENCE), facts, ids)
+    return Results(members, members.pop(REFERENCE), lambda: facts, ids)
 
 
 def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
@@ -231,7 +241,7 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
         name=name,
         policy=told,
         totals=repeats[list(METRICS)].to_numpy(),
-        per_sample=samples[list(METRICS)].to_numpy(),
+        books=samples[list(METRICS)].to_numpy(),
         shown=samples["shown"].to_numpy(),
         settled=repeats["layer"].to_numpy(dtype=np.int16),
         curve=Curve(

@@ -6,19 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numba import config
+from numpy.typing import ArrayLike
 
 from splitee.costs import CostModel
-from splitee.engine import DEFAULT_THRESHOLD, Scene
+from splitee.engine import Played, Player
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
+from splitee.policies.base import AnyPolicy, Orders, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
 from splitee.result import Result
 from splitee.results import REFERENCE, Results
+from splitee.scene import DEFAULT_THRESHOLD, Scene
 from splitee.trace import Trace
 
 
@@ -143,20 +146,37 @@ def replay(
         scene.check(name, policy)
     # final-exit is the reference of every comparison, shown or not
     work: dict[str, AnyPolicy] = {REFERENCE: FinalExit(), **named}
-    compiled = [name for name, policy in work.items() if isinstance(policy, Policy)]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        done = dict(
-            zip(compiled, pool.map(lambda name: scene.run(name, work[name], log), compiled), strict=True)
-        )
-    done |= {name: scene.run(name, policy, log) for name, policy in work.items() if name not in done}
+    done = _play_all(scene, work, log)
     reference = done.pop(REFERENCE)
-    results = Results({name: done[name] for name in named}, reference, scene.facts(), trace.id)
+    results = Results({name: done[name] for name in named}, reference, scene.facts, trace.id)
     if isinstance(policies, (Mapping, Sequence)):
         return results
     return next(iter(results.values()))
 
 
-def _orders(orders: ArrayLike | None, samples: int) -> NDArray[np.int64] | None:
+def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
+    """Play every policy, the compiled ones in threads; the results do not depend on how many there are."""
+    players = [Player(scene, name, policy, log) for name, policy in work.items()]
+    parts: dict[str, list[Played]] = {}
+    moving: list[Player] = []
+    for player in players:
+        if player.still is not None:
+            parts[player.name] = [player.still]
+        elif isinstance(player.policy, Policy):
+            moving.append(player)
+        else:  # one's own holds the interpreter
+            parts[player.name] = [player.play(range(scene.repeats))]
+    threads = config.NUMBA_NUM_THREADS
+    shares = 1 if len(moving) >= 2 * threads else min(threads, scene.repeats)
+    cuts = [scene.repeats * k // shares for k in range(shares + 1)]
+    jobs = [(player, range(a, b)) for player in moving for a, b in pairwise(cuts)]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for (player, _), played in zip(jobs, pool.map(lambda job: job[0].play(job[1]), jobs), strict=True):
+            parts.setdefault(player.name, []).append(played)
+    return {player.name: player.result(parts[player.name]) for player in players}
+
+
+def _orders(orders: ArrayLike | None, samples: int) -> Orders | None:
     if orders is None:
         return None
     given = np.asarray(orders)
@@ -169,7 +189,7 @@ def _orders(orders: ArrayLike | None, samples: int) -> NDArray[np.int64] | None:
             f"orders name sample {given.max() if given.min() >= 0 else given.min()}: "
             f"the trace has samples 0 to {samples - 1}"
         )
-    copied = np.array(given, dtype=np.int64, order="C")
+    copied = np.array(given, dtype=np.int32, order="C")
     copied.flags.writeable = False
     return copied
 

@@ -40,10 +40,11 @@ def test_arrays_are_locked_copies(tiny):
     assert tiny.manifest["name"] == "tiny"
 
 
-def test_columns_are_contiguous_whatever_the_order_given():
-    trace = Trace(np.asfortranarray([[0.6, 0.7], [0.8, 0.9]]), np.ones((2, 2), order="F"))
-    assert trace.confidence.flags.c_contiguous
-    assert trace.prediction.flags.c_contiguous
+@pytest.mark.parametrize("order", "CF")
+def test_what_an_exit_says_is_contiguous_whatever_the_order_given(order):
+    trace = Trace(np.array([[0.6, 0.7], [0.8, 0.9]], order=order), np.ones((2, 2), order=order))
+    assert trace.confidence.flags.f_contiguous
+    assert trace.prediction.flags.f_contiguous
 
 
 def test_floats_are_rounded_once():

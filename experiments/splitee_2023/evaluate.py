@@ -2,7 +2,7 @@
 
 python experiments/splitee_2023/evaluate.py [--out FOLDER] [--pair NAME ...]
 
-Some two minutes on two cores, after numba has compiled (once). Running it twice gives identical files.
+Under two minutes on two cores, after numba has compiled (once). Running it twice gives identical files.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Pair:
         return candidates[int(np.argmax(accuracy >= accuracy.max() - SLACK - 1e-12))]
 
 
-def learners(pair: Pair, alpha: float) -> list[Policy]:
+def learners(alpha: float) -> list[Policy]:
     """What plays differently in every order."""
     return [
         splitee.SplitEE(alpha),
@@ -139,14 +139,12 @@ def summary(results: splitee.Results) -> pd.DataFrame:
 def curves(pair: Pair, device: int) -> pd.DataFrame:
     """Accuracy and cost of every policy against o."""
     rows = []
-    constant = baselines(pair, pair.threshold, device)
+    policies = {policy.label: policy for policy in learners(pair.threshold)}
+    policies |= baselines(pair, pair.threshold, device)
     for offload in OFFLOADS:
         prices = costs(offload, device)
-        play = splitee.replay(
-            pair.target, learners(pair, pair.threshold), prices, MU, repeats=REPEATS, seed=SEED
-        )
-        still = splitee.replay(pair.target, constant, prices, MU, repeats=1, seed=SEED)
-        rows += [summary(results).assign(offload=offload) for results in (play, still)]
+        results = splitee.replay(pair.target, policies, prices, MU, repeats=REPEATS, seed=SEED)
+        rows.append(summary(results).assign(offload=offload))
     return pd.concat(rows, ignore_index=True).assign(
         pair=pair.name, device_layers=device, threshold=pair.threshold
     )
@@ -170,19 +168,16 @@ def thresholds(pair: Pair) -> pd.DataFrame:
     """What α does, at o = 5 λ and on the whole device."""
     rows = []
     for alpha in GRID:
-        learning = {
+        policies = {
             "SplitEE": splitee.SplitEE(alpha),
             "SplitEE-S (causal)": splitee.SplitEES(alpha),
-        }
-        still = {
             "best split (hindsight)": splitee.BestFixedSplit(alpha),
             "ElasticBERT": splitee.ElasticBERT(alpha),
             f"cascade split {pair.layers // 2}": splitee.CascadeSplit(pair.layers // 2, alpha),
         }
-        for policies, repeats in ((learning, REPEATS), (still, 1)):
-            prices = costs(PAPER_OFFLOAD)
-            results = splitee.replay(pair.target, policies, prices, MU, repeats=repeats, seed=SEED)
-            rows.append(summary(results).assign(threshold=alpha))
+        prices = costs(PAPER_OFFLOAD)
+        results = splitee.replay(pair.target, policies, prices, MU, repeats=REPEATS, seed=SEED)
+        rows.append(summary(results).assign(threshold=alpha))
     return pd.concat(rows, ignore_index=True).assign(pair=pair.name)
 
 
@@ -206,7 +201,7 @@ def explorations(pair: Pair) -> pd.DataFrame:
 
 def regrets(pair: Pair) -> pd.DataFrame:
     """Cumulative regret at o = 5 λ, with the band from the 2.5 % to the 97.5 % quantile over orders."""
-    policies = [*learners(pair, pair.threshold), splitee.FinalExit(), splitee.CloudOnly()]
+    policies = [*learners(pair.threshold), splitee.FinalExit(), splitee.CloudOnly()]
     results = splitee.replay(pair.target, policies, costs(PAPER_OFFLOAD), MU, repeats=REPEATS, seed=SEED)
     rows = []
     for name, result in results.items():

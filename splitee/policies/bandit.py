@@ -1,12 +1,14 @@
 """The bandit over layers that SplitEE and other learners are: compiled once, for replay and live device.
 
 After every arm was played once, round t plays the arm of the greatest index, the lowest on ties. What is
-chosen and what is learnt are written once, below: the replay's loop and a live device run the same functions.
+chosen and what is learnt are written once, below: the replay, which plays many repeats side by side (lanes),
+and a live device, which is one lane, run the same functions.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -19,132 +21,155 @@ from splitee.errors import InputError
 from splitee.policies.base import (
     Floats,
     Layers,
+    Orders,
     Policy,
     Stream,
     check_switch,
     check_threshold,
     sends_input,
 )
+from splitee.policies.rewards import by_exit, device_costs, exit_of, exit_reward, leaving, offload_reward
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 UCB, TUNED, THOMPSON = range(3)  # what the index is
 TOTAL, COUNT, MEAN, WIDTH, SPREAD = range(5)  # rows of the state: S, N, S/N, 1/sqrt(N), Σ(r − Q)²
 LARGEST_VARIANCE = 0.25  # of a number between 0 and 1
+DRAWN_ROUNDS = 512  # how many rounds' random numbers are held at a time
 
 
-@njit(cache=True, nogil=True)
-def choose_arm(t, first, state, weight):  # type: ignore[no-untyped-def]
-    """Return the arm of round t: each once in ascending order, then the greatest index, lowest on ties."""
-    arms = state.shape[1]
-    if t <= arms - first:
-        return first + t - 1
-    best, greatest = first, state[MEAN, first] + weight * state[WIDTH, first]
-    for arm in range(first + 1, arms):
-        index = state[MEAN, arm] + weight * state[WIDTH, arm]
-        if index > greatest:
-            best, greatest = arm, index
-    return best
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def choose(rule, t, first, state, weight, noise, span, leader, greatest):  # type: ignore[no-untyped-def]
+    """Fill in `leader`, shape (lanes,), with the arm that each lane plays in round t.
 
-
-@njit(cache=True, nogil=True)
-def choose_by_variance(rule, t, first, state, log, noise, span):  # type: ignore[no-untyped-def]
-    """Return the arm of round t by an index that knows each arm's variance: UCB-tuned, or a Gaussian draw.
-
-    `log` is ln t; `noise` has a standard normal number for each arm (for the draw only); `span` is how far
-    apart two rewards of one arm can lie.
+    Each arm once, ascending; then the one of the greatest index, the lowest on ties. `weight` is what the
+    index takes of ln t; `noise`, shape (arms, lanes), has a standard normal number for each arm (for a draw
+    only); `span` is how far apart two rewards of one arm can lie; `greatest`, shape (lanes,), is scratch.
     """
-    arms = state.shape[1]
+    arms, lanes = state.shape[1:]
     if t <= arms - first:
-        return first + t - 1
-    best, greatest = first, -math.inf
+        leader[:] = first + t - 1
+        return
+    greatest[:] = -math.inf
+    count, mean, width, spread = state[COUNT], state[MEAN], state[WIDTH], state[SPREAD]
     for arm in range(first, arms):
-        count = state[COUNT, arm]
-        if rule == TUNED:
-            variance = state[SPREAD, arm] / count / (span * span) + math.sqrt(2.0 * log / count)
-            index = state[MEAN, arm] + span * math.sqrt(log / count * min(LARGEST_VARIANCE, variance))
-        else:
-            variance = (LARGEST_VARIANCE * (span * span) + state[SPREAD, arm]) / count
-            index = state[MEAN, arm] + noise[arm - first] * math.sqrt(variance / count)
-        if index > greatest:
-            best, greatest = arm, index
-    return best
-
-
-@njit(cache=True, nogil=True)
-def credit(arm, reward, state):  # type: ignore[no-untyped-def]
-    """Add a reward to what is known of an arm."""
-    before = reward - state[MEAN, arm]
-    state[TOTAL, arm] += reward
-    state[COUNT, arm] += 1.0
-    state[MEAN, arm] = state[TOTAL, arm] / state[COUNT, arm]
-    state[WIDTH, arm] = 1.0 / math.sqrt(state[COUNT, arm])
-    state[SPREAD, arm] += before * (reward - state[MEAN, arm])  # Welford
-
-
-@njit(cache=True, nogil=True)
-def learn_round(  # type: ignore[no-untyped-def]
-    mode, layer, confidences, sent, far, knows_far, alpha, stay, leave, state
-):
-    """Update the arms after a round that stopped at `layer`.
-
-    `confidences` are those of the exits evaluated, the last that of `layer`; `far` is the confidence of
-    whoever answers offloaded samples, used only where `knows_far`. `stay` is μ·γ_i, `leave` is μ·(γ_i + o).
-    """
-    if layer == 0:
-        credit(0, far - leave[0], state)
-        return
-    deepest = confidences[-1]
-    if mode == NONE:
-        credit(layer, far - leave[layer] if sent else deepest - stay[layer], state)
-        return
-    for arm in range(1, layer + 1):
-        own = confidences[arm - 1]
-        if own >= alpha or (arm == layer and not sent):  # the last layer's exit answers, sure or not
-            credit(arm, own - stay[arm], state)
-        elif knows_far:
-            credit(arm, far - leave[arm], state)
-        elif mode == CAUSAL:  # the deepest confidence the device has seen stands in for the unseen
-            credit(arm, deepest - leave[arm], state)
-
-
-@njit(cache=True, nogil=True)
-def play_stream(  # type: ignore[no-untyped-def]
-    rule, mode, first, confidence, far, other_cloud, order, alpha, mu, gamma, sending, extra, weights, noise,
-    span, splits,
-):  # fmt: skip
-    """Play a whole stream; `splits`, shape (m,), is filled in.
-
-    `weights`, shape (m,), is β·sqrt(ln t) for UCB, else ln t; `noise`, shape (m, arms) for THOMPSON.
-    """
-    arms = gamma.shape[0]
-    layers = confidence.shape[1]
-    state = np.zeros((5, arms))
-    stay, leave = np.empty(arms), np.empty(arms)
-    for arm in range(arms):
-        stay[arm] = mu * gamma[arm]
-        leave[arm] = mu * (gamma[arm] + sending[arm])
-    for position in range(order.shape[0]):
-        sample = order[position]
-        t, weight = position + 1, weights[position]
         if rule == UCB:
-            layer = choose_arm(t, first, state, weight)
-        else:
-            drawn = noise[position % noise.shape[0]]
-            layer = choose_by_variance(rule, t, first, state, weight, drawn, span)
-        if extra.shape[0]:
-            for arm in range(arms):
-                leave[arm] = mu * (gamma[arm] + (sending[arm] + extra[sample]))
-        row = confidence[sample, :layer]
-        sent = layer == 0 or (row[-1] < alpha and layer < layers)
-        knows_far = sent or mode == PUBLISHED or (layer == layers and not other_cloud)
-        learn_round(mode, layer, row, sent, far[sample], knows_far, alpha, stay, leave, state)
-        splits[position] = layer
+            for lane in range(lanes):
+                index = mean[arm, lane] + weight * width[arm, lane]
+                leads = index > greatest[lane]
+                leader[lane] = arm if leads else leader[lane]
+                greatest[lane] = index if leads else greatest[lane]
+            continue
+        for lane in range(lanes):
+            n = count[arm, lane]
+            if rule == TUNED:
+                variance = spread[arm, lane] / n / (span * span) + math.sqrt(2.0 * weight / n)
+                index = mean[arm, lane] + span * math.sqrt(weight / n * min(LARGEST_VARIANCE, variance))
+            else:
+                variance = (LARGEST_VARIANCE * (span * span) + spread[arm, lane]) / n
+                index = mean[arm, lane] + noise[arm - first, lane] * math.sqrt(variance / n)
+            leads = index > greatest[lane]
+            leader[lane] = arm if leads else leader[lane]
+            greatest[lane] = index if leads else greatest[lane]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def credit(rule, arm, lane, reward, roots, state):  # type: ignore[no-untyped-def]
+    """Add a reward to what a lane knows of an arm; `roots` has 1/sqrt(N), N = 0, 1, …, as far as it goes."""
+    total = state[TOTAL, arm, lane] + reward
+    count = state[COUNT, arm, lane] + 1.0
+    mean = total / count
+    if rule == UCB:
+        n = np.uintp(count)
+        state[WIDTH, arm, lane] = roots[n] if n < roots.shape[0] else 1.0 / math.sqrt(count)
+    else:
+        before = reward - state[MEAN, arm, lane]
+        state[SPREAD, arm, lane] += before * (reward - mean)  # Welford
+    state[TOTAL, arm, lane] = total
+    state[COUNT, arm, lane] = count
+    state[MEAN, arm, lane] = mean
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def learn(  # type: ignore[no-untyped-def]
+    rule, mode, layer, lane, sample, confidence, sent, far, knows_far, alpha, mu, gamma, sending, more, roots,
+    state,
+):  # fmt: skip
+    """Update a lane's arms after a round that stopped at `layer`, where the sample was `sent` or answered.
+
+    `confidence`, shape (L, n), is read at exits that were evaluated; `far` is the confidence of whoever
+    answers offloaded samples, used only where `knows_far`; `more` is what this sample adds to the prices.
+    """
+    deepest = np.float64(confidence[exit_of(layer), sample])
+    if mode == NONE or layer == 0:
+        gone = offload_reward(far, mu, gamma[layer], sending[layer] + more)
+        stayed = exit_reward(deepest, mu, gamma[layer])
+        credit(rule, layer, lane, gone if sent else stayed, roots, state)
+        return
+    for arm in range(np.uintp(1), np.uintp(layer) + np.uintp(1)):
+        own = np.float64(confidence[exit_of(arm), sample])
+        if own >= alpha or (arm == layer and not sent):  # the last layer's exit answers, sure or not
+            credit(rule, arm, lane, exit_reward(own, mu, gamma[arm]), roots, state)
+        elif knows_far or mode == CAUSAL:  # else the deepest confidence that the device has seen stands in
+            answer = far if knows_far else deepest
+            gone = offload_reward(answer, mu, gamma[arm], sending[arm] + more)
+            credit(rule, arm, lane, gone, roots, state)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def play_lanes(  # type: ignore[no-untyped-def]
+    rule, mode, first, confidence, far, other_cloud, orders, start, alpha, mu, gamma, sending, extra, weights,
+    noise, span, roots, state, splits,
+):  # fmt: skip
+    """Play some rounds of several repeats side by side, from round `start` (0-based) on.
+
+    One repeat is a chain of rounds, each waiting for the one before; many are independent, and their indices
+    are computed together. `orders` and `splits` (filled in) have shape (lanes, rounds), `weights` (rounds,):
+    β·sqrt(ln t) for UCB, else ln t; `noise` (rounds, arms, lanes) for THOMPSON; `state` (5, arms, lanes).
+    """
+    lanes, rounds = orders.shape
+    layers = confidence.shape[0]
+    below = leaving(layers, alpha)
+    leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
+    for position in range(rounds):
+        drawn = noise[position % noise.shape[0]]
+        choose(rule, start + position + 1, first, state, weights[position], drawn, span, leader, greatest)
+        # two loops, so that what decides between them is decided once: the first is the one to be fast
+        if mode == NONE:
+            for lane in range(lanes):
+                layer, sample = np.uintp(leader[lane]), np.uintp(orders[lane, position])
+                splits[lane, position] = layer
+                sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
+                more = extra[sample] if extra.shape[0] else 0.0
+                learn(
+                    rule, NONE, layer, lane, sample, confidence, sent, far[sample], sent, alpha, mu, gamma,
+                    sending, more, roots, state,
+                )  # fmt: skip
+            continue
+        for lane in range(lanes):
+            layer, sample = np.uintp(leader[lane]), np.uintp(orders[lane, position])
+            splits[lane, position] = layer
+            sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
+            knows_far = sent or mode == PUBLISHED or (layer == layers and not other_cloud)
+            more = extra[sample] if extra.shape[0] else 0.0
+            learn(
+                UCB, mode, layer, lane, sample, confidence, sent, far[sample], knows_far, alpha, mu, gamma,
+                sending, more, roots, state,
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=4)
 def logarithms(rounds: int) -> Floats:
     """Return ln t for t = 1..rounds, by the same C library as plain Python (numpy's own may differ)."""
     values = np.array([math.log(t) for t in range(1, rounds + 1)])
+    values.flags.writeable = False
+    return values
+
+
+@lru_cache(maxsize=4)
+def inverse_roots(rounds: int) -> Floats:
+    """Return 1/sqrt(N) for N = 0..rounds (0 for 0): a root and a division are the slowest of instructions."""
+    values = np.zeros(rounds + 1)
+    values[1:] = 1.0 / np.sqrt(np.arange(1, rounds + 1))
     values.flags.writeable = False
     return values
 
@@ -188,39 +213,52 @@ class LayerBandit(Policy):
 
     def prices(self, layers: int, arms: int, costs: CostModel) -> tuple[Floats, Floats]:
         """Return γ_0..γ_arms and o_0..o_arms."""
-        gamma = np.concatenate([[0.0], costs.device(layers, self.every_exit)[:arms]])
+        gamma = device_costs(costs, layers, self.every_exit)[: arms + 1]
         return gamma, costs.sending(layers, send_input=self.first == 0)[: arms + 1]
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
+        (stops,) = self.play([stream], stream.order[None])
+        return stops  # type: ignore[no-any-return]
+
+    def play(self, streams: Sequence[Stream], orders: Orders) -> Layers:  # noqa: D102
+        stream, (lanes, rounds) = streams[0], orders.shape
         gamma, sending = self.prices(stream.layers, stream.arms, stream.costs)
         extra = stream.costs.by_sample(len(stream.far))
-        rounds = len(stream.order)
-        splits = np.empty(rounds, dtype=np.int16)
-        play_stream(
-            self.rule,
-            self.mode,
-            self.first,
-            stream.confidence,
-            stream.far,
-            stream.other_cloud,
-            stream.order,
-            float(self.threshold),
-            float(stream.mu),
-            gamma,
-            sending,
-            extra,
-            self.weights(logarithms(rounds)),
-            self.noise(stream.rng, rounds, stream.arms),
-            span(stream.mu, sending, extra),
-            splits,
-        )
+        weights = self.weights(logarithms(rounds))
+        splits = np.empty((lanes, rounds), dtype=np.int16)
+        state = np.zeros((5, len(gamma), lanes))
+        part = rounds if self.rule != THOMPSON else DRAWN_ROUNDS
+        for start in range(0, rounds, part):
+            rows = slice(start, min(start + part, rounds))
+            play_lanes(
+                self.rule,
+                self.mode,
+                self.first,
+                by_exit(stream.confidence),
+                stream.far,
+                stream.other_cloud,
+                orders[:, rows],
+                start,
+                float(self.threshold),
+                float(stream.mu),
+                gamma,
+                sending,
+                extra,
+                weights[rows],
+                self.noise([each.rng for each in streams], rows.stop - rows.start, stream.arms),
+                span(stream.mu, sending, extra),
+                inverse_roots(rounds),
+                state,
+                splits[:, rows],
+            )
         return splits
 
-    def noise(self, rng: np.random.Generator, rounds: int, arms: int) -> Floats:
-        """Return what chance adds: a standard normal number for each arm and round, or nothing."""
+    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int) -> Floats:
+        """Return what chance adds, shape (rounds, arms, lanes): standard normal numbers, or nothing."""
         if self.rule != THOMPSON:
-            return np.empty((1, 0))
-        return rng.standard_normal((rounds, arms + 1 - self.first))
+            return np.empty((1, 0, 0))
+        drawn = [rng.standard_normal((rounds, arms + 1 - self.first)) for rng in rngs]
+        return np.stack(drawn, axis=-1)
 
     def learner(self) -> Learner:
         """Return a learner that decides sample by sample, as on a live device, by the same compiled code."""
@@ -253,34 +291,42 @@ class Learner:
         """Begin a stream on a device that can split at 1..layers."""
         if costs.sample_offload is not None:
             raise InputError("a live learner is not told the price of a sample: it needs costs without any")
-        gamma, sending = self.policy.prices(layers, layers, costs)
-        self._stay, self._leave = mu * gamma, mu * (gamma + sending)
-        self._state = np.zeros((5, layers + 1))
-        self._rng, self._layers = rng, layers
-        self._span = span(mu, sending, np.empty(0))
+        self._gamma, self._sending = self.policy.prices(layers, layers, costs)
+        self._state = np.zeros((5, layers + 1, 1))
+        self._rng, self._layers, self._mu = rng, layers, float(mu)
+        self._span = span(mu, self._sending, np.empty(0))
 
     def choose(self, t: int) -> int:
         """Return the layer to split at in round t = 1, 2, and so on."""
         policy = self.policy
         weight = policy.weights(np.array([math.log(t)]))[0]
-        if policy.rule == UCB:
-            return int(choose_arm(t, policy.first, self._state, weight))
-        noise = policy.noise(self._rng, 1, self._layers)[0]
-        return int(choose_by_variance(policy.rule, t, policy.first, self._state, weight, noise, self._span))
+        noise = policy.noise([self._rng], 1, self._layers)[0]
+        leader = np.zeros(1, dtype=np.int64)
+        choose(policy.rule, t, policy.first, self._state, weight, noise, self._span, leader, np.empty(1))
+        return int(leader[0])
 
     def learn(
         self, t: int, layer: int, confidences: Floats, offloaded: bool, final_confidence: float | None
     ) -> None:
         """Take in what came of round t."""
-        learn_round(
+        seen = np.full((self._layers, 1), math.nan)
+        if layer:
+            seen[layer - len(confidences) : layer, 0] = confidences
+        learn(
+            self.policy.rule,
             self.policy.mode,
             layer,
-            np.asarray(confidences, dtype=np.float64),
+            0,
+            0,
+            seen,
             offloaded,
             math.nan if final_confidence is None else final_confidence,
             final_confidence is not None,
             float(self.threshold),
-            self._stay,
-            self._leave,
+            self._mu,
+            self._gamma,
+            self._sending,
+            0.0,
+            np.empty(0),
             self._state,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # 1-based; 0 = send the input
+Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (repeats, m)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Stream:
         Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
     other_cloud : bool
         Whether that is another model, so that reaching exit L does not reveal `far`.
-    order : ndarray of int64, shape (m,)
+    order : ndarray of int32, shape (m,)
         The samples in the order they arrive, 0-based.
     arms : int
         The device can split at 1..arms.
@@ -53,7 +55,7 @@ class Stream:
     entropy: NDArray[np.float32] | None
     far: Floats
     other_cloud: bool
-    order: NDArray[np.int64]
+    order: Orders
     arms: int
     costs: CostModel
     mu: float
@@ -121,9 +123,23 @@ class Policy:
     offloads: ClassVar[bool] = True  # whether an unsure sample is sent from the layer where it stops
     hindsight: ClassVar[bool] = False  # whether it knows the very stream beforehand: a bound, no policy
 
+    def by_sample(self, stream: Stream) -> Layers | None:
+        """Return where each sample of the trace always stops, shape (n,); None where that depends."""
+        return None
+
     def splits(self, stream: Stream) -> Layers:
         """Return where the device stops at each sample of the stream, shape (m,)."""
-        raise NotImplementedError
+        layers = self.by_sample(stream)
+        assert layers is not None, f"{type(self).__name__} has neither by_sample nor splits"
+        stops: Layers = layers[stream.order]
+        return stops
+
+    def play(self, streams: Sequence[Stream], orders: Orders) -> Layers:
+        """Return where the device stops in several repeats, shape (repeats, m).
+
+        `streams` differ in their order and their rng only; `orders`, shape (repeats, m), are their orders.
+        """
+        return np.stack([self.splits(stream) for stream in streams])
 
     def check_trace(self, trace: Trace) -> None:
         """Raise InputError where the policy cannot meet this trace."""
@@ -166,11 +182,24 @@ def check_switch(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}: give True or False")
 
 
-def rounds_with_every_exit(policy: AnyPolicy, rounds: int) -> int:
-    """Return in how many of the first of so many rounds a policy, one's own too, evaluates every exit."""
+def kinds_of_rounds(
+    policy: AnyPolicy, rounds: int
+) -> tuple[tuple[bool, ...], tuple[tuple[int, int, int], ...]]:
+    """Return the kinds of rounds that a policy, one's own too, plays, and when.
+
+    Returns
+    -------
+    (exits, parts)
+        Of each kind, whether every exit on the way is evaluated; consecutive parts of the stream as (first
+        round from 0, end, kind).
+    """
     if isinstance(policy, Policy):
-        return policy.rounds_with_every_exit(rounds)
-    return rounds if policy.every_exit else 0
+        every = policy.rounds_with_every_exit(rounds)
+    else:
+        every = rounds if policy.every_exit else 0
+    if 0 < every < rounds:
+        return (True, False), ((0, every, 0), (every, rounds, 1))
+    return (every > 0,), ((0, rounds, 0),)
 
 
 def check_threshold(threshold: float) -> None:

@@ -73,8 +73,8 @@ class _Cascade(Policy):
         """Return which exits may answer, shape (n, L)."""
         raise NotImplementedError
 
-    def splits(self, stream: Stream) -> Layers:
-        return first_sure(self.sure(stream), self.last_layer or stream.layers)[stream.order]
+    def by_sample(self, stream: Stream) -> Layers:
+        return first_sure(self.sure(stream), self.last_layer or stream.layers)
 
     def deepest(self, layers: int, arms: int) -> int:
         return self.last_layer or layers
@@ -267,8 +267,8 @@ class CascadeSplit(Policy):
     def label(self) -> str:  # noqa: D102
         return f"{self.name} {self.layer}"
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        return first_sure(confident(stream, self.threshold), self.layer)[stream.order]
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
+        return first_sure(confident(stream, self.threshold), self.layer)
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return self.layer

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from splitee.errors import InputError
-from splitee.policies.base import Floats, Layers, Policy, Stream, check_threshold
-from splitee.policies.hindsight import mean_rewards, reward_table
+from splitee.policies.base import Floats, Layers, Orders, Policy, Stream, check_threshold
+from splitee.policies.fixed import everywhere
+from splitee.policies.rewards import means_of
 from splitee.trace import Trace
 from splitee.trace.bundled import same_model
 
@@ -65,7 +66,7 @@ class ExploreThenCommit(Policy):
             splits[self.samples :] = 1 + int(np.argmax(self._means(stream, explored)))
         return splits
 
-    def _means(self, stream: Stream, explored: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
+    def _means(self, stream: Stream, explored: Orders) -> Floats:
         """Return the mean reward seen of arms 1..m."""
         deepest = stream.confidence[explored, stream.arms - 1].astype(np.float64)
         at_last = stream.arms == stream.layers
@@ -77,9 +78,8 @@ class ExploreThenCommit(Policy):
             far=np.where(knows_far, stream.far[explored], deepest),
             costs=replace(stream.costs, sample_offload=extra[explored]) if extra.size else stream.costs,
         )
-        table = reward_table(seen, seen.costs, self.threshold, every_exit=False)
-        means: Floats = mean_rewards(table, np.arange(len(explored)))[1 : stream.arms + 1]
-        return means
+        every = np.arange(len(explored), dtype=np.int32)
+        return means_of(seen, seen.costs, self.threshold, False, every)[1 : stream.arms + 1]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class SourceSplit(Policy):
         if same_model(self.source.manifest, trace.manifest) is False:
             raise InputError(f"the source trace {self.source.name} is of another model than {trace.name}")
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
         source = self.source
         extra = stream.costs.by_sample(len(stream.far))
         own = source.confidence[:, -1] if source.cloud_confidence is None else source.cloud_confidence
@@ -134,10 +134,9 @@ class SourceSplit(Policy):
             if extra.size
             else stream.costs,
         )
-        table = reward_table(met, met.costs, self.threshold, every_exit=False)
-        means = mean_rewards(table, np.arange(source.samples))
-        best = 1 + int(np.argmax(means[1 : stream.arms + 1]))
-        return np.full(len(stream.order), best, dtype=np.int16)
+        every = np.arange(source.samples, dtype=np.int32)
+        means = means_of(met, met.costs, self.threshold, False, every)
+        return everywhere(1 + int(np.argmax(means[1 : stream.arms + 1])), stream)
 
     def to_dict(self) -> dict[str, Any]:  # noqa: D102
         told = {"name": self.source.name, "fingerprint": self.source.fingerprint}

@@ -10,8 +10,9 @@ import numpy as np
 from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
 
 
-def _everywhere(layer: int, stream: Stream) -> Layers:
-    return np.full(len(stream.order), layer, dtype=np.int16)
+def everywhere(layer: int, stream: Stream) -> Layers:
+    """Return one layer for every sample of the trace, shape (n,)."""
+    return np.full(len(stream.far), layer, dtype=np.int16)
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class FinalExit(Policy):
     has_arms: ClassVar[bool] = False
     offloads: ClassVar[bool] = False
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        return _everywhere(stream.layers, stream)
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
+        return everywhere(stream.layers, stream)
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return layers
@@ -49,8 +50,8 @@ class _AtLayer(Policy):
     def label(self) -> str:
         return f"{self.name} {self.layer}"
 
-    def splits(self, stream: Stream) -> Layers:
-        return _everywhere(self.layer, stream)
+    def by_sample(self, stream: Stream) -> Layers:
+        return everywhere(self.layer, stream)
 
     def deepest(self, layers: int, arms: int) -> int:
         return self.layer
@@ -86,8 +87,8 @@ class CloudOnly(Policy):
     send_input: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        return _everywhere(0, stream)
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
+        return everywhere(0, stream)
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return 0

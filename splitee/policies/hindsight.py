@@ -1,15 +1,24 @@
-"""What is known in hindsight: mean rewards of a whole stream, its best fixed split, each sample's best."""
+"""What is known in hindsight: the best fixed split of a whole stream, and the best of each sample."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numba import njit
 
-from splitee.costs import CostModel
-from splitee.policies.base import Floats, Layers, Policy, Stream, check_switch, check_threshold
+from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
+from splitee.policies.rewards import (
+    by_exit,
+    device_costs,
+    exit_of,
+    exit_reward,
+    leaving,
+    means_of,
+    offload_reward,
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,7 @@ class BestFixedSplit(Policy):
         check_threshold(self.threshold)
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        table = reward_table(stream, stream.costs, self.threshold, every_exit=False)
-        rewards = mean_rewards(table, stream.order)
+        rewards = means_of(stream, stream.costs, self.threshold, False, stream.order)
         best = 1 + int(np.argmax(rewards[1 : stream.arms + 1]))
         return np.full(len(stream.order), best, dtype=np.int16)
 
@@ -68,36 +76,36 @@ class Oracle(Policy):
         check_threshold(self.threshold)
         check_switch("send_input", self.send_input)
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        table = reward_table(stream, stream.costs, self.threshold, every_exit=False)
-        first = 0 if self.send_input else 1
-        best: Layers = (first + table[:, first : stream.arms + 1].argmax(axis=1)).astype(np.int16)
-        return best[stream.order]
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
+        best = np.empty(len(stream.far), dtype=np.int16)
+        _best_by_sample(
+            0 if self.send_input else 1,
+            by_exit(stream.confidence)[: stream.arms],
+            stream.layers,
+            stream.far,
+            float(self.threshold),
+            float(stream.mu),
+            device_costs(stream.costs, stream.layers, every_exit=False),
+            stream.costs.sending(stream.layers),
+            stream.costs.by_sample(len(stream.far)),
+            best,
+        )
+        return best
 
 
-@njit(cache=True, nogil=True)
-def mean_rewards(table, order):  # type: ignore[no-untyped-def]
-    """Return the mean of each column over an order, summed in stream order as the specification does."""
-    means = np.zeros(table.shape[1])
-    for sample in order:
-        for layer in range(table.shape[1]):
-            means[layer] += table[sample, layer]
-    return means / order.shape[0]
-
-
-def reward_table(stream: Stream, costs: CostModel, threshold: float, every_exit: bool) -> Floats:
-    """Return r(i) of every sample at every layer, shape (n, L + 1); column 0 is sending the input.
-
-    r(i) = C_i − μ·γ_i where C_i ≥ α or i = L, else C_L − μ·(γ_i + o)  (SplitEE, section 3). Layers that are
-    not on the device are priced as if they were. `costs` are the stream's, or what a policy is priced by.
-    """
-    gamma = np.concatenate([[0.0], costs.device(stream.layers, every_exit)])
-    sending = costs.sending(stream.layers)
-    extra = costs.by_sample(len(stream.far))
-    leave = stream.mu * (gamma + (sending + extra[:, None] if extra.size else sending))
-    rewards: Floats = stream.far[:, None] - leave
-    confidence = stream.confidence.astype(np.float64)
-    stays = confidence >= threshold
-    stays[:, -1] = True
-    rewards[:, 1:] = np.where(stays, confidence - stream.mu * gamma[1:], rewards[:, 1:])
-    return rewards
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_by_sample(  # type: ignore[no-untyped-def]
+    first, confidence, layers, far, alpha, mu, gamma, sending, extra, best
+):
+    """Fill in the arm of the greatest r(i) of each sample; `confidence` has shape (arms, n)."""
+    arms, below = confidence.shape[0], leaving(layers, alpha)
+    for sample in range(confidence.shape[1]):
+        greatest = -math.inf
+        for arm in range(first, arms + 1):
+            price = sending[arm] + extra[sample] if extra.shape[0] else sending[arm]
+            reward = offload_reward(far[sample], mu, gamma[arm], price)
+            own = np.float64(confidence[exit_of(arm), sample])
+            if own >= below[arm]:
+                reward = exit_reward(own, mu, gamma[arm])
+            if reward > greatest:
+                best[sample], greatest = arm, reward

@@ -164,8 +164,8 @@ class ElasticBERT(_Released):
     varies: ClassVar[bool] = True
     offloads: ClassVar[bool] = False
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
         sure = cascades.confident(stream, self.threshold)
         first = cascades.first_sure(sure, stream.layers)
         late: Layers = np.minimum(first + 1, stream.layers).astype(np.int16)
-        return late[stream.order]
+        return late

@@ -33,7 +33,7 @@ def floats(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -
     """
     array = _numbers(name, values, shape)
     with np.errstate(over="ignore"):  # too large becomes infinite, which is refused just below
-        rounded = array.astype(np.float32, order="C")
+        rounded = array.astype(np.float32, order="F")  # replays read by exit
     _refuse(name, rounded, ~np.isfinite(rounded), lambda value: f"is {value}, not a finite number")
     return _locked(rounded)
 
@@ -55,7 +55,7 @@ def integers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Integers:
         _refuse(name, array, array != np.floor(array), lambda value: f"is {value}, not a whole number")
     _refuse(name, array, array < 0, lambda value: f"is {value}, which is negative")
     _refuse(name, array, array > np.iinfo(np.int32).max, lambda value: f"is {value}, which is too large")
-    return _locked(array.astype(np.int32, order="C"))
+    return _locked(array.astype(np.int32, order="F"))
 
 
 def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:

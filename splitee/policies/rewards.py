@@ -1,0 +1,95 @@
+"""What a split is worth, r(i): written once, compiled, for learners, for hindsight and for regret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from splitee.costs import CostModel, Floats
+
+if TYPE_CHECKING:
+    from splitee.policies.base import Stream
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def exit_of(layer):  # type: ignore[no-untyped-def]
+    """Return the row, from 0, of a layer's exit; of layer 0, which has none, row 0. Unsigned, for speed."""
+    return np.uintp(layer) - np.uintp(1) if layer else np.uintp(0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def leaving(layers, alpha):  # type: ignore[no-untyped-def]
+    """Return the confidence below which layer 0..L sends a sample: 0, the input, always; L never."""
+    below = np.full(layers + 1, alpha)
+    below[0], below[layers] = np.inf, -np.inf
+    return below
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def exit_reward(own, mu, gamma):  # type: ignore[no-untyped-def]
+    """Return C_i − μ·γ_i."""
+    return own - mu * gamma
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
+    """Return C_L − μ·(γ_i + o)."""
+    return far - mu * (gamma + price)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mean_rewards(confidence, far, alpha, mu, gamma, sending, extra, order):  # type: ignore[no-untyped-def]
+    """Return r̄(0), …, r̄(L) over an order, summed in stream order as the specification does.
+
+    r(i) = C_i − μ·γ_i where C_i ≥ α or i = L, else C_L − μ·(γ_i + o)  (SplitEE, section 3); r(0) is that of
+    sending the input. `confidence` has shape (L, n); `extra`, shape (n,) or (0,), is added to o.
+    """
+    layers = confidence.shape[0]
+    below = leaving(layers, alpha)
+    means = np.zeros(layers + 1)
+    for layer in range(layers + 1):
+        total = 0.0
+        for position in range(order.shape[0]):
+            sample = np.uintp(order[position])
+            price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
+            gone = offload_reward(far[sample], mu, gamma[layer], price)
+            own = np.float64(confidence[exit_of(layer), sample])
+            total += gone if own < below[layer] else exit_reward(own, mu, gamma[layer])
+        means[layer] = total / order.shape[0]
+    return means
+
+
+def means_of(
+    stream: Stream, costs: CostModel, threshold: float, every_exit: bool, order: NDArray[np.int32]
+) -> Floats:
+    """Return r̄(0), …, r̄(L) over some samples of a stream's trace, shape (L + 1,).
+
+    Layers that are not on the device are priced as if they were. `costs` are the stream's, or what a policy
+    is priced by.
+    """
+    means: Floats = mean_rewards(
+        by_exit(stream.confidence),
+        stream.far,
+        float(threshold),
+        float(stream.mu),
+        device_costs(costs, stream.layers, every_exit),
+        costs.sending(stream.layers),
+        costs.by_sample(len(stream.far)),
+        order,
+    )
+    return means
+
+
+def by_exit(matrix: NDArray[Number]) -> NDArray[Number]:
+    """Return a matrix of shape (n, L) as one of shape (L, n), rows contiguous; a trace's is not copied."""
+    return np.ascontiguousarray(matrix.T)
+
+
+def device_costs(costs: CostModel, layers: int, every_exit: bool) -> Floats:
+    """Return γ_0 = 0, γ_1, …, γ_L."""
+    return np.concatenate([[0.0], costs.device(layers, every_exit)])

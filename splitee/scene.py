@@ -1,0 +1,210 @@
+"""The scene of a replay: one trace, under one set of prices, and the orders in which its samples come."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.accounting import Answers, answers_of
+from splitee.costs import CostModel, Floats
+from splitee.errors import InputError
+from splitee.policies.base import (
+    AnyPolicy,
+    Layers,
+    Orders,
+    Policy,
+    Stream,
+    check_threshold,
+    play,
+    sends_input,
+)
+from splitee.regret import MeanRewards, cumulative_regret
+from splitee.trace import Trace
+
+SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
+DEFAULT_THRESHOLD = 0.7
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One trace under one set of prices, with the orders in which its samples come."""
+
+    trace: Trace
+    costs: CostModel
+    mu: float
+    orders: Orders | None
+    asked_repeats: int
+    seed: int
+    default_threshold: float
+
+    def __post_init__(self) -> None:
+        self.costs.arms(self.trace.layers)
+        self.costs.sending(self.trace.layers)
+        self.costs.by_sample(self.trace.samples)
+
+    @property
+    def repeats(self) -> int:
+        """How many orders there are."""
+        return self.asked_repeats if self.orders is None else len(self.orders)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the trace says of every sample."""
+        return answers_of(self.trace)
+
+    def shuffles(self, repeat: int) -> bool:
+        """Whether a repeat shows every sample exactly once."""
+        return self.orders is None or bool(self._shuffled[repeat])
+
+    @cached_property
+    def all_shuffled(self) -> bool:
+        """Whether every repeat shows every sample exactly once."""
+        return all(self.shuffles(repeat) for repeat in range(self.repeats))
+
+    @cached_property
+    def _shuffled(self) -> NDArray[np.bool_]:
+        n = self.trace.samples
+        assert self.orders is not None
+        if self.orders.shape[1] != n:
+            return np.zeros(len(self.orders), dtype=bool)
+        return np.array([(np.bincount(order, minlength=n) == 1).all() for order in self.orders])
+
+    @cached_property
+    def shown(self) -> Floats:
+        """How often each sample comes in all repeats, shape (n,)."""
+        if self.orders is None or self.all_shuffled:
+            return np.full(self.trace.samples, float(self.repeats))
+        return np.bincount(self.orders.ravel(), minlength=self.trace.samples).astype(np.float64)
+
+    @property
+    def rounds(self) -> int:
+        """How many samples a repeat has, m."""
+        return self.trace.samples if self.orders is None else int(self.orders.shape[1])
+
+    def order(self, repeat: int) -> Orders:
+        """Return the samples of one repeat, in order, shape (m,)."""
+        if self.orders is not None:
+            given: Orders = self.orders[repeat]
+            return given
+        return _permutation(self.trace.samples, self.seed, repeat)
+
+    def stream(self, repeat: int) -> Stream:
+        """Return what a policy may see of one repeat."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, repeat)))
+        return Stream(
+            confidence=self.trace.confidence,
+            prediction=self.trace.prediction,
+            entropy=self.trace.entropy,
+            far=self.answers.far,
+            other_cloud=self.trace.cloud_confidence is not None,
+            order=self.order(repeat),
+            arms=self.costs.arms(self.trace.layers),
+            costs=self.costs,
+            mu=self.mu,
+            rng=rng,
+        )
+
+    def threshold(self, policy: AnyPolicy) -> float:
+        """Return α of a policy, or the default where it has none; read once, before anything is played."""
+        own = getattr(policy, "threshold", None)
+        if own is None:
+            return self.default_threshold
+        check_threshold(own)
+        return float(own)
+
+    def check(self, name: str, policy: AnyPolicy) -> None:
+        """Raise InputError where a policy is none or cannot meet this trace."""
+        if isinstance(policy, type):
+            raise InputError(f"policy {name} is a class: make one, such as {policy.__name__}(...)")
+        if not isinstance(policy, Policy):
+            lacking = [a for a in ("every_exit", "start", "choose", "learn") if not hasattr(policy, a)]
+            if lacking:
+                raise InputError(
+                    f"policy {name} ({type(policy).__name__}) has no {' and no '.join(lacking)}: "
+                    "a policy has every_exit, start, choose and learn"
+                )
+        elif policy.deepest(self.trace.layers, 0) > self.trace.layers:
+            raise InputError(
+                f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {self.trace.layers}"
+            )
+        if isinstance(policy, Policy):
+            policy.check_trace(self.trace)
+        self.threshold(policy)
+        if sends_input(policy):
+            self.costs.sending(self.trace.layers, send_input=True)
+
+    def splits(self, policy: AnyPolicy, repeat: int, alpha: float) -> Layers:
+        """Return where the policy stopped at each sample of one repeat, shape (m,)."""
+        stream = self.stream(repeat)
+        return policy.splits(stream) if isinstance(policy, Policy) else play(policy, stream, alpha)
+
+    def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
+        """Return which samples were sent, shape (m,)."""
+        own = self.trace.confidence[self.order(repeat), np.maximum(split, 1) - 1].astype(np.float64)
+        unsure = (own < leaves_below(policy, alpha)) & (split < self.trace.layers)
+        sent: NDArray[np.bool_] = (split == 0) | unsure
+        return sent
+
+    def block(self, repeats: NDArray[np.int64]) -> Orders:
+        """Return the orders of consecutive repeats, shape (repeats, m)."""
+        if self.orders is not None:
+            return self.orders[repeats[0] : repeats[-1] + 1]
+        return np.stack([self.order(int(repeat)) for repeat in repeats])
+
+    def regret(
+        self,
+        policy: AnyPolicy,
+        repeat: int,
+        split: Layers,
+        mean_reward: float,
+        alpha: float,
+        segments: Sequence[int] | None = None,
+    ) -> dict[str, Floats]:
+        """Return the cumulative regret of one repeat, common and own, each of shape (m,)."""
+        layers = self.trace.layers
+        return cumulative_regret(
+            self.means, policy, self.costs, repeat, split, layers, mean_reward, alpha, segments
+        )
+
+    @cached_property
+    def means(self) -> MeanRewards:
+        """Mean rewards of the arms, in every repeat."""
+        return MeanRewards(self.stream(0), self.order, self.shuffles)
+
+    def facts(self) -> dict[str, object]:
+        """Return what was replayed, in plain types, for a manifest."""
+        told = self.trace.manifest
+        return {
+            "trace": {k: told[k] for k in ("name", "fingerprint", "samples", "layers", "classes")}
+            | {k: told[k] for k in ("model", "data") if k in told},
+            "costs": self.costs.to_dict(),
+            "mu": self.mu,
+            "repeats": self.repeats,
+            "orders": "permutations" if self.orders is None else f"given, SHA-256 {_sha256(self.orders)}",
+            "threshold": self.default_threshold,
+            "seed": self.seed,
+            "seed_scheme": SEED_SCHEME,
+        }
+
+
+@lru_cache(maxsize=40)  # policies of a call, and prices of a trace, meet the same orders
+def _permutation(samples: int, seed: int, repeat: int) -> Orders:
+    children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
+    order: Orders = np.random.default_rng(children).permutation(samples).astype(np.int32)
+    order.flags.writeable = False
+    return order
+
+
+def leaves_below(policy: AnyPolicy, alpha: float) -> float:
+    """Return the confidence below which a policy offloads: α, unless it never does."""
+    return -math.inf if isinstance(policy, Policy) and not policy.offloads else alpha
+
+
+def _sha256(orders: Orders) -> str:
+    return hashlib.sha256(orders.astype("<i8").tobytes()).hexdigest()
