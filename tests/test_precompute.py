@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +55,7 @@ def file(tmp_path):
 
 
 def precompute(checkpoint: Path, file: Path, out: Path, *options: object) -> Trace:
-    ran = toys.splitee("precompute", checkpoint, "--text", file, "--out", out, *options)
+    ran = commands.splitee("precompute", checkpoint, "--text", file, "--out", out, *options)
     assert ran.code == 0, ran
     return load_trace(out)
 
@@ -140,7 +141,7 @@ def test_a_named_task_meets_the_models_classes_through_its_pair(tmp_path):
     (tmp_path / "qqp").mkdir()
     frame.to_parquet(tmp_path / "qqp" / "test.parquet")
     folder = toys.checkpoint(tmp_path / "toy", id2label={0: "equivalent", 1: "not_equivalent"})
-    ran = toys.splitee(
+    ran = commands.splitee(
         "precompute",
         folder,
         "--task",
@@ -195,7 +196,7 @@ def test_reading_logits_is_finite_and_agrees_with_scipy(rows):
 def start(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "splitee", *map(str, arguments)],
-        env=toys.environment(),
+        env=commands.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -231,7 +232,7 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
 
     real = splitee.precompute.shutil.rmtree
     monkeypatch.setattr(splitee.precompute.shutil, "rmtree", rmtree)
-    ran = toys.splitee(*arguments)
+    ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     assert ran.err == f"{len(found)} of 100 shards are there from an earlier run\n"
     assert len(at_the_end) == 100
@@ -255,7 +256,7 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
         patch.setattr(splitee.precompute, "_forward", forward)
         arguments = ["precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet"]
         arguments += ["--batch-size", 4, "--shard-size", 4]
-        assert toys.splitee(*arguments).code == 1
+        assert commands.splitee(*arguments).code == 1
     assert len(list((tmp_path / "t.parquet.partial").glob("shard-*.npy"))) == 2
     return arguments
 
@@ -272,7 +273,7 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
 )
 def test_another_run_is_not_mixed_into_an_unfinished_one(change, what, interrupted, tmp_path):
     before = {f: f.read_bytes() for f in (tmp_path / "t.parquet.partial").iterdir()}
-    ran = toys.splitee(*interrupted, *change)
+    ran = commands.splitee(*interrupted, *change)
     assert f"{tmp_path / 't.parquet.partial'} holds another unfinished run" in ran.complaint
     assert what in ran.complaint
     assert {f: f.read_bytes() for f in (tmp_path / "t.parquet.partial").iterdir()} == before
@@ -284,12 +285,12 @@ def test_another_checkpoint_or_other_data_is_not_mixed_in_either(interrupted, ch
     weights = load_file(other / "model.safetensors")
     weights["exit_heads.0.classifier.bias"] += 1
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    assert "model.sha256" in toys.splitee(interrupted[0], other, *interrupted[2:]).complaint
+    assert "model.sha256" in commands.splitee(interrupted[0], other, *interrupted[2:]).complaint
     original = file.read_text()
     file.write_text(original.replace("good", "fine"))
-    assert "data.sha256" in toys.splitee(*interrupted).complaint
+    assert "data.sha256" in commands.splitee(*interrupted).complaint
     file.write_text(original)
-    ran = toys.splitee(*interrupted)
+    ran = commands.splitee(*interrupted)
     assert ran.code == 0
     assert ran.err.startswith("2 of 7 shards are there")
     precompute(checkpoint, file, tmp_path / "u" / "t.parquet", *interrupted[6:])
@@ -301,7 +302,7 @@ def test_existing_output_is_refused_before_anything_is_done(checkpoint, file, tm
     out.write_text("precious")
     with monkeypatch.context() as patch:
         patch.setattr(splitee.precompute, "load_checkpoint", lambda _: pytest.fail("work was begun"))
-        ran = toys.splitee("precompute", checkpoint, "--text", file, "--out", out)
+        ran = commands.splitee("precompute", checkpoint, "--text", file, "--out", out)
     assert f"{out} exists already" in ran.complaint
     assert out.read_text() == "precious"
     assert not list(tmp_path.glob("*.partial"))
@@ -476,7 +477,7 @@ def _nothing(folder):
 def test_a_damaged_checkpoint(damage, tmp_path, file):
     folder = toys.checkpoint(tmp_path / "toy")
     word = damage(folder)
-    ran = toys.splitee("precompute", folder, "--text", file, "--out", tmp_path / "t.parquet")
+    ran = commands.splitee("precompute", folder, "--text", file, "--out", tmp_path / "t.parquet")
     assert word in ran.complaint
     assert not (tmp_path / "t.parquet").exists()
 
@@ -506,14 +507,14 @@ def test_bad_input(arguments, word, checkpoint, file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPLITEE_DATA_ROOT", raising=False)
     filled = [argument.replace("{file}", str(file)) for argument in arguments]
-    ran = toys.splitee("precompute", checkpoint, *filled, "--out", tmp_path / "t.parquet")
+    ran = commands.splitee("precompute", checkpoint, *filled, "--out", tmp_path / "t.parquet")
     assert word in ran.complaint
     assert not list(tmp_path.glob("t.parquet*"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there(checkpoint, file, tmp_path):
-    ran = toys.splitee(
+    ran = commands.splitee(
         "precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet", "--device", "cuda"
     )
     assert "device 'cuda' cannot be used here" in ran.complaint
@@ -523,7 +524,7 @@ def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path,
     from splitee.cli.precompute import _Progress
 
     monkeypatch.setattr(_Progress.__init__, "__defaults__", (0.0,))
-    ran = toys.splitee(
+    ran = commands.splitee(
         "precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet", "--batch-size", 5,
         "--shard-size", 5,
     )  # fmt: skip

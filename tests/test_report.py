@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
 import re
 import shlex
@@ -18,40 +17,16 @@ from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
+import commands
 import pytest
 from test_replay import random_trace
 
 import splitee
-from splitee.cli import main
 from splitee.report.html import page, section
 from splitee.report.tables import one_line, table_cells, worth_showing
 from splitee.results import Results
 
 HOSTILE = '<b>$x$</b> & "]]>\x07 <script>alert(1)</script>'
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command line in this process: its exit code, output and complaints."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        mock.patch.object(sys, "argv", ["splitee", *map(str, arguments)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-    return code, out.getvalue(), err.getvalue()
-
-
-def complaint(*arguments: object) -> str:
-    """The one line about bad input."""
-    code, out, err = run(*arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("splitee: ")
-    assert err.count("\n") == 1
-    return err
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +36,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random_trace(200, layers=4).replace(name="mine").save(folder / "mine.parquet")
     options = ["--threshold", "0.8", "--device-layers", "2,4", "--repeats", "2", "--max-drop", "2"]
     with mock.patch("splitee.report.figures.save_figures"):  # the page draws its own
-        code, _, _ = run("run", folder / "mine.parquet", *options, "--choices", "--out", folder / "out")
-    assert code == 0
+        done = commands.splitee(
+            "run", folder / "mine.parquet", *options, "--choices", "--out", folder / "out"
+        )
+    assert done.code == 0
     return folder / "out"
 
 
@@ -77,7 +54,7 @@ def copied(ran: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def text(ran: Path) -> str:
     """The page of the two scenarios."""
-    assert run("report", ran, "--overwrite")[0] == 0
+    assert commands.splitee("report", ran, "--overwrite").code == 0
     return (ran / "report.html").read_text(encoding="utf-8")
 
 
@@ -203,9 +180,9 @@ def test_the_commands_make_the_same_numbers(text: str, ran: Path) -> None:
     ):
         words = shlex.split(command[command.index("splitee run") :])
         with contextlib.chdir(ran.parent):
-            code, out, _ = run(*words[1:], "--json")
-        assert code == 0
-        assert json.loads(out)["scenarios"] == scenarios
+            done = commands.splitee(*words[1:], "--json")
+        assert done.code == 0
+        assert json.loads(done.out)["scenarios"] == scenarios
 
 
 @pytest.mark.parametrize(
@@ -231,22 +208,22 @@ def test_unusual_options_come_back(options: list[str], ran: Path, tmp_path: Path
     few = () if "--threshold" in options else ("--threshold", "0.75")
     given = ("run", ran.parent / "mine.parquet", *options, *few, "--repeats", "2", "--device-layers", "3")
     with mock.patch("splitee.report.figures.save_figures"):
-        assert run(*given, "--out", tmp_path / "out")[0] == 0
-    assert run("report", tmp_path / "out")[0] == 0
+        assert commands.splitee(*given, "--out", tmp_path / "out").code == 0
+    assert commands.splitee("report", tmp_path / "out").code == 0
     command = said(next(tree((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).iter("code")))
     words = shlex.split(command[command.index("splitee run") :])
     with contextlib.chdir(ran.parent):
-        code, out, _ = run(*words[1:], "--json")
-    assert code == 0
-    assert json.loads(out) == json.loads((tmp_path / "out" / "run.json").read_text())
+        done = commands.splitee(*words[1:], "--json")
+    assert done.code == 0
+    assert json.loads(done.out) == json.loads((tmp_path / "out" / "run.json").read_text())
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_names_are_shown_as_they_are_and_never_run(tmp_path: Path) -> None:
     replayed(HOSTILE).save(tmp_path, choices=True)
-    code, out, _ = run("report", tmp_path, "--json")
-    assert code == 0
-    assert json.loads(out)["path"] == str(tmp_path / "report.html")
+    done = commands.splitee("report", tmp_path, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["path"] == str(tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<b>" not in text
@@ -284,17 +261,17 @@ def small(tmp_path: Path) -> Path:
 def test_an_existing_page_is_refused_unless_told(small: Path) -> None:
     page = small / "report.html"
     page.write_text("mine")
-    assert "exists already" in complaint("report", small)
+    assert "exists already" in commands.splitee("report", small).complaint
     assert page.read_text() == "mine"
-    code, out, _ = run("report", small, "--overwrite")
-    assert (code, out) == (0, f"wrote {page}: 1 scenario\n")
+    done = commands.splitee("report", small, "--overwrite")
+    assert (done.code, done.out) == (0, f"wrote {page}: 1 scenario\n")
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_a_page_that_is_not_finished_leaves_the_old_one(small: Path) -> None:
     (small / "report.html").write_text("mine")
     with mock.patch("os.fsync", side_effect=KeyboardInterrupt):
-        assert run("report", small, "--overwrite")[0] != 0
+        assert commands.splitee("report", small, "--overwrite").code != 0
     assert (small / "report.html").read_text() == "mine"
     assert not list(small.glob(".report*"))
 
@@ -333,21 +310,21 @@ SPOILT = [
 @pytest.mark.parametrize(("spoil", "words"), SPOILT)
 def test_what_is_no_results_is_one_line_and_nothing_is_written(spoil, words: str, copied: Path) -> None:
     spoil(copied)
-    assert words in complaint("report", copied)
+    assert words in commands.splitee("report", copied).complaint
     assert not list(copied.glob("*report*"))
 
 
 def test_other_bad_input(ran: Path, tmp_path: Path) -> None:
-    assert "is not there" in complaint("report", tmp_path / "nowhere")
-    assert "is a file" in complaint("report", ran / "run.json")
-    assert "is a folder" in complaint("report", ran, "--out", tmp_path, "--overwrite")
+    assert "is not there" in commands.splitee("report", tmp_path / "nowhere").complaint
+    assert "is a file" in commands.splitee("report", ran / "run.json").complaint
+    assert "is a folder" in commands.splitee("report", ran, "--out", tmp_path, "--overwrite").complaint
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_single_folder_tells_what_can_be_told_without_the_trace(tmp_path: Path) -> None:
     results = replayed()
     results.save(tmp_path)
-    assert run("report", tmp_path)[0] == 0
+    assert commands.splitee("report", tmp_path).code == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     root = tree(text)
     assert text == page([section(splitee.load_results(tmp_path), libraries=versions(tmp_path))])

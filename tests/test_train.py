@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,7 +70,7 @@ def command(place: Path, out: Path, **changes: object) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(place):
     """The undisturbed run, and what it printed."""
-    ran = toys.splitee(*command(place, place / "undisturbed" / "model"), "--json")
+    ran = commands.splitee(*command(place, place / "undisturbed" / "model"), "--json")
     assert ran.code == 0, ran
     return place / "undisturbed" / "model", ran
 
@@ -93,7 +94,7 @@ def test_it_learns_what_can_be_learned(trained):
     trace = load_trace(folder / "validation.parquet")
     assert trace.accuracy_per_exit()[-1] > 0.95
     assert trace.samples == 60
-    assert toys.splitee("trace", "verify", folder / "validation.parquet").code == 0
+    assert commands.splitee("trace", "verify", folder / "validation.parquet").code == 0
     history = json.loads((folder / "config.json").read_text())["training"]["history"]
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
     best = max(history, key=lambda entry: entry["accuracy"][-1])
@@ -147,7 +148,7 @@ def test_precompute_goes_on_from_there(trained, place, tmp_path):
     folder, _ = trained
     out = tmp_path / "t.parquet"
     arguments = ("--text", place / "validation.csv", "--label-column", "label", "--out", out)
-    ran = toys.splitee("precompute", folder, *arguments)
+    ran = commands.splitee("precompute", folder, *arguments)
     assert ran.code == 0, ran
     trace, stored = load_trace(out), load_trace(folder / "validation.parquet")
     np.testing.assert_array_equal(trace.confidence, stored.confidence)
@@ -161,7 +162,7 @@ def test_killed_and_resumed_it_is_the_same_checkpoint(trained, place, tmp_path):
     work = tmp_path / "model.partial"
     process = subprocess.Popen(
         [sys.executable, "-m", "splitee", *command(place, out)],
-        env=toys.environment(),
+        env=commands.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -176,7 +177,7 @@ def test_killed_and_resumed_it_is_the_same_checkpoint(trained, place, tmp_path):
     assert process.returncode == -signal.SIGKILL, complaint
     assert not out.exists()
     assert STEPS < steps() < 3 * STEPS
-    ran = toys.splitee(*command(place, out))
+    ran = commands.splitee(*command(place, out))
     assert ran.code == 0, ran
     assert (
         ran.err.startswith(f"going on from step {steps()}") or "going on from step" in ran.err.splitlines()[0]
@@ -221,9 +222,9 @@ def test_interrupted_anywhere_it_is_the_same_checkpoint(what, at, trained, place
         else:
             interrupt(patch, splitee.training.loop._Trainer, what, at)
         with pytest.raises(Interruption):
-            toys.splitee(*arguments)
+            commands.splitee(*arguments)
     assert not (tmp_path / "model").exists()
-    ran = toys.splitee(*arguments)
+    ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     if what in ("compute_trace", "refuse_existing"):
         assert f"finished earlier, at step {3 * STEPS}" in ran.err
@@ -242,14 +243,14 @@ def test_a_half_written_checkpoint_is_passed_over(trained, place, tmp_path, monk
     with monkeypatch.context() as patch:
         interrupt(patch, splitee.training.loop._Trainer, "training_step", 2 * STEPS)
         with pytest.raises(Interruption):
-            toys.splitee(*arguments)
+            commands.splitee(*arguments)
     for name, content in (("checkpoint-38", '{"global_st'), ("checkpoint-39", None)):
         torn = tmp_path / "model.partial" / name
         torn.mkdir()
         (torn / "model.safetensors").write_bytes(b"half")
         if content:
             (torn / "trainer_state.json").write_text(content)
-    ran = toys.splitee(*arguments)
+    ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     assert ran.err.startswith("going on from step 36 ")
     assert_same_checkpoint(trained[0], tmp_path / "model")
@@ -261,8 +262,8 @@ def test_patience_ends_it_and_a_resumed_run_ends_there_too(place, tmp_path, monk
     with monkeypatch.context() as patch:
         interrupt(patch, splitee.training.finetune, "compute_trace", 1)
         with pytest.raises(Interruption):
-            toys.splitee(*arguments)
-    ran = toys.splitee(*arguments)
+            commands.splitee(*arguments)
+    ran = commands.splitee(*arguments)
     assert f"finished earlier, at step {2 * STEPS}" in ran.err
     training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
     assert len(training["history"]) == 2
@@ -273,7 +274,7 @@ def test_chosen_exits_seeds_and_plain_gradients(place, trained, tmp_path):
     changed = command(
         place, tmp_path / "model", exits="2,4", epochs=1, seed=3, pooling="first", alpha_rule="best"
     )
-    ran = toys.splitee(*changed, "--no-gradient-equilibrium")
+    ran = commands.splitee(*changed, "--no-gradient-equilibrium")
     assert ran.code == 0, ran
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["exits"] == [2, 4]
@@ -302,7 +303,7 @@ def test_rows_held_out_and_fewer_rows(place, tmp_path):
     arguments = command(
         place, tmp_path / "model", validation_text=None, validation_rows=20, train_rows=40, epochs=1
     )
-    ran = toys.splitee(*arguments)
+    ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     training = json.loads((tmp_path / "model" / "config.json").read_text())["training"]
     assert training["train"]["rows"] == 40
@@ -320,7 +321,7 @@ def test_a_named_task(place, tmp_path):
     arguments = command(
         place, tmp_path / "model", text=None, validation_text=None, label_column=None, epochs=1
     )
-    ran = toys.splitee(*arguments, "--task", "rte", "--data-root", tmp_path)
+    ran = commands.splitee(*arguments, "--task", "rte", "--data-root", tmp_path)
     assert ran.code == 0, ran
     trace = load_trace(tmp_path / "model" / "validation.parquet")
     assert trace.manifest["class_names"] == ["entailment", "not_entailment"]
@@ -368,14 +369,14 @@ def test_bad_input(changes, word, place, tmp_path, monkeypatch):
     Path("one-class.csv").write_text("text,label\na,like\nb,like\nc,like\n")
     Path("unlabelled.csv").write_text("text,label\na,-1\nb,-1\n")
     Path("other-labels.csv").write_text("text,label\na,like\nb,superb\n")
-    ran = toys.splitee(*command(place, tmp_path / "model", **changes))
+    ran = commands.splitee(*command(place, tmp_path / "model", **changes))
     assert word in ran.complaint
     assert not list(tmp_path.glob("model*")), "a refused call leaves nothing behind"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_float16_needs_a_gpu(place, tmp_path):
-    ran = toys.splitee(*command(place, tmp_path / "model", precision="float16"))
+    ran = commands.splitee(*command(place, tmp_path / "model", precision="float16"))
     assert "float16 needs a GPU" in ran.complaint
 
 
@@ -391,7 +392,7 @@ def test_a_diverged_training_is_told(place, tmp_path, monkeypatch):
         return state
 
     monkeypatch.setattr(splitee.training.finetune, "train_model", diverge)
-    ran = toys.splitee(*command(place, tmp_path / "model", epochs=1))
+    ran = commands.splitee(*command(place, tmp_path / "model", epochs=1))
     assert ran.code == 2
     assert "exit_heads.0.dense.bias holds NaN" in ran.err.splitlines()[-1]
     assert not (tmp_path / "model").exists()
@@ -403,12 +404,12 @@ def test_existing_output_is_never_lost(place, trained, tmp_path, monkeypatch):
     (out / "thesis.tex").write_text("precious")
     with monkeypatch.context() as patch:
         patch.setattr(splitee.training.finetune, "train_model", lambda *_: pytest.fail("work was begun"))
-        assert f"{out} exists already" in toys.splitee(*command(place, out)).complaint
-        assert "is no checkpoint" in toys.splitee(*command(place, out), "--overwrite").complaint
+        assert f"{out} exists already" in commands.splitee(*command(place, out)).complaint
+        assert "is no checkpoint" in commands.splitee(*command(place, out), "--overwrite").complaint
     assert (out / "thesis.tex").read_text() == "precious"
     file = tmp_path / "file"
     file.write_text("precious")
-    assert "is no checkpoint" in toys.splitee(*command(place, file), "--overwrite").complaint
+    assert "is no checkpoint" in commands.splitee(*command(place, file), "--overwrite").complaint
     assert file.read_text() == "precious"
     # what appears while it trains is not lost either
     late = tmp_path / "late"
@@ -421,12 +422,12 @@ def test_existing_output_is_never_lost(place, trained, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(splitee.training.finetune, "compute_trace", appear)
-        ran = toys.splitee(*command(place, late, epochs=1))
+        ran = commands.splitee(*command(place, late, epochs=1))
     assert ran.code == 2
     assert "exists already" in ran.err.splitlines()[-1]
     assert [file.name for file in late.iterdir()] == ["config.json"]
     # with the work done, overwriting takes it from where it is
-    ran = toys.splitee(*command(place, late, epochs=1), "--overwrite")
+    ran = commands.splitee(*command(place, late, epochs=1), "--overwrite")
     assert ran.code == 0, ran
     assert "finished earlier" in ran.err
     assert (late / "validation.parquet").exists()
@@ -438,9 +439,9 @@ def test_another_run_is_not_mixed_into_an_unfinished_one(place, tmp_path, monkey
     with monkeypatch.context() as patch:
         interrupt(patch, splitee.training.loop._Trainer, "training_step", 6)
         with pytest.raises(Interruption):
-            toys.splitee(*command(place, out))
+            commands.splitee(*command(place, out))
     for changes, what in (({"seed": 1}, "recipe.seed is 0 there, 1 here"), ({"train_rows": 50}, "data")):
-        complaint = toys.splitee(*command(place, out, **changes)).complaint
+        complaint = commands.splitee(*command(place, out, **changes)).complaint
         assert "model.partial holds another unfinished run" in complaint
         assert what in complaint
 
@@ -465,7 +466,9 @@ def test_without_torch_it_is_one_line(arguments, tmp_path):
         "from splitee.cli import main\n"
         "main()\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], env=toys.environment(), capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=commands.environment(), capture_output=True, text=True
+    )
     assert ran.returncode == 2
     assert ran.stdout == ""
     assert ran.stderr.count("\n") == 1
@@ -475,7 +478,7 @@ def test_without_torch_it_is_one_line(arguments, tmp_path):
 
 def test_the_example_in_the_help_is_left_as_it_is():
     for name in ("train", "precompute"):
-        ran = toys.splitee(name, "--help")
+        ran = commands.splitee(name, "--help")
         assert "\\b" not in ran.out
         assert any(line.strip().startswith(f"splitee {name} ") for line in ran.out.splitlines()[2:])
 
@@ -488,7 +491,9 @@ def test_help_needs_no_torch():
         "try: main()\n"
         "finally: assert not {'torch', 'transformers', 'numba', 'pandas', 'matplotlib'} & set(sys.modules)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], env=toys.environment(), capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=commands.environment(), capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stderr
     assert "--alpha-rule" in ran.stdout
     assert ran.stderr == ""

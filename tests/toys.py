@@ -1,12 +1,7 @@
-"""Toy encoders and tokenizers on disk, made in code, nothing fetched; the command line, run in process."""
+"""Toy encoders and tokenizers on disk, made in code, nothing fetched."""
 
-import contextlib
-import io
 import os
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
 
@@ -23,7 +18,6 @@ from transformers import (
     RobertaConfig,
 )
 
-from splitee.cli import main
 from splitee.models.multi_exit import MultiExitConfig, MultiExitModel
 
 torch.set_num_threads(1)  # as the commands that tests start: traces say how many threads made them
@@ -109,40 +103,3 @@ def checkpoint(folder: Path, kind: str = "bert", classes: int = 2, **options: ob
     model(kind, classes, **options).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line on standard error of a command that was given bad input."""
-        assert self.code == 2, self
-        assert "Traceback" not in self.err
-        assert self.err.startswith("splitee: ")
-        assert self.err.count("\n") == 1, self.err
-        assert self.out == ""
-        return self.err
-
-
-def splitee(*arguments: object) -> Ran:
-    """Run the command line in this process."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        mock.patch.object(sys, "argv", ["splitee", *map(str, arguments)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-    return Ran(code, out.getvalue(), err.getvalue())
-
-
-def environment() -> dict[str, str]:
-    """For commands that are started: as this process."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}

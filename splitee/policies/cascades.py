@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from splitee.errors import InputError
 from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
+from splitee.policies.fixed import AtLayer
 
 Sure = NDArray[np.bool_]  # (n, L): whether an exit may answer
 
@@ -234,7 +235,7 @@ class PABEE(_Cascade):
 
 
 @dataclass(frozen=True)
-class CascadeSplit(Policy):
+class CascadeSplit(AtLayer):
     """Answer at the first sure exit up to a layer; what is unsure there too is offloaded.
 
     Stops at the first i ≤ layer with C_i ≥ α, else at the layer, and offloads from there unless it is L.
@@ -252,7 +253,6 @@ class CascadeSplit(Policy):
     'cascade split 4'
     """
 
-    layer: int
     threshold: float
     name: ClassVar[str] = "cascade split"
     every_exit: ClassVar[bool] = True
@@ -260,18 +260,11 @@ class CascadeSplit(Policy):
     varies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_layer(self.layer)
+        super().__post_init__()
         check_threshold(self.threshold)
-
-    @property
-    def label(self) -> str:  # noqa: D102
-        return f"{self.name} {self.layer}"
 
     def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
         return first_sure(confident(stream, self.threshold), self.layer)
-
-    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
-        return self.layer
 
 
 def _check_entropy(entropy: float) -> None:

@@ -38,8 +38,8 @@ class FinalExit(Policy):
 
 
 @dataclass(frozen=True)
-class _AtLayer(Policy):
-    """Stops at one layer, always."""
+class AtLayer(Policy):
+    """What stops at one layer at the latest; by itself, always there."""
 
     layer: int
 
@@ -47,18 +47,18 @@ class _AtLayer(Policy):
         check_layer(self.layer)
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # noqa: D102
         return f"{self.name} {self.layer}"
 
-    def by_sample(self, stream: Stream) -> Layers:
+    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
         return everywhere(self.layer, stream)
 
-    def deepest(self, layers: int, arms: int) -> int:
+    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return self.layer
 
 
 @dataclass(frozen=True)
-class FixedExit(_AtLayer):
+class FixedExit(AtLayer):
     """Every sample is answered on the device at one layer: cost λ₁·layer + λ₂.
 
     ElasticBERT's static use (Liu et al. 2022), and at the last layer the honest price of not splitting.
@@ -95,7 +95,7 @@ class CloudOnly(Policy):
 
 
 @dataclass(frozen=True)
-class FixedSplit(_AtLayer):
+class FixedSplit(AtLayer):
     """Split at one layer: answer there where C_i ≥ α, else offload.
 
     Parameters

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splitee.report.tables import measure_of, usable, within
-from splitee.result import Playback
 from splitee.results import Results
+from splitee.scene import Scene
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def _threshold_decides(scene: Playback) -> list[str]:
+def _threshold_decides(scene: Scene) -> list[str]:
     gain = 1 - 1 / scene.trace.classes
     layers = scene.trace.layers
     sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
@@ -85,7 +85,7 @@ def _threshold_decides(scene: Playback) -> list[str]:
     ]
 
 
-def _break_even(scene: Playback, threshold: float) -> list[str]:
+def _break_even(scene: Scene, threshold: float) -> list[str]:
     """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
     costs, layers = scene.costs, scene.trace.layers
     if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
