@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba import njit
@@ -41,7 +42,7 @@ class Answers:
     Attributes
     ----------
     confidence : ndarray of float32, shape (L, n)
-    far : ndarray of float64, shape (n,)
+    far : ndarray of float32, shape (n,)
         Confidence of whoever answers offloaded samples.
     marks : ndarray of uint8, shape (L + 1, n)
         Whether exit i's answer is right and agrees with the last exit's, as bits; row 0: the far answer's.
@@ -50,21 +51,28 @@ class Answers:
     """
 
     confidence: NDArray[np.float32]
-    far: Floats
+    far: NDArray[np.float32]
     marks: NDArray[np.uint8]
     labelled: bool
 
 
+_KNOWN: WeakKeyDictionary[Trace, Answers] = WeakKeyDictionary()  # replays of a trace share them
+
+
 def answers_of(trace: Trace) -> Answers:
     """Return what a trace says, ready to be counted."""
-    last = trace.prediction[:, -1]
-    far_answer = last if trace.cloud_prediction is None else trace.cloud_prediction
-    far = trace.confidence[:, -1] if trace.cloud_confidence is None else trace.cloud_confidence
-    answers = np.vstack([far_answer, by_exit(trace.prediction)])
-    marks = np.where(answers == last, AGREES, 0).astype(np.uint8)
-    if trace.label is not None:
-        marks |= np.where(answers == trace.label, RIGHT, 0).astype(np.uint8)
-    return Answers(by_exit(trace.confidence), far.astype(np.float64), marks, trace.label is not None)
+    if trace not in _KNOWN:
+        last = trace.prediction[:, -1]
+        far_answer = last if trace.cloud_prediction is None else trace.cloud_prediction
+        far = trace.confidence[:, -1] if trace.cloud_confidence is None else trace.cloud_confidence
+        marks = np.zeros((trace.layers + 1, trace.samples), dtype=np.uint8)
+        for row, answer in zip(marks, [far_answer, *by_exit(trace.prediction)], strict=True):
+            row[answer == last] = AGREES
+            if trace.label is not None:
+                row[answer == trace.label] |= RIGHT
+        confidence = by_exit(trace.confidence)
+        _KNOWN[trace] = Answers(confidence, np.ascontiguousarray(far), marks, trace.has_labels)
+    return _KNOWN[trace]
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +260,7 @@ def _count(  # type: ignore[no-untyped-def]
         end = points[k] + 1 if k < points.shape[0] else order.shape[0]
         for position in range(first, end):
             sample, layer = np.uintp(order[position]), np.uintp(split[position])
-            here, there = np.float64(confidence[exit_of(layer), sample]), far[sample]
+            here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
             sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
             mark = marks[layer - sent * layer, sample]
             tally[layer, sent] += 1
@@ -284,7 +292,7 @@ def _sum_by_sample(  # type: ignore[no-untyped-def]
             price = 0.0
             if sent:
                 price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
-            sure = far[sample] if sent else np.float64(here)
+            sure = np.float64(far[sample] if sent else here)
             right = 1.0 if mark & RIGHT else 0.0
             cost = gamma[layer] + price
             sums[0, sample] += rounds * right

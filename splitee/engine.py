@@ -6,16 +6,17 @@ evaluates every exit. Everything else, labels included, is worked out here, wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee.accounting import METRICS, Counts, Ledger
 from splitee.costs import Floats
-from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds
+from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds, play
 from splitee.regret import armless_gap, gaps, has_arms, may_send
 from splitee.result import Curve, Result
 from splitee.scene import Scene, leaves_below
@@ -65,10 +66,10 @@ class Player:
         rows: list[_Row] = []
         logged: list[Layers] = []
         lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.rounds))
-        for block in np.array_split(repeats, -(-len(repeats) // lanes)):
-            orders = self.scene.block(block)
+        for block in _blocks(repeats, lanes):
+            orders = self.scene.block(block.start, block.stop)
             splits = self._splits(block, orders)
-            for repeat, order, split in zip(block.tolist(), orders, splits, strict=True):
+            for repeat, order, split in zip(block, orders, splits, strict=True):
                 totals, curve = self._count(repeat, order, split, counts)
                 rows.append((totals, _settled(split[len(split) // 2 :]), curve))
             logged += list(splits) if self.log else []
@@ -79,15 +80,16 @@ class Player:
         """What comes of all repeats, where they are one: each sample always stops where it does."""
         if not self.scene.all_shuffled or not isinstance(self.policy, Policy):
             return None
-        stops = self.policy.by_sample(self.scene.stream(0))
+        every = np.arange(self.scene.trace.samples, dtype=np.int32)
+        stops = self.policy.by_sample(self.scene.stream(0, every))
         if stops is None:
             return None
         repeats, counts = self.scene.repeats, self.ledger.counts()
-        every = np.arange(len(stops), dtype=np.int32)
         totals, curve = self._count(0, every, stops, counts)
         row = totals, _settled(stops), curve
         logged = [stops[self.scene.order(repeat)] for repeat in range(repeats)] if self.log else []
-        return Played(counts * np.int32(repeats), [row] * repeats, logged)
+        counts *= repeats
+        return Played(counts, [row] * repeats, logged)
 
     def result(self, parts: Sequence[Played]) -> Result:
         """Put what was played together; `parts` are consecutive repeats."""
@@ -97,7 +99,7 @@ class Player:
             name=self.name,
             policy=self.policy,
             totals=np.stack([totals for totals, _, _ in rows]),
-            books=(self.ledger, np.sum([part.counts for part in parts], axis=0, dtype=np.int32)),
+            books=(self.ledger, reduce(np.add, [part.counts for part in parts])),
             shown=self.scene.shown,
             settled=np.array([settled for _, settled, _ in rows], dtype=np.int16),
             curve=Curve(curve_points(self.scene.rounds) + 1, common, own),
@@ -107,12 +109,12 @@ class Player:
             logged=[split for part in parts for split in part.logged] or None,
         )
 
-    def _splits(self, repeats: NDArray[np.int64], orders: Orders) -> Layers:
+    def _splits(self, repeats: range, orders: Orders) -> Layers:
         """Return where the device stops, shape (repeats, m)."""
+        streams = [self.scene.stream(repeat, order) for repeat, order in zip(repeats, orders, strict=True)]
         if isinstance(self.policy, Policy):
-            return self.policy.play([self.scene.stream(int(repeat)) for repeat in repeats], orders)
-        alpha = self.ledger.threshold
-        return np.stack([self.scene.splits(self.policy, int(repeat), alpha) for repeat in repeats])
+            return self.policy.play(streams, orders)
+        return np.stack([play(self.policy, stream, self.ledger.threshold) for stream in streams])
 
     def _count(self, repeat: int, order: Orders, split: Layers, counts: Counts) -> tuple[Floats, Floats]:
         """Count one repeat: its totals, and its regret, common and own, at the curve's points."""
@@ -144,6 +146,13 @@ class Player:
         layers = self.scene.trace.layers
         arms = self.scene.costs.arms(layers)
         return not isinstance(self.policy, Policy) or bool(self.policy.deepest(layers, arms) <= arms)
+
+
+def _blocks(repeats: range, most: int) -> Iterator[range]:
+    """Cut repeats into as few blocks of at most so many as there can be, of like size."""
+    blocks = -(-len(repeats) // most)
+    cuts = [repeats.start + len(repeats) * k // blocks for k in range(blocks + 1)]
+    return (range(a, b) for a, b in pairwise(cuts))
 
 
 @lru_cache(maxsize=4)

@@ -68,7 +68,7 @@ class Results(Mapping[str, Result]):
         """What was replayed, in plain types."""
         return self._facts()
 
-    @property
+    @cached_property
     def samples(self) -> int:
         """How many distinct samples were shown."""
         return int((self.reference.shown > 0).sum())

@@ -89,13 +89,17 @@ class Scene:
 
     def order(self, repeat: int) -> Orders:
         """Return the samples of one repeat, in order, shape (m,)."""
-        if self.orders is not None:
-            given: Orders = self.orders[repeat]
-            return given
-        return _permutation(self.trace.samples, self.seed, repeat)
+        order: Orders = self.block(repeat, repeat + 1)[0]
+        return order
 
-    def stream(self, repeat: int) -> Stream:
-        """Return what a policy may see of one repeat."""
+    def block(self, first: int, end: int) -> Orders:
+        """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
+        if self.orders is not None:
+            return self.orders[first:end]
+        return _permutations(self.trace.samples, self.seed, first, end)
+
+    def stream(self, repeat: int, order: Orders | None = None) -> Stream:
+        """Return what a policy may see of one repeat, whose order may be at hand."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, repeat)))
         return Stream(
             confidence=self.trace.confidence,
@@ -103,7 +107,7 @@ class Scene:
             entropy=self.trace.entropy,
             far=self.answers.far,
             other_cloud=self.trace.cloud_confidence is not None,
-            order=self.order(repeat),
+            order=self.order(repeat) if order is None else order,
             arms=self.costs.arms(self.trace.layers),
             costs=self.costs,
             mu=self.mu,
@@ -151,12 +155,6 @@ class Scene:
         sent: NDArray[np.bool_] = (split == 0) | unsure
         return sent
 
-    def block(self, repeats: NDArray[np.int64]) -> Orders:
-        """Return the orders of consecutive repeats, shape (repeats, m)."""
-        if self.orders is not None:
-            return self.orders[repeats[0] : repeats[-1] + 1]
-        return np.stack([self.order(int(repeat)) for repeat in repeats])
-
     def regret(
         self,
         policy: AnyPolicy,
@@ -175,7 +173,8 @@ class Scene:
     @cached_property
     def means(self) -> MeanRewards:
         """Mean rewards of the arms, in every repeat."""
-        return MeanRewards(self.stream(0), self.order, self.shuffles)
+        none = np.empty(0, dtype=np.int32)  # of the stream only its trace and prices are read
+        return MeanRewards(self.stream(0, none), self.order, self.shuffles)
 
     def facts(self) -> dict[str, object]:
         """Return what was replayed, in plain types, for a manifest."""
@@ -193,12 +192,14 @@ class Scene:
         }
 
 
-@lru_cache(maxsize=40)  # policies of a call, and prices of a trace, meet the same orders
-def _permutation(samples: int, seed: int, repeat: int) -> Orders:
-    children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
-    order: Orders = np.random.default_rng(children).permutation(samples).astype(np.int32)
-    order.flags.writeable = False
-    return order
+@lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders
+def _permutations(samples: int, seed: int, first: int, end: int) -> Orders:
+    orders = np.empty((end - first, samples), dtype=np.int32)
+    for repeat, order in enumerate(orders, start=first):
+        children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
+        order[:] = np.random.default_rng(children).permutation(samples)
+    orders.flags.writeable = False
+    return orders
 
 
 def leaves_below(policy: AnyPolicy, alpha: float) -> float:

@@ -167,7 +167,8 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
         else:  # one's own holds the interpreter
             parts[player.name] = [player.play(range(scene.repeats))]
     threads = config.NUMBA_NUM_THREADS
-    shares = 1 if len(moving) >= 2 * threads else min(threads, scene.repeats)
+    enough = len(moving) % threads == 0 or len(moving) >= 2 * threads
+    shares = 1 if enough else min(threads, scene.repeats)  # more lanes in one go are faster
     cuts = [scene.repeats * k // shares for k in range(shares + 1)]
     jobs = [(player, range(a, b)) for player in moving for a, b in pairwise(cuts)]
     with ThreadPoolExecutor(max_workers=threads) as pool:

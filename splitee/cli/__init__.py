@@ -11,6 +11,7 @@ from splitee.errors import InputError
 
 _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` shows)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
+    "sweep": ("sweep", "Replay a whole grid of settings, resumable, here or on Ray."),
     "report": ("report", "Make one HTML page of results that run wrote."),
     "trace": ("trace", "Show, verify, import, export and calibrate traces."),
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra, pairs
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 
 @click.command("precompute")
@@ -90,7 +85,7 @@ def command(
     rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
     options = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
 
-    with _Progress(out.name) as progress:
+    with Meter(out.name, "{:.1f} texts/s") as progress:
         trace = precompute(
             checkpoint,
             rows,
@@ -99,65 +94,10 @@ def command(
             name=name,
             overwrite=overwrite,
             report=lambda line: click.echo(line, err=True),
-            advance=progress.advance,
-            begin=progress.begin,
+            advance=lambda texts, tokens: progress.advance(tokens, texts),
+            begin=lambda texts, tokens: progress.begin(tokens),
         )
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
     click.echo(
         json.dumps(summary) if as_json else f"wrote {out}: {trace.samples} samples, {trace.layers} exits"
     )
-
-
-class _Progress:
-    """How far it is, on standard error: a bar on a terminal, elsewhere a line now and then.
-
-    Rate and time left count what this session computes, not the shards it found.
-    """
-
-    def __init__(self, title: str, every: float = 30.0) -> None:
-        self.title = title
-        self.every = every
-        self.total = self.done = self.computed = self.texts = 0
-        self.began = self.shown = 0.0
-        self.bar: Progress | None = None
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def begin(self, texts: int, tokens: int) -> None:
-        """Take note of all there is to do."""
-        self.total = tokens
-        self.began = self.shown = time.monotonic()
-        if not sys.stderr.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")
-        self.bar = Progress(*columns, console=Console(stderr=True))
-        self.bar.add_task(self.title, total=tokens, state="")
-        self.bar.start()
-
-    def advance(self, samples: int, tokens: int) -> None:
-        """Take note of what was just done; no samples: it was found done."""
-        self.done += tokens
-        self.texts += samples
-        self.computed += tokens if samples else 0
-        now = time.monotonic()
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=self.done, state=self._state(now))
-        elif now >= self.shown + self.every:
-            self.shown = now
-            click.echo(f"{self.title}: {self._state(now)}", err=True)
-
-    def _state(self, now: float) -> str:
-        percent = f"{100 * self.done / self.total:.0f} %"
-        if not self.computed or now <= self.began:
-            return percent
-        seconds = (now - self.began) / self.computed * (self.total - self.done)
-        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-        return f"{percent}, {self.texts / (now - self.began):.1f} texts/s, {left} left"

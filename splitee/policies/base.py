@@ -34,7 +34,7 @@ class Stream:
         The class that each exit answers.
     entropy : ndarray of float32, shape (n, L), or None
         Of each exit's probabilities, in nats; None where the trace does not tell.
-    far : ndarray of float64, shape (n,)
+    far : ndarray of float32, shape (n,)
         Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
     other_cloud : bool
         Whether that is another model, so that reaching exit L does not reveal `far`.
@@ -53,7 +53,7 @@ class Stream:
     confidence: NDArray[np.float32]
     prediction: NDArray[np.int32]
     entropy: NDArray[np.float32] | None
-    far: Floats
+    far: NDArray[np.float32]
     other_cloud: bool
     order: Orders
     arms: int

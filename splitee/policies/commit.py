@@ -75,7 +75,7 @@ class ExploreThenCommit(Policy):
         seen = replace(
             stream,
             confidence=stream.confidence[explored],
-            far=np.where(knows_far, stream.far[explored], deepest),
+            far=np.where(knows_far, stream.far[explored], deepest).astype(np.float32),
             costs=replace(stream.costs, sample_offload=extra[explored]) if extra.size else stream.costs,
         )
         every = np.arange(len(explored), dtype=np.int32)
@@ -129,7 +129,7 @@ class SourceSplit(Policy):
         met = replace(
             stream,
             confidence=source.confidence,
-            far=own.astype(np.float64),
+            far=np.ascontiguousarray(own),
             costs=replace(stream.costs, sample_offload=np.full(source.samples, extra.mean()))
             if extra.size
             else stream.costs,

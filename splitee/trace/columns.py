@@ -64,14 +64,16 @@ def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:
     listed = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(listed, list | tuple) or len(listed) != count:
         raise InputError(f"{name} must be a list of one text per sample ({count})")
-    for row, value in enumerate(listed):
-        if not isinstance(value, str | int | np.integer):
-            raise InputError(f"{name} at row {row} (from 0) is {value!r}, not a text")
+    if set(map(type, listed)) != {str}:
+        for row, value in enumerate(listed):
+            if not isinstance(value, str | int | np.integer):
+                raise InputError(f"{name} at row {row} (from 0) is {value!r}, not a text")
+        listed = [str(value) for value in listed]
+    if not _is_unicode("".join(listed)):
+        row = next(row for row, value in enumerate(listed) if not _is_unicode(value))
+        raise InputError(f"{name} at row {row} (from 0) is {listed[row]!r}, which is no valid Unicode")
     array: Strings = np.empty(count, dtype=object)
-    array[:] = [str(value) for value in listed]
-    for row, value in enumerate(array):
-        if not _is_unicode(value):
-            raise InputError(f"{name} at row {row} (from 0) is {value!r}, which is no valid Unicode")
+    array[:] = listed
     return _locked(array)
 
 

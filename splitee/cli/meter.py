@@ -1,0 +1,73 @@
+"""How far a long command is, on standard error: a bar on a terminal, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Meter:
+    """Tells how much of the work is done; rate and time left count what this session does.
+
+    Parameters
+    ----------
+    title : str
+        What is being made.
+    rate : str
+        How things a second are told, such as "{:.1f} texts/s".
+    every : float
+        Seconds between lines, where there is no terminal.
+    """
+
+    def __init__(self, title: str, rate: str, every: float = 30.0) -> None:
+        self.title, self.rate, self.every = title, rate, every
+        self.total = self.done = self.computed = self.things = 0
+        self.began = self.shown = 0.0
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def begin(self, work: int) -> None:
+        """Take note of all there is to do."""
+        self.total = work
+        self.began = self.shown = time.monotonic()
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")
+        self.bar = Progress(*columns, console=Console(stderr=True))
+        self.bar.add_task(self.title, total=work, state="")
+        self.bar.start()
+
+    def advance(self, work: int, things: int) -> None:
+        """Take note of work, and of the things that were just made; none: it was found done."""
+        self.done += work
+        self.things += things
+        self.computed += work if things else 0
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=self.done, state=self._state(now))
+        elif now >= self.shown + self.every:
+            self.shown = now
+            click.echo(f"{self.title}: {self._state(now)}", err=True)
+
+    def _state(self, now: float) -> str:
+        percent = f"{100 * self.done / self.total:.0f} %"
+        if not self.computed or now <= self.began:
+            return percent
+        seconds = (now - self.began) / self.computed * (self.total - self.done)
+        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f"{percent}, {self.rate.format(self.things / (now - self.began))}, {left} left"

@@ -1,0 +1,86 @@
+"""`splitee sweep`: a grid of replays in, two tables out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from splitee.cli.meter import Meter
+
+if TYPE_CHECKING:
+    from splitee.sweep import Sweep
+    from splitee.sweep.running import Play
+
+
+@click.command("sweep")
+@click.argument("grid", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for summary and repeats (Parquet).")
+@click.option("--dry-run", is_flag=True, help="Print the whole grid and its size, and play nothing.")
+@click.option("--ray", "on_ray", is_flag=True, help="Play on Ray (extra ray): a cluster of this machine.")
+@click.option("--ray-address", metavar="ADDRESS", help="Play on this Ray cluster, such as auto.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out, once all is done.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(
+    grid: Path,
+    out: Path | None,
+    dry_run: bool,
+    on_ray: bool,
+    ray_address: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Replay every combination that GRID, a YAML file, lists.
+
+    Killed, the same command goes on where it stopped and ends in the same files, byte for byte.
+
+    \b
+    Keys (all but traces may be left out; one value may stand for a list):
+      traces, policies, offload, mu, layer_cost, device_layers (a number, all, half),
+      threshold (a number, recommended), exploration, interval (data, run);
+      repeats, seed, offload_input, send_input, source
+
+    \b
+    Examples:
+      splitee sweep grid.yaml --dry-run
+      splitee sweep grid.yaml --out results
+    """
+    from splitee.errors import InputError
+    from splitee.sweep import Sweep, read_grid, sweep
+    from splitee.sweep.running import play_here
+
+    asked = read_grid(grid)
+    if dry_run:
+        work = Sweep(asked)
+        told = work.facts | {"cells": len(work.sizes), "decisions": sum(work.sizes)}
+        click.echo(json.dumps(told) if as_json else _shown(work))
+        return
+    if out is None:
+        raise InputError("say where results go: --out FOLDER (or --dry-run)")
+    play: Play = play_here
+    if on_ray or ray_address:
+        from splitee.sweep.cluster import Cluster
+
+        play = Cluster(ray_address)
+    with Meter(out.name, "{:,.0f} decisions/s") as meter:
+        done = sweep(
+            asked,
+            out,
+            play=play,
+            overwrite=overwrite,
+            report=lambda line: click.echo(line, err=True),
+            begin=meter.begin,
+            advance=lambda decisions, computed: meter.advance(decisions, decisions * computed),
+        )
+    cells = len(asked.cells())
+    click.echo(json.dumps({"out": str(done), "cells": cells}) if as_json else f"wrote {done}: {cells} cells")
+
+
+def _shown(work: Sweep) -> str:
+    import yaml
+
+    grid = work.grid.to_dict()
+    text = yaml.safe_dump(grid, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return f"{text}# {len(work.sizes):,} cells, {sum(work.sizes):,} decisions"

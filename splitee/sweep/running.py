@@ -1,0 +1,258 @@
+"""Running a sweep: cell by cell, each finished one a file; a run that was killed goes on and ends alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splitee.files import atomic_path, claim_folder, refuse_existing, write_text
+from splitee.simulation import replay
+from splitee.sweep.grid import Cell, Grid
+from splitee.trace import Trace, load_trace
+from splitee.trace.bundled import find_source, find_trace
+from splitee.trace.file import read_manifest
+from splitee.trace.manifest import recommended_threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from splitee.results import Results
+
+TABLES = ("repeats", "summary")  # in this order: the last says that a cell is done
+COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are counted at once: 128 MB
+
+Tables = dict[str, "pd.DataFrame"]
+Play = Callable[["Sweep", Sequence[Cell]], Iterable[tuple[Cell, Tables]]]
+
+
+class Sweep:
+    """A grid with its traces, checked before anything is played.
+
+    Parameters
+    ----------
+    grid : Grid
+
+    Raises
+    ------
+    InputError
+        Where a trace, a policy or a price does not fit.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._traces: dict[str, Trace] = {}
+        self._sources: dict[str, Trace] = {}
+        assert self.sizes
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Decisions of each cell."""
+        sizes = []
+        for cell in self.grid.cells():
+            told = self.manifests[cell.trace]
+            layers, alpha = told["layers"], recommended_threshold(told)
+            cell.costs(layers, self.grid.offload_input)
+            members = self.grid.members(cell, layers, alpha, self.source(cell.trace))
+            sizes.append(len(members) * self.grid.repeats * told["samples"])
+        return sizes
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """What the traces' files tell; only footers are read."""
+        return {name: read_manifest(find_trace(name)) for name in self.grid.traces}
+
+    def source(self, trace: str) -> Trace | None:
+        """Return the validation trace of a trace's source, as given or bundled."""
+        if "source-split" not in self.grid.policies:
+            return None
+        name = self.grid.source or find_source(self.manifests[trace])
+        return None if name is None else _kept(self._sources, name)
+
+    def trace(self, name: str) -> Trace:
+        """Return a trace; cells come trace by trace, so the last one is kept."""
+        return _kept(self._traces, name)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What decides the results, in plain types."""
+        return {
+            "grid": self.grid.to_dict(),
+            "traces": {name: told["fingerprint"] for name, told in self.manifests.items()},
+            "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "pandas", "pyarrow")},
+        }
+
+
+def _kept(last: dict[str, Trace], name: str) -> Trace:
+    """Return a trace, and keep it, and no other."""
+    if name not in last:
+        last.clear()
+        last[name] = load_trace(name)
+    return last[name]
+
+
+def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None) -> Tables:
+    """Replay all policies of a cell.
+
+    Returns
+    -------
+    dict of DataFrame
+        "summary": one row a policy and interval, as `Results.summary` has it, with the cell's settings before
+        it; "repeats": one row a policy and repeat, with the regret at the end.
+    """
+    import pandas as pd
+
+    members = grid.members(cell, trace.layers, trace.recommended_threshold, source)
+    costs = cell.costs(trace.layers, grid.offload_input)
+    settings = {
+        "trace": trace.name,
+        "device_layers": cell.holds(trace.layers),
+        "layer_cost": costs.layer,
+        "exit_cost": costs.exit,
+        "offload": cell.offload,
+        "mu": cell.mu,
+    }
+    several = max(1, COUNTS_AT_A_TIME // (trace.samples * (trace.layers + 1)))
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for first in range(0, len(members), several):
+        some = dict(enumerate(members[first : first + several]))
+        results = replay(
+            trace,
+            {str(k): policy for k, policy in some.items()},
+            costs,
+            cell.mu,
+            repeats=grid.repeats,
+            seed=grid.seed,
+            threshold=grid.alphas(trace.recommended_threshold)[0],
+        )
+        told = pd.DataFrame(
+            {
+                "policy": [policy.label for policy in some.values()],
+                "threshold": [_parameter(policy, "threshold") for policy in some.values()],
+                "exploration": [_parameter(policy, "exploration") for policy in some.values()],
+            },
+            index=[str(k) for k in some],
+        )
+        for name, rows in (("summary", _summary(results, grid.interval)), ("repeats", _repeats(results))):
+            named = pd.concat([told.loc[rows.pop("policy")].reset_index(drop=True), rows], axis=1)
+            tables[name].append(named)
+    return {
+        name: pd.concat(parts, ignore_index=True).pipe(
+            lambda table: pd.concat([pd.DataFrame(settings, index=table.index), table], axis=1)
+        )
+        for name, parts in tables.items()
+    }
+
+
+def _summary(results: Results, intervals: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([results.summary(interval) for interval in intervals], ignore_index=True)
+
+
+def _repeats(results: Results) -> pd.DataFrame:
+    import pandas as pd
+
+    table = results.repeats()
+    table = table[table["policy"].isin(list(results))].reset_index(drop=True)
+    last = {"regret": "common", "regret_own": "own"}
+    ends = pd.concat(
+        [
+            pd.DataFrame({name: getattr(result.curve, kind)[:, -1] for name, kind in last.items()})
+            for result in results.values()
+        ],
+        ignore_index=True,
+    )
+    return pd.concat([table, ends], axis=1)
+
+
+def _parameter(policy: object, name: str) -> float:
+    value = getattr(policy, name, None)
+    return float("nan") if value is None else float(value)
+
+
+def play_here(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
+    """Play cells one after the other in this process, each with all its threads."""
+    for cell in cells:
+        yield cell, play_cell(work.grid, cell, work.trace(cell.trace), work.source(cell.trace))
+
+
+def sweep(
+    grid: Grid,
+    out: str | Path,
+    *,
+    play: Play = play_here,
+    overwrite: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    begin: Callable[[int], None] = lambda decisions: None,
+    advance: Callable[[int, bool], None] = lambda decisions, computed: None,
+) -> Path:
+    """Play a grid and write its tables to a folder; go on where an earlier call stopped.
+
+    Parameters
+    ----------
+    grid : Grid
+    out : path
+        A folder: ``summary.parquet``, ``repeats.parquet`` and ``grid.json``. ``OUT.partial`` holds the cells
+        that are done (Parquet, too) until all are.
+    play : callable
+        Where cells are played: here, or on a cluster (`splitee.sweep.cluster.Cluster`).
+    overwrite : bool
+        Whether an existing `out` is replaced, once all is done.
+    report, begin, advance : callable
+        Progress: lines; all decisions there are; decisions of a cell, and whether they were just made.
+
+    Raises
+    ------
+    FileExistsError
+        Where `out` exists and `overwrite` is false; nothing is played then.
+    InputError
+        Where the grid does not fit, or ``OUT.partial`` belongs to another grid.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite)
+    work = Sweep(grid)
+    folder = claim_folder(out, work.facts)
+    cells = grid.cells()
+    missing = [cell for cell in cells if not _part(folder, cell, TABLES[-1]).exists()]
+    if len(missing) < len(cells):
+        report(f"{len(cells) - len(missing)} of {len(cells)} cells are there from an earlier run")
+    begin(sum(work.sizes))
+    advance(sum(work.sizes) - sum(work.sizes[cell.number] for cell in missing), False)
+    for cell, tables in play(work, missing):
+        for name in TABLES:
+            with atomic_path(_part(folder, cell, name), overwrite=True) as temporary:
+                tables[name].to_parquet(temporary, index=False, compression="zstd")
+        advance(work.sizes[cell.number], True)
+    done = folder / "done"
+    shutil.rmtree(done, ignore_errors=True)
+    done.mkdir()
+    for name in TABLES:
+        _join([_part(folder, cell, name) for cell in cells], done / f"{name}.parquet")
+    write_text(done / "grid.json", json.dumps(work.facts, indent=1) + "\n")
+    if out.exists():
+        shutil.rmtree(out) if out.is_dir() else out.unlink()
+    os.replace(done, out)
+    shutil.rmtree(folder)
+    return out
+
+
+def _part(folder: Path, cell: Cell, table: str) -> Path:
+    return folder / f"cell-{cell.number:06d}.{table}.parquet"
+
+
+def _join(parts: Sequence[Path], out: Path) -> None:
+    """Write one file of many, a row group each, one at a time in memory."""
+    import pyarrow.parquet as pq
+
+    with (
+        atomic_path(out) as temporary,
+        pq.ParquetWriter(temporary, pq.read_schema(parts[0]), compression="zstd") as writer,
+    ):
+        for part in parts:
+            writer.write_table(pq.read_table(part))
