@@ -32,6 +32,7 @@ METRICS = (
     "cost_offload",
 )
 Counts = NDArray[np.int32]
+OUT_OF_CACHE = 100_000  # samples: from here on, rounds of a shuffle are counted sample by sample
 RIGHT, AGREES = 1, 2  # what can be said of an answer, as bits
 
 
@@ -167,6 +168,7 @@ class Ledger:
         parts: Sequence[tuple[int, int, int]],
         points: NDArray[np.int64],
         counts: Counts,
+        shuffled: bool,
     ) -> Tally:
         """Count one repeat.
 
@@ -180,25 +182,30 @@ class Ledger:
             Rounds (0-based, ascending) after which the plays of each layer are wanted.
         counts : ndarray, shape (kinds, L + 1, n)
             Added to.
+        shuffled : bool
+            Whether every sample comes exactly once, which is quicker to count.
         """
+        said = self.answers
         plays = np.zeros((len(self.exits), self.layers + 1, 2), dtype=np.int64)
         at_points = np.zeros((len(points), len(self.exits), self.layers + 1), dtype=np.int64)
         sums = np.zeros(4)
-        said = self.answers
         for first, end, kind in parts:
             a, b = np.searchsorted(points, [first, end])
+            samples, stops = order[first:end], split[first:end]
+            _count_plays(stops, points[a:b] - first, at_points[a:b, kind])
+            if shuffled and len(parts) == 1 and len(order) > OUT_OF_CACHE:  # memory is read as it lies
+                samples, stops = np.arange(len(order), dtype=np.int32), np.empty_like(split)
+                stops[order] = split
             sums += _count(
-                order[first:end],
-                split[first:end],
+                samples,
+                stops,
                 said.confidence,
                 said.far,
                 said.marks,
                 self.extra,
                 self.below,
-                points[a:b] - first,
                 counts[kind],
                 plays[kind],
-                at_points[a:b, kind],
             )
             at_points[b:, kind] = plays[kind].sum(axis=1)
         return Tally(plays, at_points, *sums)
@@ -252,29 +259,34 @@ class Ledger:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _count(  # type: ignore[no-untyped-def]
-    order, split, confidence, far, marks, extra, below, points, counts, tally, at_points
+    order, split, confidence, far, marks, extra, below, counts, tally
 ):
     sure, added, right, agrees = 0.0, 0.0, np.int64(0), np.int64(0)
-    first = 0
-    for k in range(points.shape[0] + 1):
-        end = points[k] + 1 if k < points.shape[0] else order.shape[0]
-        for position in range(first, end):
-            sample, layer = np.uintp(order[position]), np.uintp(split[position])
-            here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
-            sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
-            mark = marks[layer - sent * layer, sample]
-            tally[layer, sent] += 1
-            counts[layer, sample] += 1
-            sure += there if sent else here
-            right += np.int64(mark & RIGHT)
-            agrees += np.int64(mark >> 1)
-            if extra.shape[0]:
-                added += extra[sample] * sent
-        if k < points.shape[0]:
-            for arm in range(tally.shape[0]):
-                at_points[k, arm] = tally[arm, 0] + tally[arm, 1]
-        first = end
+    for position in range(order.shape[0]):
+        sample, layer = np.uintp(order[position]), np.uintp(split[position])
+        here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
+        sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
+        mark = marks[layer - sent * layer, sample]
+        tally[layer, sent] += 1
+        counts[layer, sample] += 1
+        sure += there if sent else here
+        right += np.int64(mark & RIGHT)
+        agrees += np.int64(mark >> 1)
+        if extra.shape[0]:
+            added += extra[sample] * sent
     return sure, added, right, agrees
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_plays(split, points, at_points):  # type: ignore[no-untyped-def]
+    """Fill in how often each layer was played up to each point, shape (p, L + 1)."""
+    plays = np.zeros(at_points.shape[1], dtype=np.int64)
+    first = 0
+    for k in range(points.shape[0]):
+        for position in range(first, points[k] + 1):
+            plays[np.uintp(split[position])] += 1
+        at_points[k] = plays
+        first = points[k] + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -119,7 +119,8 @@ class Player:
     def _count(self, repeat: int, order: Orders, split: Layers, counts: Counts) -> tuple[Floats, Floats]:
         """Count one repeat: its totals, and its regret, common and own, at the curve's points."""
         points = curve_points(len(split))
-        tally = self.ledger.count(order, split, self._parts, points, counts)
+        shuffled = self.scene.shuffles(repeat)
+        tally = self.ledger.count(order, split, self._parts, points, counts, shuffled)
         totals = self.ledger.totals(tally)
         if has_arms(self.policy):
             owing = self._owing(repeat, may_send(self.policy, split))

@@ -213,7 +213,7 @@ def _measure(
         # a sum over repeats of paired differences: exact in float64, being of small whole numbers
         lost = np.stack(columns, axis=1) - reference.per_sample[:, [ACCURACY]]
         (draws,) = bootstrap_means([lost], reference.shown)
-        low = np.array([data_interval(draws[:, k])[0] for k in range(len(columns))])
+        low, _ = data_interval(draws)
     base = reference.totals[:, ACCURACY].mean()
     measured = [
         _Measured(

@@ -16,7 +16,7 @@ from splitee.accounting import METRICS
 from splitee.errors import InputError
 from splitee.result import Curve, Result
 from splitee.results_files import read_tables, write_tables
-from splitee.statistics import Floats, bootstrap_means, with_interval
+from splitee.statistics import Floats, Series, bootstrap_means, compared, with_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,18 +112,20 @@ class Results(Mapping[str, Result]):
             "layer": layer,
             "layer_repeats": int((result.settled == layer).sum()),
         }
-
+        measures: dict[str, Series] = {}
         for k, metric in enumerate(METRICS):
             if metric.startswith("cost_"):
-                row[metric] = float(result.totals[:, k].mean())
                 continue
-            row |= with_interval(
-                metric,
-                result.totals[:, k],
-                self.reference.totals[:, k],
-                (draws[result.name][:, k], draws[REFERENCE][:, k]) if draws else None,
-                compared=metric in ("accuracy", "agreement", "cost", "utility"),
+            ours, theirs = (
+                (one.totals[:, k], draws[name][:, k] if draws else None)
+                for name, one in ((result.name, result), (REFERENCE, self.reference))
             )
+            measures[metric] = ours
+            if metric in ("accuracy", "agreement", "cost", "utility"):
+                measures |= compared(metric, ours, theirs)
+        row |= with_intervals(measures)
+        for metric in ("cost_layers", "cost_exits", "cost_offload"):
+            row[metric] = float(result.totals[:, METRICS.index(metric)].mean())
         row["regret"] = float(result.curve.common[:, -1].mean())
         row["regret_own"] = float(result.curve.own[:, -1].mean())
         row["learns"] = result.learns

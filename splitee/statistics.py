@@ -7,12 +7,12 @@ says what would happen on other data; the *run* interval only says how much the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +40,8 @@ def run_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     >>> round(low, 2), round(high, 2)
     (-0.48, 4.48)
     """
+    from scipy.special import stdtrit  # slow to load, and seldom needed
+
     if len(values) < 2 or np.isnan(values).any():
         return float("nan"), float("nan")
     half = stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(len(values))
@@ -78,47 +80,56 @@ def bootstrap_means(
     return np.split(drawn, ends[:-1], axis=1)
 
 
-def data_interval(means: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Return the percentile interval of bootstrap means, or of paired differences, shape (resamples,)."""
-    if np.isnan(means).any():
-        return float("nan"), float("nan")
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def data_interval(means: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
+    """Return the percentile intervals (low, high) of bootstrap means, or of paired differences.
+
+    Parameters
+    ----------
+    means : ndarray, shape (resamples, …)
+        One interval for each column; NaN where a column has one.
+    """
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
-def with_interval(
-    name: str,
-    ours: Floats,
-    theirs: Floats,
-    draws: tuple[Floats, Floats] | None,
-    *,
-    compared: bool = False,
-) -> dict[str, float]:
-    """Describe one measure of a policy, and where `compared` its difference from a reference.
+Series = tuple[Floats, "Floats | None"]  # of one measure: over repeats, and its bootstrap means
+
+
+def compared(name: str, ours: Series, theirs: Series) -> dict[str, Series]:
+    """Return a measure's difference from a reference's, NAME_delta; of a cost also as a share, NAME_change.
 
     Parameters
     ----------
     name : str
-        Of the measure; the keys are NAME, NAME_low, NAME_high, NAME_delta and so on. A cost is also compared
-        as a share of the reference's: NAME_change.
-    ours, theirs : ndarray, shape (repeats,)
-        The measure in each repeat.
-    draws : pair of ndarray, shape (resamples,), optional
-        Its paired bootstrap means, for the *data* interval; without them the interval is that over runs.
+        Of the measure.
+    ours, theirs : pair of ndarray
+        Shape (repeats,), and the paired bootstrap means, shape (resamples,), or None.
     """
-    described = {name: (ours, draws[0] if draws else None)}
-    if compared:
-        described[f"{name}_delta"] = (ours - theirs, draws[0] - draws[1] if draws else None)
-    if compared and name == "cost":
-        with np.errstate(divide="ignore", invalid="ignore"):  # a reference that is free has no shares
-            change = np.where(theirs > 0, ours / theirs - 1, np.nan)
-            drawn = np.where(draws[1] > 0, draws[0] / draws[1] - 1, np.nan) if draws else None
-        described["cost_change"] = (change, drawn)
+    drawn = None if ours[1] is None or theirs[1] is None else (ours[1], theirs[1])
+    told: dict[str, Series] = {f"{name}_delta": (ours[0] - theirs[0], drawn and drawn[0] - drawn[1])}
+    if name == "cost":
+        told["cost_change"] = _change(ours[0], theirs[0]), drawn and _change(*drawn)
+    return told
+
+
+def with_intervals(measures: Mapping[str, Series]) -> dict[str, float]:
+    """Return the mean of each measure and its interval: NAME, NAME_low and NAME_high.
+
+    The interval is that over samples where there are bootstrap means, else that over runs.
+    """
+    drawn = [means for _, means in measures.values() if means is not None]
+    lows, highs = data_interval(np.stack(drawn, axis=1)) if drawn else (np.empty(0), np.empty(0))
+    ends = iter(zip(lows.tolist(), highs.tolist(), strict=True))
     row: dict[str, float] = {}
-    for key, (values, means) in described.items():
-        low, high = run_interval(values) if means is None else data_interval(means)
-        row |= {key: float(values.mean()), f"{key}_low": low, f"{key}_high": high}
+    for name, (values, means) in measures.items():
+        low, high = run_interval(values) if means is None else next(ends)
+        row |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
     return row
+
+
+def _change(ours: Floats, theirs: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):  # a reference that is free has no shares
+        return np.where(theirs > 0, ours / theirs - 1, np.nan)
 
 
 def _exact(columns: Floats) -> Floats:
@@ -148,8 +159,14 @@ def _counts(n: int, resamples: int, seed: int) -> NDArray[np.generic]:
     """Return how often each sample is drawn in each resample, shape (resamples, n)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
     # ready for use up to 256 MB; else a byte each: no sample of many comes 256 times (chance below 1e-500)
-    counts = np.empty((resamples, n), dtype=np.float64 if resamples * n <= 2**25 else np.uint8)
+    counts = np.zeros((resamples, n), dtype=np.float64 if resamples * n <= 2**25 else np.uint8)
     for row in counts:
-        row[:] = np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n)
+        _count(rng.integers(n, size=n, dtype=np.int32), row)
     counts.flags.writeable = False
     return counts
+
+
+@njit(cache=True, nogil=True)
+def _count(drawn, row):  # type: ignore[no-untyped-def]
+    for sample in drawn:
+        row[sample] += 1

@@ -123,13 +123,15 @@ def play_lanes(  # type: ignore[no-untyped-def]
     """Play some rounds of several repeats side by side, from round `start` (0-based) on.
 
     One repeat is a chain of rounds, each waiting for the one before; many are independent, and their indices
-    are computed together. `orders` and `splits` (filled in) have shape (lanes, rounds), `weights` (rounds,):
-    β·sqrt(ln t) for UCB, else ln t; `noise` (rounds, arms, lanes) for THOMPSON; `state` (5, arms, lanes).
+    are computed together. `orders` and `splits` (filled in) have shape (repeats, rounds); `weights` (rounds,)
+    is β·sqrt(ln t) for UCB, else ln t; `noise` (rounds, arms, lanes) is for THOMPSON; `state` (5, arms,
+    lanes) may have more lanes than there are repeats: these idle.
     """
     lanes, rounds = orders.shape
     layers = confidence.shape[0]
     below = leaving(layers, alpha)
-    leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
+    padded = state.shape[2]
+    leader, greatest = np.zeros(padded, dtype=np.int64), np.empty(padded)
     for position in range(rounds):
         drawn = noise[position % noise.shape[0]]
         choose(rule, start + position + 1, first, state, weights[position], drawn, span, leader, greatest)
@@ -226,7 +228,8 @@ class LayerBandit(Policy):
         extra = stream.costs.by_sample(len(stream.far))
         weights = self.weights(logarithms(rounds))
         splits = np.empty((lanes, rounds), dtype=np.int16)
-        state = np.zeros((5, len(gamma), lanes))
+        padded = max(16, -(-lanes // 8) * 8)  # whole vectors: idle lanes cost less than odd ones
+        state = np.zeros((5, len(gamma), padded))
         part = rounds if self.rule != THOMPSON else DRAWN_ROUNDS
         for start in range(0, rounds, part):
             rows = slice(start, min(start + part, rounds))
@@ -245,7 +248,7 @@ class LayerBandit(Policy):
                 sending,
                 extra,
                 weights[rows],
-                self.noise([each.rng for each in streams], rows.stop - rows.start, stream.arms),
+                self.noise([each.rng for each in streams], rows.stop - rows.start, stream.arms, padded),
                 span(stream.mu, sending, extra),
                 inverse_roots(rounds),
                 state,
@@ -253,12 +256,14 @@ class LayerBandit(Policy):
             )
         return splits
 
-    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int) -> Floats:
+    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int, lanes: int) -> Floats:
         """Return what chance adds, shape (rounds, arms, lanes): standard normal numbers, or nothing."""
         if self.rule != THOMPSON:
             return np.empty((1, 0, 0))
-        drawn = [rng.standard_normal((rounds, arms + 1 - self.first)) for rng in rngs]
-        return np.stack(drawn, axis=-1)
+        noise = np.zeros((rounds, arms + 1 - self.first, lanes))
+        for lane, rng in enumerate(rngs):
+            noise[:, :, lane] = rng.standard_normal(noise.shape[:2])
+        return noise
 
     def learner(self) -> Learner:
         """Return a learner that decides sample by sample, as on a live device, by the same compiled code."""
@@ -300,7 +305,7 @@ class Learner:
         """Return the layer to split at in round t = 1, 2, and so on."""
         policy = self.policy
         weight = policy.weights(np.array([math.log(t)]))[0]
-        noise = policy.noise([self._rng], 1, self._layers)[0]
+        noise = policy.noise([self._rng], 1, self._layers, 1)[0]
         leader = np.zeros(1, dtype=np.int64)
         choose(policy.rule, t, policy.first, self._state, weight, noise, self._span, leader, np.empty(1))
         return int(leader[0])
