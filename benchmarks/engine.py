@@ -1,11 +1,11 @@
-"""The compiled replay against plain Python loops and other libraries, on one core and two; writes the docs' table.
+"""The compiled replay against plain Python loops and other libraries; writes the table of the docs.
 
 python benchmarks/engine.py [--quick]     (make bench)
 
 A replay is all of it: checks of the orders, decisions, accounting, regret, and the reference it is compared
 with; orders are given and summaries are made afterwards, each timed on its own. Every line is measured in a
-process of its own, with so many threads as it says: first once in an empty cache of compiled code (that is the
-time of compilation), then the median of nine. Ratios are per decision, measured in the same process:
+process of its own, with so many threads as it says: first once with an empty cache of compiled code (that is
+the time of compilation), then the median of nine. Ratios are per decision, in the same process:
 "specification" is tests/naive.py, on Python lists; "NumPy loop" is the same algorithm as one writes it over
 arrays, a round a turn; river and mabwiser choose among the same arms for the same rewards.
 """

@@ -12,9 +12,9 @@ from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from splitee.compiled import compiled
 from splitee.costs import CostModel, Floats
 from splitee.policies.base import Layers, Orders
 from splitee.policies.rewards import by_exit, device_costs, exit_of, leaving
@@ -257,7 +257,7 @@ class Ledger:
         return sums.T
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _count(  # type: ignore[no-untyped-def]
     order, split, confidence, far, marks, extra, below, counts, tally
 ):
@@ -277,7 +277,7 @@ def _count(  # type: ignore[no-untyped-def]
     return sure, added, right, agrees
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _count_plays(split, points, at_points):  # type: ignore[no-untyped-def]
     """Fill in how often each layer was played up to each point, shape (p, L + 1)."""
     plays = np.zeros(at_points.shape[1], dtype=np.int64)
@@ -289,7 +289,7 @@ def _count_plays(split, points, at_points):  # type: ignore[no-untyped-def]
         first = points[k] + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _sum_by_sample(  # type: ignore[no-untyped-def]
     counts, confidence, far, marks, extra, below, gamma, layers_only, sending, mu, sums
 ):

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from splitee.compiled import compiled
 
 Floats = NDArray[np.float64]
 
@@ -166,7 +167,7 @@ def _counts(n: int, resamples: int, seed: int) -> NDArray[np.generic]:
     return counts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(drawn, row):  # type: ignore[no-untyped-def]
     for sample in drawn:
         row[sample] += 1

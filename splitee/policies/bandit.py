@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from splitee.compiled import compiled, inlined
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.policies.base import (
@@ -37,7 +37,7 @@ LARGEST_VARIANCE = 0.25  # of a number between 0 and 1
 DRAWN_ROUNDS = 512  # how many rounds' random numbers are held at a time
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def choose(rule, t, first, state, weight, noise, span, leader, greatest):  # type: ignore[no-untyped-def]
     """Fill in `leader`, shape (lanes,), with the arm that each lane plays in round t.
 
@@ -72,7 +72,7 @@ def choose(rule, t, first, state, weight, noise, span, leader, greatest):  # typ
             greatest[lane] = index if leads else greatest[lane]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def credit(rule, arm, lane, reward, roots, state):  # type: ignore[no-untyped-def]
     """Add a reward to what a lane knows of an arm; `roots` has 1/sqrt(N), N = 0, 1, …, as far as it goes."""
     total = state[TOTAL, arm, lane] + reward
@@ -89,7 +89,7 @@ def credit(rule, arm, lane, reward, roots, state):  # type: ignore[no-untyped-de
     state[MEAN, arm, lane] = mean
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def learn(  # type: ignore[no-untyped-def]
     rule, mode, layer, lane, sample, confidence, sent, far, knows_far, alpha, mu, gamma, sending, more, roots,
     state,
@@ -115,7 +115,7 @@ def learn(  # type: ignore[no-untyped-def]
             credit(rule, arm, lane, gone, roots, state)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def play_lanes(  # type: ignore[no-untyped-def]
     rule, mode, first, confidence, far, other_cloud, orders, start, alpha, mu, gamma, sending, extra, weights,
     noise, span, roots, state, splits,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from splitee.compiled import compiled
 from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
 from splitee.policies.rewards import (
     by_exit,
@@ -93,7 +93,7 @@ class Oracle(Policy):
         return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _best_by_sample(  # type: ignore[no-untyped-def]
     first, confidence, layers, far, alpha, mu, gamma, sending, extra, best
 ):

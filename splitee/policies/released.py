@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from splitee.compiled import compiled
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.policies import cascades
@@ -21,7 +21,7 @@ from splitee.policies.bandit import logarithms
 from splitee.policies.base import Layers, Policy, Stream, check_threshold
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reward(confidence, far, alpha, mu, sending, sample, arm):  # type: ignore[no-untyped-def]
     """Return C_i − μ·i where it exits, else C_L − μ·(i + o): the same for both algorithms."""
     own = confidence[sample, arm - 1]
@@ -30,7 +30,7 @@ def _reward(confidence, far, alpha, mu, sending, sample, arm):  # type: ignore[n
     return far[sample] - mu * (arm + sending[sample, arm])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _play(side, confidence, far, order, alpha, mu, sending, logs, splits):  # type: ignore[no-untyped-def]
     layers = confidence.shape[1]
     total, count = np.zeros(layers + 1), np.zeros(layers + 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from splitee.compiled import compiled, inlined
 from splitee.costs import CostModel, Floats
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", bound=np.generic)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def exit_of(layer):  # type: ignore[no-untyped-def]
     """Return the row, from 0, of a layer's exit; of layer 0, which has none, row 0. Unsigned, for speed."""
     return np.uintp(layer) - np.uintp(1) if layer else np.uintp(0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def leaving(layers, alpha):  # type: ignore[no-untyped-def]
     """Return the confidence below which layer 0..L sends a sample: 0, the input, always; L never."""
     below = np.full(layers + 1, alpha)
@@ -30,19 +30,19 @@ def leaving(layers, alpha):  # type: ignore[no-untyped-def]
     return below
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def exit_reward(own, mu, gamma):  # type: ignore[no-untyped-def]
     """Return C_i − μ·γ_i."""
     return own - mu * gamma
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
     """Return C_L − μ·(γ_i + o)."""
     return far - mu * (gamma + price)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def mean_rewards(confidence, far, alpha, mu, gamma, sending, extra, order):  # type: ignore[no-untyped-def]
     """Return r̄(0), …, r̄(L) over an order, summed in stream order as the specification does.
 

@@ -1,0 +1,40 @@
+"""How functions are compiled: by numba, arithmetic as written, cached on disk, without the interpreter lock.
+
+Compiled code is kept beside the package or, where that folder is read-only, in the user's cache folder
+(``NUMBA_CACHE_DIR`` names another).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+_OPTIONS = {"nogil": True, "error_model": "numpy"}  # neither fastmath nor contraction: sums stay as written
+_told: list[str] = []
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is first called."""
+    return _compile(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function into each compiled function that calls it."""
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: Callable[..., Any], **options: bool) -> Any:
+    try:
+        return njit(cache=True, **_OPTIONS, **options)(function)
+    except RuntimeError as error:  # numba found no folder that it can write to
+        if not _told:
+            _told.append(str(error))
+            warnings.warn(
+                "compiled code cannot be kept (no cache folder can be written to), so it is compiled anew in "
+                "every process: set NUMBA_CACHE_DIR to a folder of yours",
+                stacklevel=3,
+            )
+        return njit(**_OPTIONS, **options)(function)
