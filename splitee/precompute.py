@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,15 +22,19 @@ from numpy.typing import NDArray
 import splitee
 from splitee.errors import InputError
 from splitee.files import atomic_path, claim_folder, refuse_existing
-from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
+from splitee.models.encode import check_tokens, encode, load_tokenizer
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
 from splitee.tasks import Rows
 from splitee.trace import Trace
 from splitee.trace.columns import read_logits
 
+if TYPE_CHECKING:
+    from splitee.cluster import Cluster
+
 Advance = Callable[[int, int], None]  # is told (samples, tokens) that were just done
-Encoded = list[dict[str, list[int]]]
+Run = Callable[[Passes, Sequence[Shard]], Iterable[tuple[Shard, NDArray[np.float32]]]]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def precompute(
     options: PrecomputeOptions | None = None,
     *,
     name: str | None = None,
+    run: Run | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda line: None,
     advance: Advance = lambda samples, tokens: None,
@@ -94,6 +98,8 @@ def precompute(
         The trace's file. ``OUT.partial`` holds the shards until it is finished.
     name : str, optional
         The trace's name; default: the file's stem.
+    run : callable, optional
+        Where shards are run: on a cluster (`run_on`), or here.
     report, advance, begin : callable
         Progress: lines; work just done; all the work there is (each as samples and tokens).
 
@@ -116,8 +122,8 @@ def precompute(
         "sha256": _file_sha256(Path(checkpoint) / "model.safetensors"),
     }
     encoded = _encode(model, tokenizer, rows, options)
-    batches = plan_batches(_lengths(encoded), options.batch_size)
-    shards = list(_group(batches, options))
+    lengths = _lengths(encoded)
+    shards = _shards(encoded, options)
     work = claim_folder(
         out,
         {
@@ -128,26 +134,59 @@ def precompute(
             "libraries": _libraries(),
         },
     )
-    files = [work / f"shard-{number:06d}.npy" for number in range(len(shards))]
-    if found := sum(file.exists() for file in files):
-        report(f"{found} of {len(shards)} shards are there from an earlier run")
-    begin(len(rows), int(_lengths(encoded).sum()))
+    files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
+    missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
+    begin(len(rows), int(lengths.sum()))
+    if len(missing) < len(shards):
+        report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
+        advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
+    passes = Passes(model, tokenizer.pad_token_id, options.precision)
+    for shard, values in (run or run_here)(passes, missing):
+        with atomic_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
+            np.save(handle, values, allow_pickle=False)
+        advance(len(shard.members), int(lengths[shard.members].sum()))
     logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
-    for file, shard in zip(files, shards, strict=True):
-        done = file.exists()
-        if done:
-            values = np.load(file, allow_pickle=False)
-        else:
-            values = np.concatenate([_forward(model, tokenizer, encoded, b, options) for b in shard])
-            with atomic_path(file) as temporary, temporary.open("wb") as handle:
-                np.save(handle, values, allow_pickle=False)
-        members = np.concatenate(shard)
-        logits[members] = values
-        advance(0 if done else len(members), int(_lengths(encoded)[members].sum()))
+    for shard, file in zip(shards, files, strict=True):
+        logits[shard.members] = np.load(file, allow_pickle=False)
     trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
     trace.save(out, overwrite=overwrite)
     shutil.rmtree(work)
     return trace
+
+
+def run_here(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
+    """Run shards one after the other in this process."""
+    for shard in shards:
+        yield shard, passes.logits(shard)
+
+
+def run_on(cluster: Cluster) -> Run:
+    """Return what runs shards on a cluster, a task each; the model is put there once.
+
+    Each task has as many threads as it takes processors: confidences are the same to the bit where these are
+    as many as here, and the processors alike.
+    """
+
+    def run(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
+        threads = cluster.cpus
+        return cluster.map(_run_task, shards, lambda shard: ("model", lambda: (passes, threads)))
+
+    return run
+
+
+def _run_task(common: tuple[Passes, int], shard: Shard) -> NDArray[np.float32]:
+    passes, threads = common
+    torch.set_num_threads(threads)
+    return passes.logits(shard)
+
+
+def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
+    batches = plan_batches(_lengths(encoded), options.batch_size)
+    planned = plan_shards(batches, options.batch_size, options.shard_size)
+    return [
+        Shard(number, [(members, [encoded[i] for i in members]) for members in shard])
+        for number, shard in enumerate(planned)
+    ]
 
 
 def compute_trace(
@@ -157,51 +196,10 @@ def compute_trace(
     options = options or PrecomputeOptions()
     encoded = _encode(model, tokenizer, rows, options)
     logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
-    for batch in plan_batches(_lengths(encoded), options.batch_size):
-        logits[batch] = _forward(model, tokenizer, encoded, batch, options)
+    passes = Passes(model, tokenizer.pad_token_id, options.precision)
+    for shard, values in run_here(passes, _shards(encoded, options)):
+        logits[shard.members] = values
     return _assemble(model, rows, encoded, logits, options, {}, rows.name)
-
-
-def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Cut samples, longest first (what does not fit fails at once), into batches of like length.
-
-    Parameters
-    ----------
-    lengths : ndarray of int, shape (n,)
-        Tokens a sample; of equal lengths the earlier sample comes first.
-
-    Returns
-    -------
-    list of ndarray of int
-        0-based sample indices; every sample is in exactly one batch.
-
-    Examples
-    --------
-    >>> [batch.tolist() for batch in plan_batches(np.array([3, 9, 3, 5]), 2)]
-    [[1, 3], [0, 2]]
-    """
-    order = np.argsort(-lengths, kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
-def _forward(
-    model: MultiExitModel,
-    tokenizer: Any,
-    encoded: Encoded,
-    batch: NDArray[np.int64],
-    options: PrecomputeOptions,
-) -> NDArray[np.float32]:
-    inputs = pad([encoded[i] for i in batch], tokenizer.pad_token_id)
-    inputs = {key: value.to(model.device) for key, value in inputs.items()}
-    half = options.precision == "bfloat16"
-    cast = torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext()
-    with torch.inference_mode(), cast:
-        values: NDArray[np.float32] = model(**inputs).logits.float().cpu().numpy()
-    finite = np.isfinite(values).all(axis=-1)
-    if not finite.all():
-        row, exit_ = (int(i[0]) for i in np.nonzero(~finite))
-        raise InputError(f"row {batch[row]}: exit {exit_ + 1} of the model says NaN: its weights are broken")
-    return values
 
 
 def _assemble(
@@ -258,14 +256,6 @@ def _assemble(
         logits=logits.astype(np.float16) if keep_logits else None,
         manifest=manifest,
     )
-
-
-def _group(
-    batches: Sequence[NDArray[np.int64]], options: PrecomputeOptions
-) -> Iterator[Sequence[NDArray[np.int64]]]:
-    per_shard = -(-options.shard_size // options.batch_size)
-    for first in range(0, len(batches), per_shard):
-        yield batches[first : first + per_shard]
 
 
 def _lengths(encoded: Encoded) -> NDArray[np.int64]:

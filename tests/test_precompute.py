@@ -22,10 +22,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import splitee.precompute
+from splitee.cli.meter import Meter
 from splitee.errors import InputError
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import load_checkpoint
-from splitee.precompute import PrecomputeOptions, plan_batches
+from splitee.models.passes import Passes, plan_batches
+from splitee.precompute import PrecomputeOptions
 from splitee.tasks import load_file as load_rows
 from splitee.trace import Trace, load_trace
 from splitee.trace.columns import read_logits
@@ -244,16 +246,16 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
 @pytest.fixture
 def interrupted(checkpoint, file, tmp_path, monkeypatch):
     """A run that stopped after two batches, and the arguments that resume it."""
-    real, calls = splitee.precompute._forward, []
+    real, calls = Passes.logits, []
 
-    def forward(*arguments):
+    def logits(*arguments):
         calls.append(1)
         if len(calls) > 2:
             raise KeyboardInterrupt
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(splitee.precompute, "_forward", forward)
+        patch.setattr(Passes, "logits", logits)
         arguments = ["precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet"]
         arguments += ["--batch-size", 4, "--shard-size", 4]
         assert commands.splitee(*arguments).code == 1
@@ -521,9 +523,7 @@ def test_a_gpu_that_is_not_there(checkpoint, file, tmp_path):
 
 
 def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path, monkeypatch):
-    from splitee.cli.precompute import _Progress
-
-    monkeypatch.setattr(_Progress.__init__, "__defaults__", (0.0,))
+    monkeypatch.setattr(Meter.__init__, "__defaults__", (0.0,))
     ran = commands.splitee(
         "precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet", "--batch-size", 5,
         "--shard-size", 5,

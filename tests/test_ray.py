@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import commands
+import pandas as pd
 import pytest
+import toys
 from test_replay import random_trace
 from test_sweep import bytes_of, folder, grid_file  # noqa: F401
 
-from splitee.sweep import Cell, read_grid, sweep
-from splitee.sweep.cluster import Cluster
+from splitee.cluster import Cluster
+from splitee.models.passes import Passes, Shard
+from splitee.precompute import PrecomputeOptions, precompute, run_on
+from splitee.sweep import Cell, play_on, read_grid, sweep
 from splitee.sweep.running import Sweep, Tables
+from splitee.tasks import load_file
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -34,20 +39,38 @@ def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:  # noqa
     here = bytes_of(sweep(read_grid(path), folder / "here"))
     lost: list[int] = []
 
-    class Losing(Cluster):
-        """Loses a node after the third cell."""
+    def losing(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
+        for number, done in enumerate(play_on(Cluster())(work, cells)):
+            yield done
+            if number == 3:
+                nodes.remove_node(nodes.two[0], allow_graceful=False)
+                lost.append(number)
 
-        def __call__(self, work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
-            for number, done in enumerate(super().__call__(work, cells)):
-                yield done
-                if number == 3:
-                    nodes.remove_node(nodes.two[0], allow_graceful=False)
-                    lost.append(number)
-
-    there = sweep(read_grid(path), folder / "there", play=Losing())
+    there = sweep(read_grid(path), folder / "there", play=losing)
     assert lost == [3]
     assert len([node for node in ray.nodes() if node["Alive"]]) == 2
     assert bytes_of(there) == here
+
+
+def test_precompute_loses_nothing_either(tmp_path: Path, nodes: object) -> None:
+    checkpoint = toys.checkpoint(tmp_path / "toy")
+    frame = pd.DataFrame({"text": [" ".join(toys.WORDS[: 1 + i % 9]) for i in range(200)]})
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    rows, options = load_file(tmp_path / "texts.csv"), PrecomputeOptions(batch_size=2, shard_size=4)
+    precompute(checkpoint, rows, tmp_path / "here" / "t.parquet", options)
+    lost: list[int] = []
+
+    def losing(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, object]]:
+        for number, done in enumerate(run_on(Cluster())(passes, shards)):
+            yield done
+            if number == 5:
+                nodes.remove_node(nodes.two[0], allow_graceful=False)
+                lost.append(number)
+
+    precompute(checkpoint, rows, tmp_path / "there" / "t.parquet", options, run=losing)
+    assert lost == [5]
+    here, there = ((tmp_path / place / "t.parquet").read_bytes() for place in ("here", "there"))
+    assert there == here  # to the bit: one thread here, one processor a task there
 
 
 def test_without_a_cluster_there_is_one_line(folder: Path) -> None:  # noqa: F811

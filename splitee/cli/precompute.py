@@ -31,6 +31,8 @@ from splitee.cli.models_extra import check_source, data_options, names_list, nee
 @click.option(
     "--logits/--no-logits", default=None, help="Keep logits.  [default: with more than two classes]"
 )
+@click.option("--ray", "on_ray", is_flag=True, help="Run shards on Ray (extra ray), on this machine.")
+@click.option("--ray-address", metavar="ADDRESS", help="Run shards on this Ray cluster, such as auto.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
 def command(
@@ -51,6 +53,8 @@ def command(
     precision: str,
     device: str | None,
     logits: bool | None,
+    on_ray: bool,
+    ray_address: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -77,13 +81,20 @@ def command(
         rows = load_file(text_file, text_columns or ("text",), label_column, names_list(class_names))
 
     from splitee.models.multi_exit import load_config
-    from splitee.precompute import PrecomputeOptions, precompute
+    from splitee.precompute import PrecomputeOptions, Run, precompute, run_on
 
     config = load_config(checkpoint)
     classes = [config.id2label[i] for i in range(config.num_labels)]
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
     rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
     options = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
+    run: Run | None = None
+    if on_ray or ray_address:
+        import torch
+
+        from splitee.cluster import Cluster
+
+        run = run_on(Cluster(ray_address, cpus=torch.get_num_threads()))
 
     with Meter(out.name, "{:.1f} texts/s") as progress:
         trace = precompute(
@@ -92,6 +103,7 @@ def command(
             out,
             options,
             name=name,
+            run=run,
             overwrite=overwrite,
             report=lambda line: click.echo(line, err=True),
             advance=lambda texts, tokens: progress.advance(tokens, texts),

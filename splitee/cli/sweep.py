@@ -49,7 +49,7 @@ def command(
     """
     from splitee.errors import InputError
     from splitee.sweep import Sweep, read_grid, sweep
-    from splitee.sweep.running import play_here
+    from splitee.sweep.running import play_here, play_on
 
     asked = read_grid(grid)
     if dry_run:
@@ -61,9 +61,9 @@ def command(
         raise InputError("say where results go: --out FOLDER (or --dry-run)")
     play: Play = play_here
     if on_ray or ray_address:
-        from splitee.sweep.cluster import Cluster
+        from splitee.cluster import Cluster
 
-        play = Cluster(ray_address)
+        play = play_on(Cluster(ray_address))
     with Meter(out.name, "{:,.0f} decisions/s") as meter:
         done = sweep(
             asked,

@@ -1,6 +1,6 @@
 """Grids of replays: traces × prices × devices × policies × their parameters, resumable, here or on Ray."""
 
 from splitee.sweep.grid import Cell, Grid, read_grid
-from splitee.sweep.running import Sweep, play_cell, sweep
+from splitee.sweep.running import Sweep, play_cell, play_on, sweep
 
-__all__ = ["Cell", "Grid", "Sweep", "play_cell", "read_grid", "sweep"]
+__all__ = ["Cell", "Grid", "Sweep", "play_cell", "play_on", "read_grid", "sweep"]

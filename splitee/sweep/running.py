@@ -22,6 +22,7 @@ from splitee.trace.manifest import recommended_threshold
 if TYPE_CHECKING:
     import pandas as pd
 
+    from splitee.cluster import Cluster
     from splitee.results import Results
 
 TABLES = ("repeats", "summary")  # in this order: the last says that a cell is done
@@ -182,6 +183,23 @@ def play_here(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables
         yield cell, play_cell(work.grid, cell, work.trace(cell.trace), work.source(cell.trace))
 
 
+def play_on(cluster: Cluster) -> Play:
+    """Return what plays cells on a cluster, a task each, a thread each; traces are put there once."""
+
+    def play(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
+        def common(cell: Cell) -> tuple[str, Callable[[], tuple[Grid, Trace, Trace | None]]]:
+            return cell.trace, lambda: (work.grid, work.trace(cell.trace), work.source(cell.trace))
+
+        return cluster.map(_play_task, cells, common)
+
+    return play
+
+
+def _play_task(common: tuple[Grid, Trace, Trace | None], cell: Cell) -> Tables:
+    grid, trace, source = common
+    return play_cell(grid, cell, trace, source)
+
+
 def sweep(
     grid: Grid,
     out: str | Path,
@@ -201,7 +219,7 @@ def sweep(
         A folder: ``summary.parquet``, ``repeats.parquet`` and ``grid.json``. ``OUT.partial`` holds the cells
         that are done (Parquet, too) until all are.
     play : callable
-        Where cells are played: here, or on a cluster (`splitee.sweep.cluster.Cluster`).
+        Where cells are played: here, or on a cluster (`play_on`).
     overwrite : bool
         Whether an existing `out` is replaced, once all is done.
     report, begin, advance : callable
@@ -220,10 +238,10 @@ def sweep(
     folder = claim_folder(out, work.facts)
     cells = grid.cells()
     missing = [cell for cell in cells if not _part(folder, cell, TABLES[-1]).exists()]
+    begin(sum(work.sizes))
     if len(missing) < len(cells):
         report(f"{len(cells) - len(missing)} of {len(cells)} cells are there from an earlier run")
-    begin(sum(work.sizes))
-    advance(sum(work.sizes) - sum(work.sizes[cell.number] for cell in missing), False)
+        advance(sum(work.sizes) - sum(work.sizes[cell.number] for cell in missing), False)
     for cell, tables in play(work, missing):
         for name in TABLES:
             with atomic_path(_part(folder, cell, name), overwrite=True) as temporary:

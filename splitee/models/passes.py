@@ -1,0 +1,105 @@
+"""Forward passes: texts of like length in batches, batches in shards, each shard's logits by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from splitee.errors import InputError
+from splitee.models.encode import pad
+from splitee.models.multi_exit import MultiExitModel
+
+Encoded = list[dict[str, list[int]]]
+Members = NDArray[np.int64]
+
+
+def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut samples, longest first (what does not fit fails at once), into batches of like length.
+
+    Parameters
+    ----------
+    lengths : ndarray of int, shape (n,)
+        Tokens a sample; of equal lengths the earlier sample comes first.
+
+    Returns
+    -------
+    list of ndarray of int
+        0-based sample indices; every sample is in exactly one batch.
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in plan_batches(np.array([3, 9, 3, 5]), 2)]
+    [[1, 3], [0, 2]]
+    """
+    order = np.argsort(-lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def plan_shards(batches: Sequence[Members], batch_size: int, shard_size: int) -> Iterator[list[Members]]:
+    """Put consecutive batches into shards of at least so many samples."""
+    per_shard = -(-shard_size // batch_size)
+    for first in range(0, len(batches), per_shard):
+        yield list(batches[first : first + per_shard])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some batches, each with its texts.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    batches : list of (members, encoded)
+        Which samples (0-based), and their tokens.
+    """
+
+    number: int
+    batches: list[tuple[Members, Encoded]]
+
+    @property
+    def members(self) -> Members:
+        """The samples, in the order of the logits."""
+        return np.concatenate([members for members, _ in self.batches])
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A model, and how it is run.
+
+    Attributes
+    ----------
+    model : MultiExitModel
+    pad_token : int
+    precision : {"float32", "bfloat16"}
+        Of the encoder; exits are always float32.
+    """
+
+    model: MultiExitModel
+    pad_token: int
+    precision: str
+
+    def logits(self, shard: Shard) -> NDArray[np.float32]:
+        """Return what every exit says of a shard's samples, shape (samples, exits, classes)."""
+        return np.concatenate([self._forward(*batch) for batch in shard.batches])
+
+    def _forward(self, members: Members, encoded: Encoded) -> NDArray[np.float32]:
+        inputs = pad(encoded, self.pad_token)
+        device = self.model.device
+        inputs = {key: value.to(device) for key, value in inputs.items()}
+        half = self.precision == "bfloat16"
+        cast = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
+        with torch.inference_mode(), cast:
+            values: NDArray[np.float32] = self.model(**inputs).logits.float().cpu().numpy()
+        finite = np.isfinite(values).all(axis=-1)
+        if not finite.all():
+            row, exit_ = (int(i[0]) for i in np.nonzero(~finite))
+            raise InputError(
+                f"row {members[row]}: exit {exit_ + 1} of the model says NaN: its weights are broken"
+            )
+        return values
