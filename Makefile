@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench clean
 
 run: $(VENV)/.core
 	$(BIN)/splitee run
@@ -18,6 +18,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/paper_grid.py
+	$(BIN)/python benchmarks/precompute.py
+
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -26,6 +31,10 @@ $(BIN)/python:
 
 $(VENV)/.core: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) --editable '.[models,dev,bench]'
 	touch $@
 
 $(VENV)/.dev: $(SOURCES) | $(BIN)/python

@@ -78,26 +78,28 @@ def answers_of(trace: Trace) -> Answers:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """What was counted of one repeat.
+    """What was counted of some repeats.
 
     Attributes
     ----------
-    plays : ndarray of int, shape (kinds, L + 1, 2)
+    plays : ndarray of int, shape (repeats, kinds, L + 1, 2)
         Rounds by kind, layer, and whether the sample was sent.
-    at_points : ndarray of int, shape (p, kinds, L + 1)
+    at_points : ndarray of int, shape (repeats, p, kinds, L + 1)
         Rounds by kind and layer, up to some points of the stream.
-    sure, added : float
-        Sums of the answers' confidences, and of what samples added to prices.
-    right, agrees : float
-        How many answers were right, and agree with the last exit's.
+    settled : ndarray of int, shape (repeats,)
+        The layer played most in the second half of the stream, the lowest of equals.
+    sure, added, right, agrees : ndarray, shape (repeats,)
+        Sums of the answers' confidences, and of what samples added to prices; how many answers were right,
+        and agree with the last exit's.
     """
 
     plays: NDArray[np.int64]
     at_points: NDArray[np.int64]
-    sure: float
-    added: float
-    right: float
-    agrees: float
+    settled: NDArray[np.int16]
+    sure: Floats
+    added: Floats
+    right: Floats
+    agrees: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,18 +165,18 @@ class Ledger:
 
     def count(
         self,
-        order: Orders,
-        split: Layers,
+        orders: Orders,
+        splits: Layers,
         parts: Sequence[tuple[int, int, int]],
         points: NDArray[np.int64],
         counts: Counts,
         shuffled: bool,
     ) -> Tally:
-        """Count one repeat.
+        """Count some repeats.
 
         Parameters
         ----------
-        order, split : ndarray, shape (m,)
+        orders, splits : ndarray, shape (repeats, m)
             Which samples came, and where they stopped.
         parts : sequence of (first, end, kind)
             Consecutive rounds of one kind.
@@ -183,56 +185,57 @@ class Ledger:
         counts : ndarray, shape (kinds, L + 1, n)
             Added to.
         shuffled : bool
-            Whether every sample comes exactly once, which is quicker to count.
+            Whether every repeat shows every sample exactly once.
         """
         said = self.answers
-        plays = np.zeros((len(self.exits), self.layers + 1, 2), dtype=np.int64)
-        at_points = np.zeros((len(points), len(self.exits), self.layers + 1), dtype=np.int64)
-        sums = np.zeros(4)
+        repeats, rounds = splits.shape
+        plays = np.zeros((repeats, len(self.exits), self.layers + 1, 2), dtype=np.int64)
+        at_points = np.zeros((repeats, len(points), len(self.exits), self.layers + 1), dtype=np.int64)
+        late = np.zeros((repeats, self.layers + 1), dtype=np.int64)
+        sums = np.zeros((repeats, 4))
+        as_it_lies = shuffled and len(parts) == 1 and rounds > OUT_OF_CACHE
         for first, end, kind in parts:
             a, b = np.searchsorted(points, [first, end])
-            samples, stops = order[first:end], split[first:end]
-            _count_plays(stops, points[a:b] - first, at_points[a:b, kind])
-            if shuffled and len(parts) == 1 and len(order) > OUT_OF_CACHE:  # memory is read as it lies
-                samples, stops = np.arange(len(order), dtype=np.int32), np.empty_like(split)
-                stops[order] = split
-            sums += _count(
-                samples,
+            stops = splits[:, first:end]
+            _count_plays(stops, points[a:b] - first, at_points[:, a:b, kind], rounds // 2 - first, late)
+            _count(
+                orders[:, first:end],
                 stops,
+                as_it_lies,
                 said.confidence,
                 said.far,
                 said.marks,
                 self.extra,
                 self.below,
                 counts[kind],
-                plays[kind],
+                plays[:, kind],
+                sums,
             )
-            at_points[b:, kind] = plays[kind].sum(axis=1)
-        return Tally(plays, at_points, *sums)
+            at_points[:, b:, kind] = plays[:, None, kind].sum(axis=-1)
+        return Tally(plays, at_points, late.argmax(axis=1).astype(np.int16), *sums.T)
 
     def totals(self, tally: Tally) -> Floats:
-        """Return a repeat's means a round, shape (metrics,)."""
-        plays, sent = tally.plays.sum(axis=2), tally.plays[:, :, 1].sum(axis=0)
-        rounds = plays.sum()
-        device = (plays * self.gamma).sum()
-        computing = (plays * self.layers_only).sum()
+        """Return each repeat's means a round, shape (repeats, metrics)."""
+        plays, sent = tally.plays.sum(axis=3), tally.plays[:, :, :, 1].sum(axis=1)
+        rounds = plays.sum(axis=(1, 2))
+        device = (plays * self.gamma).sum(axis=(1, 2))
+        computing = (plays * self.layers_only).sum(axis=(1, 2))
         sending = np.where(sent > 0, self.sending, 0.0)  # NaN where nothing is ever sent
-        offload = (sent * sending).sum() + tally.added
-        right = tally.right / rounds if self.answers.labelled else np.nan
+        offload = (sent * sending).sum(axis=1) + tally.added
+        right = tally.right / rounds if self.answers.labelled else np.full(len(rounds), np.nan)
         cost = (device + offload) / rounds
-        return np.array(
-            [
-                right,
-                tally.agrees / rounds,
-                cost,
-                tally.sure / rounds - self.mu * cost,
-                right - self.mu * cost,
-                sent.sum() / rounds,
-                computing / rounds,
-                (device - computing) / rounds,
-                offload / rounds,
-            ]
-        )
+        means = [
+            right,
+            tally.agrees / rounds,
+            cost,
+            tally.sure / rounds - self.mu * cost,
+            right - self.mu * cost,
+            sent.sum(axis=1) / rounds,
+            computing / rounds,
+            (device - computing) / rounds,
+            offload / rounds,
+        ]
+        return np.stack(means, axis=1)
 
     def per_sample(self, counts: Counts) -> Floats:
         """Return the sums of each metric over a sample's rounds, shape (n, metrics)."""
@@ -259,34 +262,54 @@ class Ledger:
 
 @compiled
 def _count(  # type: ignore[no-untyped-def]
-    order, split, confidence, far, marks, extra, below, counts, tally
+    orders, splits, as_it_lies, confidence, far, marks, extra, below, counts, tally, sums
 ):
-    sure, added, right, agrees = 0.0, 0.0, np.int64(0), np.int64(0)
-    for position in range(order.shape[0]):
-        sample, layer = np.uintp(order[position]), np.uintp(split[position])
-        here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
-        sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
-        mark = marks[layer - sent * layer, sample]
-        tally[layer, sent] += 1
-        counts[layer, sample] += 1
-        sure += there if sent else here
-        right += np.int64(mark & RIGHT)
-        agrees += np.int64(mark >> 1)
-        if extra.shape[0]:
-            added += extra[sample] * sent
-    return sure, added, right, agrees
+    """Count repeats; those of shuffles may be taken sample by sample, so that memory is read as it lies."""
+    rounds = orders.shape[1]
+    stops = np.empty(rounds if as_it_lies else 0, dtype=splits.dtype)
+    for repeat in range(orders.shape[0]):
+        if as_it_lies:
+            for position in range(rounds):
+                stops[np.uintp(orders[repeat, position])] = splits[repeat, position]
+        sure, added, right, agrees = 0.0, 0.0, np.int64(0), np.int64(0)
+        for position in range(rounds):
+            if as_it_lies:
+                sample, layer = np.uintp(position), np.uintp(stops[position])
+            else:
+                sample, layer = np.uintp(orders[repeat, position]), np.uintp(splits[repeat, position])
+            here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
+            sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
+            mark = marks[layer - sent * layer, sample]
+            tally[repeat, layer, sent] += 1
+            counts[layer, sample] += 1
+            sure += there if sent else here
+            right += np.int64(mark & RIGHT)
+            agrees += np.int64(mark >> 1)
+            if extra.shape[0]:
+                added += extra[sample] * sent
+        sums[repeat, 0] += sure
+        sums[repeat, 1] += added
+        sums[repeat, 2] += right
+        sums[repeat, 3] += agrees
 
 
 @compiled
-def _count_plays(split, points, at_points):  # type: ignore[no-untyped-def]
-    """Fill in how often each layer was played up to each point, shape (p, L + 1)."""
-    plays = np.zeros(at_points.shape[1], dtype=np.int64)
-    first = 0
-    for k in range(points.shape[0]):
-        for position in range(first, points[k] + 1):
-            plays[np.uintp(split[position])] += 1
-        at_points[k] = plays
-        first = points[k] + 1
+def _count_plays(splits, points, at_points, half, late):  # type: ignore[no-untyped-def]
+    """Fill in the plays of each layer up to each point, shape (repeats, p, L + 1); add up those from `half`.
+
+    Points and half are rounds from the first of these splits.
+    """
+    plays = np.zeros(at_points.shape[2], dtype=np.int64)
+    for repeat in range(splits.shape[0]):
+        plays[:] = 0
+        first = 0
+        for k in range(points.shape[0]):
+            for position in range(first, points[k] + 1):
+                plays[np.uintp(splits[repeat, position])] += 1
+            at_points[repeat, k] = plays
+            first = points[k] + 1
+        for position in range(max(half, 0), splits.shape[1]):
+            late[repeat, np.uintp(splits[repeat, position])] += 1
 
 
 @compiled

@@ -25,15 +25,27 @@ CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
 LANES = 48  # repeats played side by side at most: more do not go faster
 LANE_ROUNDS = 2**24  # rounds, all lanes together, whose choices are held at a time: 32 MB
 
-_Row = tuple[Floats, int, Floats]  # of one repeat: totals, the layer settled on, the regret's curves
-
 
 @dataclass(frozen=True)
 class Played:
-    """What came of some repeats of a policy: counts by kind, layer and sample; a row each; choices."""
+    """What came of some repeats of a policy.
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (kinds, L + 1, n)
+        Rounds by kind, layer and sample.
+    totals : ndarray, shape (repeats, metrics)
+    settled : ndarray of int, shape (repeats,)
+    curves : ndarray, shape (2, repeats, p)
+        Regret, common and own, at the points of a curve.
+    logged : list of ndarray, shape (m,)
+        Choices, where they are kept.
+    """
 
     counts: Counts
-    rows: list[_Row]
+    totals: Floats
+    settled: NDArray[np.int16]
+    curves: Floats
     logged: list[Layers]
 
 
@@ -63,17 +75,18 @@ class Player:
     def play(self, repeats: range) -> Played:
         """Play some repeats."""
         counts = self.ledger.counts()
-        rows: list[_Row] = []
+        told: list[tuple[Floats, NDArray[np.int16], Floats]] = []
         logged: list[Layers] = []
         lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.rounds))
         for block in _blocks(repeats, lanes):
             orders = self.scene.block(block.start, block.stop)
             splits = self._splits(block, orders)
-            for repeat, order, split in zip(block, orders, splits, strict=True):
-                totals, curve = self._count(repeat, order, split, counts)
-                rows.append((totals, _settled(split[len(split) // 2 :]), curve))
+            told.append(self._count(block, orders, splits, counts))
             logged += list(splits) if self.log else []
-        return Played(counts, rows, logged)
+        totals, settled, curves = zip(*told, strict=True)
+        return Played(
+            counts, np.concatenate(totals), np.concatenate(settled), np.concatenate(curves, 1), logged
+        )
 
     @cached_property
     def still(self) -> Played | None:
@@ -85,23 +98,22 @@ class Player:
         if stops is None:
             return None
         repeats, counts = self.scene.repeats, self.ledger.counts()
-        totals, curve = self._count(0, every, stops, counts)
-        row = totals, _settled(stops), curve
-        logged = [stops[self.scene.order(repeat)] for repeat in range(repeats)] if self.log else []
+        totals, _, curves = self._count(range(1), every[None], stops[None], counts)
         counts *= repeats
-        return Played(counts, [row] * repeats, logged)
+        settled = np.full(repeats, np.bincount(stops).argmax(), dtype=np.int16)
+        logged = [stops[self.scene.order(repeat)] for repeat in range(repeats)] if self.log else []
+        return Played(counts, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged)
 
     def result(self, parts: Sequence[Played]) -> Result:
         """Put what was played together; `parts` are consecutive repeats."""
-        rows = [row for part in parts for row in part.rows]
-        common, own = np.stack([curve for _, _, curve in rows], axis=1)
+        common, own = np.concatenate([part.curves for part in parts], axis=1)
         return Result(
             name=self.name,
             policy=self.policy,
-            totals=np.stack([totals for totals, _, _ in rows]),
+            totals=np.concatenate([part.totals for part in parts]),
             books=(self.ledger, reduce(np.add, [part.counts for part in parts])),
             shown=self.scene.shown,
-            settled=np.array([settled for _, settled, _ in rows], dtype=np.int16),
+            settled=np.concatenate([part.settled for part in parts]),
             curve=Curve(curve_points(self.scene.rounds) + 1, common, own),
             on_device=self._fits(),
             threshold=self.ledger.threshold,
@@ -116,20 +128,25 @@ class Player:
             return self.policy.play(streams, orders)
         return np.stack([play(self.policy, stream, self.ledger.threshold) for stream in streams])
 
-    def _count(self, repeat: int, order: Orders, split: Layers, counts: Counts) -> tuple[Floats, Floats]:
-        """Count one repeat: its totals, and its regret, common and own, at the curve's points."""
-        points = curve_points(len(split))
-        shuffled = self.scene.shuffles(repeat)
-        tally = self.ledger.count(order, split, self._parts, points, counts, shuffled)
-        totals = self.ledger.totals(tally)
+    def _count(
+        self, repeats: range, orders: Orders, splits: Layers, counts: Counts
+    ) -> tuple[Floats, NDArray[np.int16], Floats]:
+        """Count some repeats: their totals, what they settled on, and their curves of regret."""
+        scene, ledger = self.scene, self.ledger
+        points = curve_points(scene.rounds)
+        tally = ledger.count(orders, splits, self._parts, points, counts, scene.all_shuffled)
+        totals = ledger.totals(tally)
         if has_arms(self.policy):
-            owing = self._owing(repeat, may_send(self.policy, split))
-            curve: Floats = np.einsum("pkl,kal->ap", tally.at_points, owing)
-            return totals, curve
-        reward = float(totals[METRICS.index("reward")])
-        scene, alpha = self.scene, self.ledger.threshold
-        gap = armless_gap(scene.means, scene.costs, repeat, scene.trace.layers, reward, alpha)
-        return totals, np.stack([gap * (points + 1)] * 2)
+            each = zip(repeats, splits, strict=True)
+            owing = np.stack([self._owing(repeat, may_send(self.policy, split)) for repeat, split in each])
+            return totals, tally.settled, np.einsum("rpkl,rkal->arp", tally.at_points, owing)
+        rewards = totals[:, METRICS.index("reward")]
+        layers, alpha = scene.trace.layers, ledger.threshold
+        gap = [
+            armless_gap(scene.means, scene.costs, repeat, layers, reward, alpha)
+            for repeat, reward in zip(repeats, rewards.tolist(), strict=True)
+        ]
+        return totals, tally.settled, np.stack([np.outer(gap, points + 1)] * 2)
 
     def _owing(self, repeat: int, sends: bool) -> Floats:
         """Return the policy's `gaps` in a repeat; those of all that show the same samples are one."""
@@ -160,8 +177,3 @@ def _blocks(repeats: range, most: int) -> Iterator[range]:
 def curve_points(rounds: int) -> NDArray[np.int64]:
     """Return the 0-based rounds at which a curve is held: all of a short stream, else evenly spread."""
     return np.unique(np.linspace(0, rounds - 1, CURVE_POINTS).round().astype(np.int64))
-
-
-def _settled(split: Layers) -> int:
-    """Return the layer played most in the second half of the stream, the lowest of equals."""
-    return int(np.bincount(split[len(split) // 2 :]).argmax())

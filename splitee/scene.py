@@ -39,6 +39,7 @@ class Scene:
     costs: CostModel
     mu: float
     orders: Orders | None
+    shuffled: NDArray[np.bool_] | None  # of given orders: whether each shows every sample exactly once
     asked_repeats: int
     seed: int
     default_threshold: float
@@ -60,20 +61,12 @@ class Scene:
 
     def shuffles(self, repeat: int) -> bool:
         """Whether a repeat shows every sample exactly once."""
-        return self.orders is None or bool(self._shuffled[repeat])
+        return self.shuffled is None or bool(self.shuffled[repeat])
 
     @cached_property
     def all_shuffled(self) -> bool:
         """Whether every repeat shows every sample exactly once."""
-        return all(self.shuffles(repeat) for repeat in range(self.repeats))
-
-    @cached_property
-    def _shuffled(self) -> NDArray[np.bool_]:
-        n = self.trace.samples
-        assert self.orders is not None
-        if self.orders.shape[1] != n:
-            return np.zeros(len(self.orders), dtype=bool)
-        return np.array([(np.bincount(order, minlength=n) == 1).all() for order in self.orders])
+        return self.shuffled is None or bool(self.shuffled.all())
 
     @cached_property
     def shown(self) -> Floats:
@@ -100,7 +93,6 @@ class Scene:
 
     def stream(self, repeat: int, order: Orders | None = None) -> Stream:
         """Return what a policy may see of one repeat, whose order may be at hand."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, repeat)))
         return Stream(
             confidence=self.trace.confidence,
             prediction=self.trace.prediction,
@@ -111,7 +103,7 @@ class Scene:
             arms=self.costs.arms(self.trace.layers),
             costs=self.costs,
             mu=self.mu,
-            rng=rng,
+            seed=(self.seed, (1, repeat)),
         )
 
     def threshold(self, policy: AnyPolicy) -> float:

@@ -12,8 +12,9 @@ from typing import overload
 
 import numpy as np
 from numba import config
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from splitee.compiled import compiled
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
@@ -130,8 +131,8 @@ def replay(
     if threshold is None:
         threshold = DEFAULT_THRESHOLD
     check_threshold(threshold)
-    given = _orders(orders, trace.samples)
-    scene = Scene(trace, costs, float(mu), given, int(repeats), int(seed), float(threshold))
+    given, shuffled = _orders(orders, trace.samples)
+    scene = Scene(trace, costs, float(mu), given, shuffled, int(repeats), int(seed), float(threshold))
     if isinstance(policies, Mapping):
         named = dict(policies)
     elif isinstance(policies, Sequence):
@@ -177,22 +178,24 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
     return {player.name: player.result(parts[player.name]) for player in players}
 
 
-def _orders(orders: ArrayLike | None, samples: int) -> Orders | None:
+def _orders(orders: ArrayLike | None, samples: int) -> tuple[Orders | None, NDArray[np.bool_] | None]:
+    """Check and copy orders, and tell which of them show every sample exactly once."""
     if orders is None:
-        return None
+        return None, None
     given = np.asarray(orders)
     if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
         raise InputError(
             f"orders has shape {given.shape} and type {given.dtype}: give whole numbers, shape (repeats, m)"
         )
-    if given.min() < 0 or given.max() >= samples:
+    copied = np.empty(given.shape, dtype=np.int32)
+    shuffled = np.full(len(given), given.shape[1] == samples)
+    outside = _copy_orders(given, samples, copied, shuffled)
+    if outside >= 0:
         raise InputError(
-            f"orders name sample {given.max() if given.min() >= 0 else given.min()}: "
-            f"the trace has samples 0 to {samples - 1}"
+            f"orders name sample {given.flat[outside]}: the trace has samples 0 to {samples - 1}"
         )
-    copied = np.array(given, dtype=np.int32, order="C")
     copied.flags.writeable = False
-    return copied
+    return copied, shuffled
 
 
 def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
@@ -205,3 +208,21 @@ def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
             raise InputError(f"two policies are called {name!r}: give a dict of names to policies")
         named[name] = policy
     return named
+
+
+@compiled
+def _copy_orders(given, samples, copied, shuffled):  # type: ignore[no-untyped-def]
+    """Copy; return the place of a sample that the trace does not have, or −1; tell who shows one twice."""
+    seen = np.empty(samples, dtype=np.bool_)
+    for repeat in range(given.shape[0]):
+        seen[:] = False
+        once = True
+        for position in range(given.shape[1]):
+            sample = given[repeat, position]
+            if sample < 0 or sample >= samples:
+                return repeat * given.shape[1] + position
+            copied[repeat, position] = sample
+            once &= not seen[np.uintp(sample)]
+            seen[np.uintp(sample)] = True
+        shuffled[repeat] &= once
+    return -1

@@ -1,5 +1,7 @@
 """The compiled engine equals the plain-Python specification decision for decision."""
 
+from unittest import mock
+
 import naive
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ from strategies import Case, cases, worlds
 from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
+import splitee.accounting
+import splitee.engine
+import splitee.simulation
 from splitee.policies.base import PlainPolicy
 
 SIDES = ("causal", "published", "skip")
@@ -160,3 +165,62 @@ def test_other_policies_in_the_call_and_how_many_repeats_change_nothing(case: Ca
     )
     assert many["random"].split[:2].tolist() == alone.split.tolist()
     np.testing.assert_array_equal(many["random"].totals[:2], alone.totals)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.integers(1, 5), st.booleans())
+def test_how_rounds_are_shared_out_and_counted_changes_nothing(
+    case: Case, threads: int, as_it_lies: bool
+) -> None:
+    """Lanes, threads, and whether a shuffle is counted round by round or sample by sample."""
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    policies = [
+        splitee.SplitEES(case.threshold, case.exploration),
+        splitee.ThompsonSplit(case.threshold),
+        splitee.ExploreThenCommit(case.threshold, 3),
+        splitee.CascadeSplit(case.layer, case.threshold),
+    ]
+
+    def told() -> list[splitee.Result]:
+        results = splitee.replay(trace, policies, costs, mu=case.world.mu, repeats=7, seed=3)
+        return list(results.values())
+
+    before = told()
+    with (
+        mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
+        mock.patch.object(splitee.engine, "LANE_ROUNDS", 1),  # eight lanes at most
+        mock.patch.object(splitee.accounting, "OUT_OF_CACHE", 0 if as_it_lies else 10**9),
+    ):
+        after = told()
+    for one, other in zip(before, after, strict=True):
+        assert one.split.tolist() == other.split.tolist()
+        assert np.array_equal(one.settled, other.settled)
+        assert np.array_equal(one.books[1], other.books[1])
+        np.testing.assert_allclose(one.totals, other.totals, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(one.curve.own, other.curve.own, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_what_each_sample_always_does_is_counted_as_if_it_were_played(case: Case) -> None:
+    """A policy that does the same with a sample whatever comes is not played repeat by repeat."""
+    trace, costs = trace_of(case.world), costs_of(case.world)
+    n = trace.samples
+    shuffles = np.array([np.random.default_rng(seed).permutation(n) for seed in range(3)])
+    policies = [
+        splitee.FixedSplit(case.layer, case.threshold),
+        splitee.FixedExit(case.layer),
+        splitee.CascadeSplit(case.layer, case.threshold),
+        splitee.Oracle(case.threshold),
+        splitee.FinalExit(),
+    ]
+    still = splitee.replay(trace, policies, costs, mu=case.world.mu, orders=shuffles)
+    doubled = np.concatenate([shuffles, shuffles], axis=1)  # no shuffles, so these are played
+    played = splitee.replay(trace, policies, costs, mu=case.world.mu, orders=doubled)
+    for name in still:
+        assert still[name].split.tolist() == played[name].split[:, :n].tolist()
+        assert np.array_equal(2 * still[name].books[1], played[name].books[1])
+        np.testing.assert_allclose(still[name].totals, played[name].totals, rtol=1e-12, atol=1e-12)
+        ends = still[name].curve.own[:, -1], played[name].curve.own[:, -1]
+        np.testing.assert_allclose(2 * ends[0], ends[1], rtol=1e-9, atol=1e-9)
+        assert still[name].per_sample[:, :2] == pytest.approx(played[name].per_sample[:, :2] / 2, nan_ok=True)

@@ -16,6 +16,7 @@ import splitee
 from splitee import streams
 from splitee.calibration import expected_calibration_error
 from splitee.policies import Policy, released
+from splitee.sweep import Grid, play_cell
 from splitee.temperature import calibrate
 from splitee.thresholds import GRID
 
@@ -183,20 +184,25 @@ def thresholds(pair: Pair) -> pd.DataFrame:
 
 def explorations(pair: Pair) -> pd.DataFrame:
     """What β does: mean and worst repeat of the regret, where splits matter (o = 8 λ, half the device) and as in the paper."""
-    rows = []
+    tables = []
     for offload, device in ((PAPER_OFFLOAD, pair.layers), (8.0, pair.layers // 2)):
-        policies = {
-            (name, beta): make(pair.threshold, beta)
-            for name, make in (("SplitEE", splitee.SplitEE), ("SplitEE-S (causal)", splitee.SplitEES))
-            for beta in EXPLORATIONS
-        }
-        named = {f"{name} {beta}": policy for (name, beta), policy in policies.items()}
-        results = splitee.replay(pair.target, named, costs(offload, device), MU, repeats=REPEATS, seed=SEED)
-        for name, beta in policies:
-            owed = results[f"{name} {beta}"].curve.own[:, -1]
-            told = {"policy": name, "exploration": beta, "offload": offload, "device_layers": device}
-            rows.append(told | {"regret_own": owed.mean(), "worst": owed.max(), "best": owed.min()})
-    return pd.DataFrame(rows).assign(pair=pair.name)
+        grid = Grid(
+            traces=[pair.name],
+            policies=["splitee", "splitee-s"],
+            offload=[offload],
+            mu=[MU],
+            device_layers=[device],
+            exploration=EXPLORATIONS,
+            repeats=REPEATS,
+            seed=SEED,
+            interval=["run"],
+        )
+        (cell,) = grid.cells()
+        owed = play_cell(grid, cell, pair.target)["repeats"]
+        by = owed.groupby(["policy", "exploration", "offload", "device_layers"], sort=False)["regret_own"]
+        told = by.agg(regret_own="mean", worst="max", best="min").reset_index()
+        tables.append(told.sort_values(["policy", "exploration"]))
+    return pd.concat(tables, ignore_index=True).assign(pair=pair.name)
 
 
 def regrets(pair: Pair) -> pd.DataFrame:

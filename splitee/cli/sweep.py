@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("sweep")
-@click.argument("grid", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("grid", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for summary and repeats (Parquet).")
 @click.option("--dry-run", is_flag=True, help="Print the whole grid and its size, and play nothing.")
 @click.option("--ray", "on_ray", is_flag=True, help="Play on Ray (extra ray): a cluster of this machine.")

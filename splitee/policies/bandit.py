@@ -231,6 +231,7 @@ class LayerBandit(Policy):
         padded = max(16, -(-lanes // 8) * 8)  # whole vectors: idle lanes cost less than odd ones
         state = np.zeros((5, len(gamma), padded))
         part = rounds if self.rule != THOMPSON else DRAWN_ROUNDS
+        rngs = [each.rng for each in streams] if self.rule == THOMPSON else []
         for start in range(0, rounds, part):
             rows = slice(start, min(start + part, rounds))
             play_lanes(
@@ -248,7 +249,7 @@ class LayerBandit(Policy):
                 sending,
                 extra,
                 weights[rows],
-                self.noise([each.rng for each in streams], rows.stop - rows.start, stream.arms, padded),
+                self.noise(rngs, rows.stop - rows.start, stream.arms, padded),
                 span(stream.mu, sending, extra),
                 inverse_roots(rounds),
                 state,

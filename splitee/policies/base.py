@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -46,8 +47,8 @@ class Stream:
         All prices.
     mu : float
         μ, points of confidence one λ is worth.
-    rng : numpy.random.Generator
-        This policy's own, for this repeat.
+    seed : tuple of int
+        Entropy and spawn key of what chance is left to.
     """
 
     confidence: NDArray[np.float32]
@@ -59,7 +60,13 @@ class Stream:
     arms: int
     costs: CostModel
     mu: float
-    rng: np.random.Generator
+    seed: tuple[int, tuple[int, ...]]
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The policy's own generator, for this repeat."""
+        entropy, key = self.seed
+        return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
 
     @property
     def layers(self) -> int:
