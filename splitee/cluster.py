@@ -75,7 +75,17 @@ class Cluster:
             if not running:
                 return
             (done,), _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(done), ray.get(done)
+            yield running.pop(done), _got(ray, done)
+
+
+def _got(ray: Any, done: Any) -> Any:
+    """Return a result; what was wrong with the input is told as it is here, without a worker's traceback."""
+    try:
+        return ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise
 
 
 def _connect(address: str | None) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -26,9 +28,19 @@ def inlined(function: Callable[..., Any]) -> Any:
     return _compile(function, forceinline=True)
 
 
+@cache
+def _sources() -> str:
+    """Return what changes with any source file of the package."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return repr([(file.name, (told := file.stat()).st_mtime_ns, told.st_size) for file in files])
+
+
 def _compile(function: Callable[..., Any], **options: bool) -> Any:
     try:
-        return njit(cache=True, **_OPTIONS, **options)(function)
+        made = njit(cache=True, **_OPTIONS, **options)(function)
+        # numba looks at a function's own file only, but what is compiled into it may come from any other
+        made._cache._cache_file._source_stamp = _sources()
+        return made
     except RuntimeError as error:  # numba found no folder that it can write to
         if not _told:
             _told.append(str(error))

@@ -100,7 +100,11 @@ class Player:
         repeats, counts = self.scene.repeats, self.ledger.counts()
         totals, _, curves = self._count(range(1), every[None], stops[None], counts)
         counts *= repeats
-        settled = np.full(repeats, np.bincount(stops).argmax(), dtype=np.int16)
+        settled = np.full(repeats, stops[0])
+        if (stops != stops[0]).any():
+            for repeat in range(repeats):
+                late = self.scene.order(repeat)[len(stops) // 2 :]
+                settled[repeat] = np.bincount(stops[late]).argmax()
         logged = [stops[self.scene.order(repeat)] for repeat in range(repeats)] if self.log else []
         return Played(counts, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged)
 

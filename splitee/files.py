@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from splitee.errors import InputError
 
@@ -61,25 +63,56 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def claim_folder(out: Path, run: Mapping[str, object]) -> Path:
-    """Return ``OUT.partial``, the folder of the unfinished `run` that writes `out`: new, or this very run's.
+@contextmanager
+def claimed_folder(out: Path, run: Mapping[str, object]) -> Iterator[Path]:
+    """Yield ``OUT.partial``, the folder of the unfinished `run` that writes `out`: new, or this very run's.
+
+    It is this process's alone for the while. Whoever has finished calls `discard`.
 
     Raises
     ------
     InputError
-        Where the folder belongs to a run with other options or inputs.
+        Where the folder belongs to a run with other options or inputs, or one is at work in it.
     """
     folder = out.with_name(out.name + ".partial")
     wanted = json.dumps(run, indent=1, sort_keys=True)
-    note = folder / "run.json"
-    if not note.exists():
-        write_text(note, wanted)
-    elif (there := note.read_text(encoding="utf-8")) != wanted:
-        raise InputError(
-            f"{folder} holds another unfinished run ({_difference(there, wanted)}; see its run.json): "
-            "finish that with its own options, remove the folder, or choose another --out"
-        )
-    return folder
+    note, lock = folder / "run.json", folder / "lock"
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        if not _locked(handle):
+            raise InputError(f"another run is writing {out} (it holds {folder}): wait until it ends")
+        if note.exists():
+            if (there := note.read_text(encoding="utf-8")) != wanted:
+                other = _difference(there, wanted)
+                raise InputError(
+                    f"{folder} holds another unfinished run ({other}; see its run.json): "
+                    "finish that with its own options, remove the folder, or choose another --out"
+                )
+        elif any(path != lock and path.suffix != ".tmp" for path in folder.iterdir()):
+            raise InputError(f"{folder} does not say whose it is (run.json is missing): remove the folder")
+        else:
+            write_text(note, wanted)
+        yield folder
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that no half of it is ever found under its name."""
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    os.replace(folder, aside / folder.name)
+    shutil.rmtree(aside)
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Take the lock of an open file until it is closed, by whatever end; without fcntl there is none."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _difference(there: str, wanted: str) -> str:

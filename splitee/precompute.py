@@ -8,7 +8,6 @@ the very trace that an undisturbed run writes.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 import splitee
 from splitee.errors import InputError
-from splitee.files import atomic_path, claim_folder, refuse_existing
+from splitee.files import atomic_path, claimed_folder, discard, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -124,34 +123,32 @@ def precompute(
     encoded = _encode(model, tokenizer, rows, options)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
-    work = claim_folder(
-        out,
-        {
-            "model": identity,
-            "data": rows.identity,
-            "options": asdict(options) | {"device": str(model.device)},
-            "threads": torch.get_num_threads(),
-            "libraries": _libraries(),
-        },
-    )
-    files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
-    missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
-    begin(len(rows), int(lengths.sum()))
-    if len(missing) < len(shards):
-        report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
-        advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
-    passes = Passes(model, tokenizer.pad_token_id, options.precision)
-    for shard, values in (run or run_here)(passes, missing):
-        with atomic_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
-            np.save(handle, values, allow_pickle=False)
-        advance(len(shard.members), int(lengths[shard.members].sum()))
-    logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
-    for shard, file in zip(shards, files, strict=True):
-        logits[shard.members] = np.load(file, allow_pickle=False)
-    trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
-    trace.save(out, overwrite=overwrite)
-    shutil.rmtree(work)
-    return trace
+    claim = {
+        "model": identity,
+        "data": rows.identity,
+        "options": asdict(options) | {"device": str(model.device)},
+        "threads": torch.get_num_threads(),
+        "libraries": _libraries(),
+    }
+    with claimed_folder(out, claim) as work:
+        files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
+        missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
+        begin(len(rows), int(lengths.sum()))
+        if len(missing) < len(shards):
+            report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
+            advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
+        passes = Passes(model, tokenizer.pad_token_id, options.precision)
+        for shard, values in (run or run_here)(passes, missing):
+            with atomic_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
+                np.save(handle, values, allow_pickle=False)
+            advance(len(shard.members), int(lengths[shard.members].sum()))
+        logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
+        for shard, file in zip(shards, files, strict=True):
+            logits[shard.members] = np.load(file, allow_pickle=False)
+        trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
+        trace.save(out, overwrite=overwrite)
+        discard(work)
+        return trace
 
 
 def run_here(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:

@@ -187,6 +187,7 @@ def _orders(orders: ArrayLike | None, samples: int) -> tuple[Orders | None, NDAr
         raise InputError(
             f"orders has shape {given.shape} and type {given.dtype}: give whole numbers, shape (repeats, m)"
         )
+    given = given.astype(given.dtype.newbyteorder("="), copy=False)
     copied = np.empty(given.shape, dtype=np.int32)
     shuffled = np.full(len(given), given.shape[1] == samples)
     outside = _copy_orders(given, samples, copied, shuffled)

@@ -1,6 +1,7 @@
 """Where compiled code is kept: beside the package, in the user's cache, or nowhere, with one warning."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,29 @@ def test_a_read_only_package_is_no_obstacle(tmp_path: Path, kept: bool) -> None:
     assert ran.stdout == "[[1, 2, 2]]\n"
     assert ran.stderr.count("compiled code cannot be kept") == (0 if kept else 1)
     assert bool(list(cache.rglob("*.nbi"))) == kept
+
+
+def test_what_is_compiled_follows_every_file(tmp_path: Path) -> None:
+    """numba itself sees changes of a function's own file only."""
+    shutil.copytree(
+        PACKAGE, tmp_path / "splitee", ignore=shutil.ignore_patterns("__pycache__", "data", "*.nb?")
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    code = CODE.replace("split.tolist()", "totals[0, 3]")
+
+    def played() -> float:
+        words = [sys.executable, "-c", code]
+        ran = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path, check=True)
+        return float(ran.stdout)
+
+    before = played()
+    helpers = tmp_path / "splitee" / "policies" / "rewards.py"
+    text = helpers.read_text()
+    assert "return np.uintp(layer) - np.uintp(1) if layer else np.uintp(0)" in text
+    helpers.write_text(
+        text.replace(
+            "return np.uintp(layer) - np.uintp(1) if layer else np.uintp(0)",
+            "return np.uintp(layer) * np.uintp(0)",
+        )
+    )
+    assert played() != before

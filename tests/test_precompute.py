@@ -228,12 +228,12 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
     assert 20 <= len(found) < 100
     at_the_end = {}
 
-    def rmtree(folder):
+    def discard(folder):
         at_the_end.update(stamps())
         real(folder)
 
-    real = splitee.precompute.shutil.rmtree
-    monkeypatch.setattr(splitee.precompute.shutil, "rmtree", rmtree)
+    real = splitee.precompute.discard
+    monkeypatch.setattr(splitee.precompute, "discard", discard)
     ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     assert ran.err == f"{len(found)} of 100 shards are there from an earlier run\n"

@@ -16,7 +16,8 @@ from test_replay import random_trace
 
 import splitee
 from splitee.errors import InputError
-from splitee.sweep import Grid, read_grid, sweep
+from splitee.sweep import Grid, Sweep, read_grid, sweep
+from splitee.sweep.running import play_here
 
 SMALL = {
     "policies": ["splitee", "splitee-s", "cloud-only", "elasticbert", "split:2"],
@@ -176,6 +177,60 @@ def test_existing_results_are_kept_until_their_successors_are_there(folder: Path
     assert bytes_of(folder / "out") != before
 
 
+def test_only_a_sweep_s_own_results_are_replaced(folder: Path) -> None:
+    path = grid_file(folder, traces=["one.parquet"], policies=["cloud-only"])
+    for out in (".", "precious"):
+        (folder / "precious").mkdir(exist_ok=True)
+        (folder / "precious" / "thesis.tex").touch()
+        said = commands.splitee("sweep", path, "--out", out, "--overwrite").complaint
+        assert "holds more than a sweep's results" in said
+        assert (folder / "precious" / "thesis.tex").exists()
+        assert (folder / "one.parquet").exists()
+    real = folder / "elsewhere"
+    (folder / "link").symlink_to(real)
+    assert commands.splitee("sweep", path, "--out", "link").code == 0
+    assert commands.splitee("sweep", path, "--out", "link", "--overwrite").code == 0
+    assert sorted(bytes_of(real)) == ["grid.json", "repeats.parquet", "summary.parquet"]
+
+
+def test_cells_of_nobody_knows_which_grid_are_not_taken(folder: Path) -> None:
+    path = grid_file(folder, traces=["one.parquet"], policies=["cloud-only"])
+    (folder / "out.partial").mkdir()
+    (folder / "out.partial" / "cell-000000.summary.parquet").touch()
+    assert "run.json is missing" in commands.splitee("sweep", path, "--out", "out").complaint
+
+
+def test_two_runs_at_once_do_not_meet(folder: Path) -> None:
+    path = grid_file(folder, traces=["one.parquet"])
+    seen: list[str] = []
+
+    def meanwhile(work: Sweep, cells: object) -> object:
+        seen.append(commands.splitee("sweep", path, "--out", "out").complaint)
+        return play_here(work, cells)
+
+    sweep(read_grid(path), folder / "out", play=meanwhile)
+    assert "another run is writing" in seen[0]
+    assert sorted(bytes_of(folder / "out")) == ["grid.json", "repeats.parquet", "summary.parquet"]
+    assert not (folder / "out.partial").exists()
+
+
+def test_another_source_is_another_sweep(folder: Path) -> None:
+    splitee.load_trace("two.parquet").save("source.parquet")
+    grid = read_grid(
+        grid_file(folder, traces=["one.parquet"], policies=["source-split"], source="source.parquet")
+    )
+
+    def stopped(work: Sweep, cells: object) -> object:
+        yield next(iter(play_here(work, cells)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(grid, "out", play=stopped)
+    splitee.load_trace("one.parquet").save("source.parquet", overwrite=True)
+    with pytest.raises(InputError, match="sources"):
+        sweep(grid, "out")
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -187,6 +242,8 @@ def test_existing_results_are_kept_until_their_successors_are_there(folder: Path
         ({"offload": [5, 5.0]}, "offload has 5.0 twice"),
         ({"mu": ["a lot"]}, "mu is 'a lot'"),
         ({"mu": [True]}, "mu is True"),
+        ({"mu": ["1e400"]}, "mu is '1e400'"),
+        ({"traces": ["one.parquet", "./one.parquet"]}, "two traces are called one"),
         ({"layer_cost": [1.5]}, "layer_cost is 1.5"),
         ({"threshold": ["recomended"]}, "threshold is 'recomended'"),
         ({"threshold": [float("nan")]}, "threshold is nan"),
@@ -208,10 +265,16 @@ def test_bad_grids_are_told_in_one_line(folder: Path, keys: dict[str, object], w
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("traces: [", "is no YAML"), ("- imdb", "holds no grid"), ("mu: 1", "say which traces")],
+    [
+        (b"traces: [", "is no YAML"),
+        (b"- imdb", "holds no grid"),
+        (b"mu: 1", "say which traces"),
+        (b"mu: \xff", "is no YAML"),
+        (b"seed: 2001-99-99", "is no YAML"),
+    ],
 )
-def test_what_is_no_grid_is_told_in_one_line(folder: Path, text: str, words: str) -> None:
-    (folder / "bad.yaml").write_text(text)
+def test_what_is_no_grid_is_told_in_one_line(folder: Path, text: bytes, words: str) -> None:
+    (folder / "bad.yaml").write_bytes(text)
     assert words in commands.splitee("sweep", "bad.yaml", "--dry-run").complaint
     with pytest.raises(InputError, match=words):
         read_grid("bad.yaml")

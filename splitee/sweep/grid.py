@@ -121,6 +121,7 @@ class Grid:
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise InputError(f"{key} is {value!r}: give a whole number, at least {least}")
+            object.__setattr__(self, key, int(value))
         if self.offload_input is not None:
             object.__setattr__(self, "offload_input", _number("offload_input", self.offload_input))
         if not isinstance(self.send_input, bool):
@@ -175,10 +176,10 @@ def read_grid(path: str | Path) -> Grid:
     InputError
         Where the file is no grid; for an unknown key, the line names the nearest.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    data = Path(path).read_bytes()
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = yaml.safe_load(data.decode())
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or such a date as 2001-99-99
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, Mapping):
         raise InputError(f"{path} holds no grid: give keys and lists, such as 'traces: [imdb]'")
@@ -218,7 +219,7 @@ def _number(key: str, value: object) -> float:
     """Return a number, or a fraction given as text, such as 5/6."""
     try:
         number = float(Fraction(value)) if isinstance(value, str) else value
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         number = None
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) < math.inf:
         raise InputError(f"{key} is {value!r}: give finite numbers that are not negative")

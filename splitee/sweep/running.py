@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitee.files import atomic_path, claim_folder, refuse_existing, write_text
+from splitee.errors import InputError
+from splitee.files import atomic_path, claimed_folder, discard, refuse_existing, write_text
 from splitee.simulation import replay
 from splitee.sweep.grid import Cell, Grid
 from splitee.trace import Trace, load_trace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from splitee.cluster import Cluster
     from splitee.results import Results
 
+_GRID = "grid.json"
 TABLES = ("repeats", "summary")  # in this order: the last says that a cell is done
 COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are counted at once: 128 MB
 
@@ -33,7 +35,7 @@ Play = Callable[["Sweep", Sequence[Cell]], Iterable[tuple[Cell, Tables]]]
 
 
 class Sweep:
-    """A grid with its traces, checked before anything is played.
+    """A grid with its traces, checked, as far as their footers tell, before anything is played.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ class Sweep:
         self._traces: dict[str, Trace] = {}
         self._sources: dict[str, Trace] = {}
         assert self.sizes
+        names = [told["name"] for told in self.manifests.values()]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"two traces are called {twice[0]}: tables tell them by name, so rename one")
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -85,6 +90,10 @@ class Sweep:
         return {
             "grid": self.grid.to_dict(),
             "traces": {name: told["fingerprint"] for name, told in self.manifests.items()},
+            "sources": {
+                name: None if (source := self.source(name)) is None else source.fingerprint
+                for name in self.grid.traces
+            },
             "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "pandas", "pyarrow")},
         }
 
@@ -233,10 +242,35 @@ def sweep(
         Where the grid does not fit, or ``OUT.partial`` belongs to another grid.
     """
     out = Path(out)
-    refuse_existing(out, overwrite)
+    place = out.resolve()
+    _refuse_foreign(place, overwrite)
     work = Sweep(grid)
-    folder = claim_folder(out, work.facts)
-    cells = grid.cells()
+    with claimed_folder(place, work.facts) as folder:
+        _play_missing(work, folder, play, report, begin, advance)
+        done = folder / "done"
+        shutil.rmtree(done, ignore_errors=True)
+        done.mkdir()
+        for name in TABLES:
+            _join([_part(folder, cell, name) for cell in grid.cells()], done / f"{name}.parquet")
+        write_text(done / _GRID, json.dumps(work.facts, indent=1) + "\n")
+        _refuse_foreign(place, overwrite)  # it may have appeared meanwhile
+        if place.exists():
+            os.replace(place, folder / "replaced")
+        os.replace(done, place)
+        discard(folder)
+    return out
+
+
+def _play_missing(
+    work: Sweep,
+    folder: Path,
+    play: Play,
+    report: Callable[[str], None],
+    begin: Callable[[int], None],
+    advance: Callable[[int, bool], None],
+) -> None:
+    """Play the cells that have no file yet, and write theirs."""
+    cells = work.grid.cells()
     missing = [cell for cell in cells if not _part(folder, cell, TABLES[-1]).exists()]
     begin(sum(work.sizes))
     if len(missing) < len(cells):
@@ -247,17 +281,15 @@ def sweep(
             with atomic_path(_part(folder, cell, name), overwrite=True) as temporary:
                 tables[name].to_parquet(temporary, index=False, compression="zstd")
         advance(work.sizes[cell.number], True)
-    done = folder / "done"
-    shutil.rmtree(done, ignore_errors=True)
-    done.mkdir()
-    for name in TABLES:
-        _join([_part(folder, cell, name) for cell in cells], done / f"{name}.parquet")
-    write_text(done / "grid.json", json.dumps(work.facts, indent=1) + "\n")
+
+
+def _refuse_foreign(out: Path, overwrite: bool) -> None:
+    """Refuse what exists and may not be replaced: anything, and with `overwrite` what no sweep wrote."""
+    refuse_existing(out, overwrite)
     if out.exists():
-        shutil.rmtree(out) if out.is_dir() else out.unlink()
-    os.replace(done, out)
-    shutil.rmtree(folder)
-    return out
+        own = {_GRID, *(f"{name}.parquet" for name in TABLES)}
+        if not out.is_dir() or not {path.name for path in out.iterdir()} <= own:
+            raise InputError(f"{out} holds more than a sweep's results: remove it, or choose another --out")
 
 
 def _part(folder: Path, cell: Cell, table: str) -> Path:

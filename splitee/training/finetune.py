@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from splitee.errors import InputError
-from splitee.files import claim_folder, refuse_existing
+from splitee.files import claimed_folder, discard, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.precompute import compute_trace
@@ -83,45 +83,46 @@ def finetune(
     tokenizer = load_tokenizer(backbone)
     learned = _examples(model, tokenizer, train, recipe.max_tokens)
     judged = _examples(model, tokenizer, validation, recipe.max_tokens)
-    work = claim_folder(
-        out,
-        {"backbone": str(backbone), "recipe": asdict(recipe), "data": [train.identity, validation.identity]},
-    )
-    state = train_model(model, tokenizer, learned, judged, recipe, work, report)
-    device = model.device
-    model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
-    model.to(device)
-    history = [
-        {"epoch": entry["epoch"], "accuracy": by_exit(entry)} for entry in evaluations(state.log_history)
-    ]
-
-    model.config.training = {
-        "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
+    claim = {
+        "backbone": str(backbone),
         "recipe": asdict(recipe),
-        "train": train.identity | {"rows": len(train)},
-        "validation": validation.identity | {"rows": len(validation)},
-        "best_step": state.best_global_step,
-        "history": history,
-        "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "data": [train.identity, validation.identity],
     }
-    trace = compute_trace(model, tokenizer, validation)
-    recommended = recommend_threshold(trace, recipe.alpha_rule)
-    model.config.recommended_threshold = recommended.to_dict()
-    trace = trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
-    report(
-        f"recommended threshold α = {recommended.value} ({recommended.rule}, {recommended.samples} samples)"
-    )
-    final = work / "final"
-    shutil.rmtree(final, ignore_errors=True)
-    model.save_pretrained(final)
-    tokenizer.save_pretrained(final)
-    trace.save(final / "validation.parquet")
-    refuse_existing(out, overwrite)  # it may have appeared meanwhile
-    if out.exists():
-        os.replace(out, work / "replaced")
-    os.replace(final, out)
-    shutil.rmtree(work)
-    return model
+    with claimed_folder(out, claim) as work:
+        state = train_model(model, tokenizer, learned, judged, recipe, work, report)
+        device = model.device
+        model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
+        model.to(device)
+        history = [
+            {"epoch": entry["epoch"], "accuracy": by_exit(entry)} for entry in evaluations(state.log_history)
+        ]
+
+        model.config.training = {
+            "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
+            "recipe": asdict(recipe),
+            "train": train.identity | {"rows": len(train)},
+            "validation": validation.identity | {"rows": len(validation)},
+            "best_step": state.best_global_step,
+            "history": history,
+            "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+        }
+        trace = compute_trace(model, tokenizer, validation)
+        recommended = recommend_threshold(trace, recipe.alpha_rule)
+        model.config.recommended_threshold = recommended.to_dict()
+        trace = trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
+        how = f"{recommended.rule}, {recommended.samples} samples"
+        report(f"recommended threshold α = {recommended.value} ({how})")
+        final = work / "final"
+        shutil.rmtree(final, ignore_errors=True)
+        model.save_pretrained(final)
+        tokenizer.save_pretrained(final)
+        trace.save(final / "validation.parquet")
+        refuse_existing(out, overwrite)  # it may have appeared meanwhile
+        if out.exists():
+            os.replace(out, work / "replaced")
+        os.replace(final, out)
+        discard(work)
+        return model
 
 
 def _examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[dict[str, Any]]:
