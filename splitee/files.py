@@ -95,6 +95,14 @@ def claimed_folder(out: Path, run: Mapping[str, object]) -> Iterator[Path]:
         yield folder
 
 
+def put_in_place(made: Path, out: Path, folder: Path) -> None:
+    """Give `made`, which lies in the partial `folder`, the name `out`, in place of what has it."""
+    if out.exists():
+        os.replace(out, folder / "replaced")
+    os.replace(made, out)
+    discard(folder)
+
+
 def discard(folder: Path) -> None:
     """Remove a folder so that no half of it is ever found under its name."""
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitee.errors import InputError
-from splitee.files import atomic_path, claimed_folder, discard, refuse_existing, write_text
+from splitee.files import atomic_path, claimed_folder, put_in_place, refuse_existing, write_text
 from splitee.simulation import replay
 from splitee.sweep.grid import Cell, Grid
 from splitee.trace import Trace, load_trace
@@ -254,10 +253,7 @@ def sweep(
             _join([_part(folder, cell, name) for cell in grid.cells()], done / f"{name}.parquet")
         write_text(done / _GRID, json.dumps(work.facts, indent=1) + "\n")
         _refuse_foreign(place, overwrite)  # it may have appeared meanwhile
-        if place.exists():
-            os.replace(place, folder / "replaced")
-        os.replace(done, place)
-        discard(folder)
+        put_in_place(done, place, folder)
     return out
 
 

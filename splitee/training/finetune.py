@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 import transformers
 
 from splitee.errors import InputError
-from splitee.files import claimed_folder, discard, refuse_existing
+from splitee.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.precompute import compute_trace
@@ -118,10 +117,7 @@ def finetune(
         tokenizer.save_pretrained(final)
         trace.save(final / "validation.parquet")
         refuse_existing(out, overwrite)  # it may have appeared meanwhile
-        if out.exists():
-            os.replace(out, work / "replaced")
-        os.replace(final, out)
-        discard(work)
+        put_in_place(final, out, work)
         return model
 
 
