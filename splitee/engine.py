@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splitee.accounting import METRICS, Counts, Ledger
 from splitee.costs import Floats
-from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds, play
+from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds
 from splitee.regret import armless_gap, gaps, has_arms, may_send
 from splitee.result import Curve, Result
 from splitee.scene import Scene, leaves_below
@@ -80,7 +80,7 @@ class Player:
         lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.rounds))
         for block in _blocks(repeats, lanes):
             orders = self.scene.block(block.start, block.stop)
-            splits = self._splits(block, orders)
+            splits = self.scene.splits(self.policy, block, self.ledger.threshold)
             told.append(self._count(block, orders, splits, counts))
             logged += list(splits) if self.log else []
         totals, settled, curves = zip(*told, strict=True)
@@ -124,13 +124,6 @@ class Player:
             scene=self.scene,
             logged=[split for part in parts for split in part.logged] or None,
         )
-
-    def _splits(self, repeats: range, orders: Orders) -> Layers:
-        """Return where the device stops, shape (repeats, m)."""
-        streams = [self.scene.stream(repeat, order) for repeat, order in zip(repeats, orders, strict=True)]
-        if isinstance(self.policy, Policy):
-            return self.policy.play(streams, orders)
-        return np.stack([play(self.policy, stream, self.ledger.threshold) for stream in streams])
 
     def _count(
         self, repeats: range, orders: Orders, splits: Layers, counts: Counts

@@ -142,8 +142,7 @@ class Result:
         if self.logged is not None:
             return np.stack(self.logged)
         if self.scene is not None and not isinstance(self.policy, dict):
-            every = range(self.scene.repeats)
-            return np.stack([self.scene.splits(self.policy, r, self.threshold) for r in every])
+            return self.scene.splits(self.policy, range(self.scene.repeats), self.threshold)
         return self._saved("split").astype(np.int16)
 
     @cached_property

@@ -135,10 +135,13 @@ class Scene:
         if sends_input(policy):
             self.costs.sending(self.trace.layers, send_input=True)
 
-    def splits(self, policy: AnyPolicy, repeat: int, alpha: float) -> Layers:
-        """Return where the policy stopped at each sample of one repeat, shape (m,)."""
-        stream = self.stream(repeat)
-        return policy.splits(stream) if isinstance(policy, Policy) else play(policy, stream, alpha)
+    def splits(self, policy: AnyPolicy, repeats: range, alpha: float) -> Layers:
+        """Return where the policy stopped at each sample of consecutive repeats, shape (repeats, m)."""
+        orders = self.block(repeats.start, repeats.stop)
+        streams = [self.stream(repeat, order) for repeat, order in zip(repeats, orders, strict=True)]
+        if isinstance(policy, Policy):
+            return policy.play(streams, orders)
+        return np.stack([play(policy, stream, alpha) for stream in streams])
 
     def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
         """Return which samples were sent, shape (m,)."""

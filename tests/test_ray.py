@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import commands
@@ -13,10 +13,8 @@ from test_replay import random_trace
 from test_sweep import bytes_of, folder, grid_file  # noqa: F401
 
 from splitee.cluster import Cluster
-from splitee.models.passes import Passes, Shard
 from splitee.precompute import PrecomputeOptions, precompute, run_on
-from splitee.sweep import Cell, play_on, read_grid, sweep
-from splitee.sweep.running import Sweep, Tables
+from splitee.sweep import play_on, read_grid, sweep
 from splitee.tasks import load_file
 
 ray = pytest.importorskip("ray")
@@ -34,20 +32,26 @@ def nodes() -> Iterator[object]:
     cluster.shutdown()
 
 
+def losing(nodes: object, after: int, lost: list[int]) -> Callable[[Iterable[object]], Iterator[object]]:
+    """Give pieces of work as they are done, and lose a node after one of them."""
+
+    def given(pieces: Iterable[object]) -> Iterator[object]:
+        for number, done in enumerate(pieces):
+            yield done
+            if number == after:
+                nodes.remove_node(nodes.two[0], allow_graceful=False)
+                lost.append(number)
+
+    return given
+
+
 def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:  # noqa: F811
     random_trace(20_000, layers=6).replace(name="long").save("long.parquet")
     path = grid_file(folder, traces=["one.parquet", "long.parquet"], offload=[1, 2, 3, 4, 5], repeats=20)
     here = bytes_of(sweep(read_grid(path), folder / "here"))
     lost: list[int] = []
-
-    def losing(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
-        for number, done in enumerate(play_on(Cluster())(work, cells)):
-            yield done
-            if number == 3:
-                nodes.remove_node(nodes.two[0], allow_graceful=False)
-                lost.append(number)
-
-    there = sweep(read_grid(path), folder / "there", play=losing)
+    lose, play = losing(nodes, 3, lost), play_on(Cluster())
+    there = sweep(read_grid(path), folder / "there", play=lambda *work: lose(play(*work)))
     assert lost == [3]
     until = time.monotonic() + 60  # the cluster itself takes a while to see it
     while len([node for node in ray.nodes() if node["Alive"]]) > 2:
@@ -63,18 +67,12 @@ def test_precompute_loses_nothing_either(tmp_path: Path, nodes: object) -> None:
     rows, options = load_file(tmp_path / "texts.csv"), PrecomputeOptions(batch_size=2, shard_size=4)
     precompute(checkpoint, rows, tmp_path / "here" / "t.parquet", options)
     lost: list[int] = []
-
-    def losing(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, object]]:
-        for number, done in enumerate(run_on(Cluster())(passes, shards)):
-            yield done
-            if number == 5:
-                nodes.remove_node(nodes.two[0], allow_graceful=False)
-                lost.append(number)
-
-    precompute(checkpoint, rows, tmp_path / "there" / "t.parquet", options, run=losing)
+    lose, run = losing(nodes, 5, lost), run_on(Cluster())
+    there = tmp_path / "there" / "t.parquet"
+    precompute(checkpoint, rows, there, options, run=lambda *work: lose(run(*work)))
     assert lost == [5]
-    here, there = ((tmp_path / place / "t.parquet").read_bytes() for place in ("here", "there"))
-    assert there == here  # to the bit: one thread here, one processor a task there
+    here = tmp_path / "here" / "t.parquet"
+    assert there.read_bytes() == here.read_bytes()  # to the bit: one thread here, one processor a task there
 
 
 def test_without_a_cluster_there_is_one_line(folder: Path) -> None:  # noqa: F811

@@ -10,15 +10,7 @@ import numpy as np
 
 from splitee.compiled import compiled
 from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
-from splitee.policies.rewards import (
-    by_exit,
-    device_costs,
-    exit_of,
-    exit_reward,
-    leaving,
-    means_of,
-    offload_reward,
-)
+from splitee.policies.rewards import by_exit, device_costs, leaving, means_of, split_reward
 
 
 @dataclass(frozen=True)
@@ -102,10 +94,6 @@ def _best_by_sample(  # type: ignore[no-untyped-def]
     for sample in range(confidence.shape[1]):
         greatest = -math.inf
         for arm in range(first, arms + 1):
-            price = sending[arm] + extra[sample] if extra.shape[0] else sending[arm]
-            reward = offload_reward(far[sample], mu, gamma[arm], price)
-            own = np.float64(confidence[exit_of(arm), sample])
-            if own >= below[arm]:
-                reward = exit_reward(own, mu, gamma[arm])
+            reward = split_reward(arm, sample, confidence, far, below, mu, gamma, sending, extra)
             if reward > greatest:
                 best[sample], greatest = arm, reward

@@ -42,6 +42,17 @@ def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
     return far - mu * (gamma + price)
 
 
+@inlined
+def split_reward(  # type: ignore[no-untyped-def]
+    layer, sample, confidence, far, below, mu, gamma, sending, extra
+):
+    """Return r(i) of a sample: as it exits, or is sent, by its C_i; `below` is `leaving`'s."""
+    own = np.float64(confidence[exit_of(layer), sample])
+    price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
+    gone = offload_reward(far[sample], mu, gamma[layer], price)
+    return gone if own < below[layer] else exit_reward(own, mu, gamma[layer])
+
+
 @compiled
 def mean_rewards(confidence, far, alpha, mu, gamma, sending, extra, order):  # type: ignore[no-untyped-def]
     """Return r̄(0), …, r̄(L) over an order, summed in stream order as the specification does.
@@ -56,10 +67,7 @@ def mean_rewards(confidence, far, alpha, mu, gamma, sending, extra, order):  # t
         total = 0.0
         for position in range(order.shape[0]):
             sample = np.uintp(order[position])
-            price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
-            gone = offload_reward(far[sample], mu, gamma[layer], price)
-            own = np.float64(confidence[exit_of(layer), sample])
-            total += gone if own < below[layer] else exit_reward(own, mu, gamma[layer])
+            total += split_reward(layer, sample, confidence, far, below, mu, gamma, sending, extra)
         means[layer] = total / order.shape[0]
     return means
 

@@ -72,11 +72,16 @@ class Sweep:
         """What the traces' files tell; only footers are read."""
         return {name: read_manifest(find_trace(name)) for name in self.grid.traces}
 
-    def source(self, trace: str) -> Trace | None:
-        """Return the validation trace of a trace's source, as given or bundled."""
+    @cached_property
+    def sources(self) -> dict[str, str | None]:
+        """The validation trace of each trace's source, as given or bundled, where a policy asks for it."""
         if "source-split" not in self.grid.policies:
-            return None
-        name = self.grid.source or find_source(self.manifests[trace])
+            return dict.fromkeys(self.manifests)
+        return {name: self.grid.source or find_source(told) for name, told in self.manifests.items()}
+
+    def source(self, trace: str) -> Trace | None:
+        """Return the validation trace of a trace's source."""
+        name = self.sources[trace]
         return None if name is None else _kept(self._sources, name)
 
     def trace(self, name: str) -> Trace:
@@ -90,8 +95,8 @@ class Sweep:
             "grid": self.grid.to_dict(),
             "traces": {name: told["fingerprint"] for name, told in self.manifests.items()},
             "sources": {
-                name: None if (source := self.source(name)) is None else source.fingerprint
-                for name in self.grid.traces
+                name: None if source is None else read_manifest(find_trace(source))["fingerprint"]
+                for name, source in self.sources.items()
             },
             "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "pandas", "pyarrow")},
         }
