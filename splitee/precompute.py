@@ -27,7 +27,7 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
 from splitee.tasks import Rows
 from splitee.trace import Trace
-from splitee.trace.columns import read_logits
+from splitee.trace.columns import read_logits, read_scores, round_scores
 
 if TYPE_CHECKING:
     from splitee.cluster import Cluster
@@ -208,16 +208,16 @@ def _assemble(
     identity: dict[str, Any],
     name: str,
 ) -> Trace:
-    confidence, entropy, prediction = read_logits(logits)
-    classes = logits.shape[-1]
+    said = _read(model, rows, logits)
     lengths = _lengths(encoded)
     longest = options.max_tokens or model.config.max_tokens
     manifest: dict[str, Any] = {
         "model": identity,
         "data": rows.identity,
-        "class_names": [model.config.id2label[i] for i in range(classes)],
+        "class_names": said.pop("class_names"),
         "exit_layers": list(model.exits),
         "pooling": model.config.pooling,
+        "parameters": model.num_parameters(),
         "flops": {
             "counter": "torch.utils.flop_counter, eager attention",
             "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
@@ -240,19 +240,37 @@ def _assemble(
         manifest["recommended_threshold"] = model.config.recommended_threshold
     if model.config.training:
         manifest["training"] = model.config.training
-    keep_logits = classes > 2 if options.logits is None else options.logits
-    return Trace(
-        confidence,
-        prediction,
-        rows.label,
-        name,
-        entropy=entropy if classes > 2 else None,  # with two classes it follows from the confidence
-        classes=classes,
-        id=rows.id,
-        length=lengths,
-        logits=logits.astype(np.float16) if keep_logits else None,
-        manifest=manifest,
-    )
+    many = len(manifest["class_names"]) > 2 and not model.config.regresses
+    keep_logits = many if options.logits is None else options.logits
+    if keep_logits and not model.config.regresses:
+        said["logits"] = logits.astype(np.float16)
+    return Trace(**said, name=name, id=rows.id, length=lengths, manifest=manifest)
+
+
+def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
+    """What the exits say, as a trace has it: classes with confidences, or scores."""
+    if model.config.regresses:
+        low, high = model.config.score_range
+        values = logits[..., 0]
+        confidence, prediction = read_scores(values, low, high)
+        return {
+            "confidence": confidence,
+            "prediction": prediction,
+            "label": None if rows.label is None else round_scores(rows.label, low, high),
+            "class_names": [f"{low + i:g}" for i in range(round(high - low) + 1)],
+            "softmax": False,
+            "value": values,
+            "target": rows.label,
+        }
+    confidence, entropy, prediction = read_logits(logits)
+    names = [model.config.id2label[i] for i in range(logits.shape[-1])]
+    return {
+        "confidence": confidence,
+        "prediction": prediction,
+        "label": rows.label,
+        "class_names": names,
+        "entropy": entropy if len(names) > 2 else None,  # with two classes it follows from the confidence
+    }
 
 
 def _lengths(encoded: Encoded) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,26 @@ class Rows:
     ----------
     text : tuple of lists of str
         One list a text column (one or two), each of length n.
-    label : ndarray of int64, shape (n,), or None
-        Indices into `label_names`; None where the split has no labels.
+    label : ndarray, shape (n,), or None
+        int64: indices into `label_names`; float64: scores, to be regressed. None where the split has none.
     id : list of str
         The row's place in the file it came from, or its own id column.
     """
 
     name: str
     text: tuple[list[str], ...]
-    label: NDArray[np.int64] | None
+    label: NDArray[Any] | None
     label_names: tuple[str, ...] | None
     id: list[str]
     identity: dict[str, object]
 
     def __len__(self) -> int:
         return len(self.text[0])
+
+    @property
+    def regression(self) -> bool:
+        """Whether the labels are scores, not classes."""
+        return self.label is not None and self.label.dtype.kind == "f"
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """These rows, in this order."""
@@ -64,7 +69,7 @@ class Rows:
                 digest.update(len(encoded).to_bytes(8, "little"))
                 digest.update(encoded)
         if self.label is not None:
-            digest.update(self.label.astype("<i8").tobytes())
+            digest.update(self.label.astype(f"<{self.label.dtype.kind}8").tobytes())
         return digest.hexdigest()
 
 
@@ -73,8 +78,11 @@ def load_file(
     text: Sequence[str] = ("text",),
     label: str | None = None,
     label_names: Sequence[str] | None = None,
+    regression: bool = False,
 ) -> Rows:
     r"""Read one's own Parquet, CSV or JSONL file: one or two text columns and, where named, a label column.
+
+    With `regression` the labels are numbers, such as a similarity from 0 to 5.
 
     Examples
     --------
@@ -86,7 +94,7 @@ def load_file(
     """
     path = Path(path)
     names = tuple(label_names) if label_names else None
-    rows = rows_from_frame(read_frame(path), str(path), tuple(text), label, names, name=path.stem)
+    rows = rows_from_frame(read_frame(path), str(path), tuple(text), label, names, path.stem, regression)
     return replace(rows, identity={"source": "file", "file": path.name, "sha256": rows.fingerprint})
 
 
@@ -122,6 +130,7 @@ def rows_from_frame(
     label: str | None,
     label_names: tuple[str, ...] | None,
     name: str,
+    regression: bool = False,
 ) -> Rows:
     """Turn a table into rows, checked; rows labelled -1 (none) are dropped where others are not."""
     if not 1 <= len(text) <= 2:
@@ -136,9 +145,11 @@ def rows_from_frame(
         bad = frame[column].map(lambda value: not isinstance(value, str)).to_numpy()
         if bad.any():
             raise InputError(f"{where}, row {int(bad.argmax())}: column {column!r} holds no text")
-    labels: NDArray[np.int64] | None = None
+    labels: NDArray[np.int64] | NDArray[np.float64] | None = None
     kept = np.arange(len(frame), dtype=np.int64)
-    if label is not None:
+    if label is not None and regression:
+        labels = _scores(frame[label], where, label)
+    elif label is not None:
         labels, label_names = _label_indices(frame[label], where, label, label_names)
         if (labels < 0).all():
             labels = None
@@ -164,6 +175,8 @@ def map_labels(rows: Rows, model_names: Sequence[str], label_map: Mapping[str, s
     """
     if rows.label is None:
         return rows
+    if rows.regression:
+        raise InputError(f"{rows.name} has scores, the model names classes: {', '.join(model_names)}")
     names = rows.label_names or tuple(str(i) for i in range(int(rows.label.max()) + 1))
     if strangers := [name for name in label_map if name not in names]:
         raise InputError(f"{rows.name} has no label {strangers[0]!r}: its labels are {', '.join(names)}")
@@ -197,6 +210,18 @@ def check_learnable(rows: Rows) -> None:
         raise InputError(f"{rows.name} has no labels: training needs them")
     if (rows.label == rows.label[0]).all():
         raise InputError(f"{rows.name}: all {len(rows)} labels are the same, there is nothing to learn")
+
+
+def _scores(values: pd.Series, where: str, column: str) -> NDArray[np.float64]:
+    import pandas as pd
+
+    scores = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(scores).all():
+        row = int((~np.isfinite(scores)).argmax())
+        raise InputError(
+            f"{where}, row {row}: column {column!r} holds {values.iloc[row]!r}, a number is needed to regress"
+        )
+    return scores
 
 
 def _label_indices(

@@ -97,6 +97,7 @@ class Scene:
             confidence=self.trace.confidence,
             prediction=self.trace.prediction,
             entropy=self.trace.entropy,
+            value=self.trace.value,
             far=self.answers.far,
             other_cloud=self.trace.cloud_confidence is not None,
             order=self.order(repeat) if order is None else order,

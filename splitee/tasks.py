@@ -53,7 +53,10 @@ DATA_ROOT_VARIABLE = "SPLITEE_DATA_ROOT"
 
 @dataclass(frozen=True)
 class Task:
-    """A labelled data set: its text columns, its label column and the labels' names in order."""
+    """A labelled data set: its text columns, its label column and the labels' names in order.
+
+    Without names the labels are scores, to be regressed.
+    """
 
     name: str
     text: tuple[str, ...]
@@ -124,6 +127,7 @@ TASKS: dict[str, Task] = {
             hub_splits={"validation": "validation_matched", "test": "test_matched"},
         ),
         Task("snli", ("premise", "hypothesis"), _NLI, hub="stanfordnlp/snli"),
+        Task("stsb", ("sentence1", "sentence2"), (), hub=_GLUE, hub_config="stsb"),
     )
 }
 
@@ -200,7 +204,9 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
             f"task {name} is not on the hub: give --data-root (or {DATA_ROOT_VARIABLE}), "
             f"the folder that holds {task.folder or name}/{split}.parquet"
         )
-    rows = rows_from_frame(frame, where, task.text, task.label, task.label_names, name=f"{name}/{split}")
+    regression = not task.label_names
+    names = task.label_names or None
+    rows = rows_from_frame(frame, where, task.text, task.label, names, f"{name}/{split}", regression)
     if task.whole_train and split == "train":
         rows = rows.take(_whole(rows.text[0]))
     return replace(rows, identity={"task": name, "split": split, **identity, "sha256": rows.fingerprint})

@@ -552,6 +552,18 @@ def pabee(world: World, order: list[int], patience: int, last: int | None = None
     return cascade(world, order, is_sure, last)
 
 
+def patient_with_scores(values: list[float], patience: int, tolerance: float, last: int | None) -> int:
+    """PABEE where the model regresses: scores agree where they differ by less than the tolerance."""
+    last = len(values) if last is None else last
+    confirmed = 0
+    for i in range(1, last):
+        if i >= 2:
+            confirmed = confirmed + 1 if abs(values[i - 1] - values[i - 2]) < tolerance else 0
+        if confirmed >= patience:
+            return i
+    return last
+
+
 def cascade_split(world: World, order: list[int], layer: int, threshold: float) -> list[Round]:
     """Answer at the first sure exit i ≤ layer; what is unsure there too is offloaded, unless at L."""
     rounds = []

@@ -349,7 +349,6 @@ def test_a_named_task(place, tmp_path):
         ({"backbone": "."}, "no encoder could be loaded"),
         ({"exits": "2,9"}, "from 1 to 4"),
         ({"exits": "2;4"}, "such as 1,3,7,12"),
-        ({"exits": "4"}, "at least two exits"),
         ({"alpha_rule": "worst"}, "alpha rule 'worst'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),

@@ -28,9 +28,14 @@ def need_models_extra() -> None:
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where texts come from."""
+    named = click.option("--task", help="Named data set, such as sst2_sentences, imdb or snli.")
+    return named(text_options(command))
+
+
+def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where texts come from, but for the name of a task."""
     for option in reversed(
         (
-            click.option("--task", help="Named data set, such as sst2_sentences, imdb or snli."),
             click.option(
                 "--data-root",
                 envvar="SPLITEE_DATA_ROOT",

@@ -69,24 +69,26 @@ def command(
     """
     need_models_extra()
     from splitee.files import refuse_existing
+    from splitee.models.multi_exit import load_config
     from splitee.tasks import PAIRS, load_file, load_task, map_labels
 
     refuse_existing(out, overwrite)
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
     check_source(task, text_file, of_text, {"--split": split})
+    config = load_config(checkpoint)
     if task is not None:
         rows = load_task(task, split or "test", data_root)
     else:
         assert text_file is not None
-        rows = load_file(text_file, text_columns or ("text",), label_column, names_list(class_names))
+        columns, names = text_columns or ("text",), names_list(class_names)
+        rows = load_file(text_file, columns, label_column, names, config.regresses)
 
-    from splitee.models.multi_exit import load_config
     from splitee.precompute import PrecomputeOptions, Run, precompute, run_on
 
-    config = load_config(checkpoint)
     classes = [config.id2label[i] for i in range(config.num_labels)]
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
-    rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
+    if not config.regresses:
+        rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
     options = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
     run: Run | None = None
     if on_ray or ray_address:

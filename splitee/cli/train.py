@@ -16,6 +16,7 @@ from splitee.errors import InputError
     "--backbone", required=True, help="Encoder to put exits on: a folder or a name on the Hugging Face hub."
 )
 @data_options
+@click.option("--regression", is_flag=True, help="With --text: the labels are numbers, to be regressed.")
 @click.option("--validation-text", help="With --text: the file of the validation rows.")
 @click.option(
     "--validation-rows",
@@ -26,6 +27,16 @@ from splitee.errors import InputError
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint.")
 @click.option("--pooling", type=click.Choice(["mean", "first"]), default="mean", show_default=True)
 @click.option("--exits", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
+@click.option(
+    "--layers", type=int, help="Keep only the first so many layers of the backbone.  [default: all]"
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["joint", "depth-weighted", "two-stage", "alternating", "self-distillation"]),
+    default="joint",
+    show_default=True,
+    help="How the exits are trained (docs/models.md).",
+)
 @click.option("--epochs", default=5, show_default=True, help="At most so many.")
 @click.option(
     "--patience", default=1, show_default=True, help="Stop after so many epochs without a better one."
@@ -44,9 +55,8 @@ from splitee.errors import InputError
 )
 @click.option(
     "--gradient-equilibrium/--no-gradient-equilibrium",
-    default=True,
-    show_default=True,
-    help="Let the mean, not the sum, of the exits' gradients reach each layer.",
+    default=None,
+    help="Let the mean, not the sum, of the exits' gradients reach each layer.  [default: with joint]",
 )
 @click.option(
     "--alpha-rule",
@@ -66,12 +76,15 @@ def command(
     text_columns: tuple[str, ...],
     label_column: str | None,
     class_names: str | None,
+    regression: bool,
     validation_text: str | None,
     validation_rows: int | None,
     train_rows: int | None,
     out: Path,
     pooling: str,
     exits: str | None,
+    layers: int | None,
+    objective: str,
     epochs: int,
     patience: int,
     batch_size: int,
@@ -80,7 +93,7 @@ def command(
     warmup: float,
     max_tokens: int,
     precision: str,
-    gradient_equilibrium: bool,
+    gradient_equilibrium: bool | None,
     alpha_rule: str,
     checkpoint_steps: int,
     seed: int,
@@ -103,15 +116,17 @@ def command(
 
     refuse_existing(out, overwrite)
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
-    check_source(task, text_file, of_text | {"--validation-text": validation_text})
+    check_source(
+        task, text_file, of_text | {"--validation-text": validation_text, "--regression": regression}
+    )
     if text_file is not None:
         columns, names = text_columns or ("text",), names_list(class_names)
         if label_column is None:
             raise InputError("--text needs --label-column: training needs labels")
-        train = load_file(text_file, columns, label_column, names)
+        train = load_file(text_file, columns, label_column, names, regression)
         check_learnable(train)  # before its class names are asked of the validation rows
         if validation_text:
-            validation = load_file(validation_text, columns, label_column, train.label_names)
+            validation = load_file(validation_text, columns, label_column, train.label_names, regression)
         elif validation_rows:
             train, validation = hold_out(train, validation_rows, seed)
         else:
@@ -131,6 +146,8 @@ def command(
     recipe = Recipe(
         pooling=pooling,
         exits=_layers(exits),
+        layers=layers,
+        objective=objective,
         epochs=epochs,
         patience=patience,
         batch_size=batch_size,

@@ -32,6 +32,8 @@ class MultiExitConfig(PretrainedConfig):
         What the checkpoint was trained on and how.
     max_tokens : int
         Tokens a text is cut to.
+    score_range : pair of float, optional
+        Lowest and highest score it was trained on, where the model regresses.
     """
 
     model_type = "splitee_multi_exit"
@@ -47,6 +49,7 @@ class MultiExitConfig(PretrainedConfig):
         recommended_threshold: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
         max_tokens: int = 128,
+        score_range: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {})
@@ -57,7 +60,13 @@ class MultiExitConfig(PretrainedConfig):
         self.recommended_threshold = None if recommended_threshold is None else dict(recommended_threshold)
         self.training = None if training is None else dict(training)
         self.max_tokens = max_tokens
+        self.score_range = None if score_range is None else [float(score) for score in score_range]
         super().__init__(**kwargs)
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the exits give a score, not classes."""
+        return self.score_range is not None
 
     def backbone_config(self) -> PretrainedConfig:
         """The encoder's configuration as the library's own class."""

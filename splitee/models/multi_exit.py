@@ -100,8 +100,6 @@ class MultiExitModel(PreTrainedModel):
             raise InputError(
                 f"exits {list(self.exits)}: give ascending layers from 1 to {depth}, with {depth} among them"
             )
-        if len(self.exits) < 2:
-            raise InputError("a multi-exit model needs at least two exits")
         width = backbone.config.hidden_size
         self.exit_heads = nn.ModuleList(
             ExitHead(width, config.num_labels, config.exit_dropout) for _ in self.exits
@@ -109,7 +107,9 @@ class MultiExitModel(PreTrainedModel):
         self.post_init()
 
     @classmethod
-    def from_backbone(cls, name: str | Path, num_labels: int, **options: Any) -> MultiExitModel:
+    def from_backbone(
+        cls, name: str | Path, num_labels: int, *, layers: int | None = None, **options: Any
+    ) -> MultiExitModel:
         """Put fresh exits on a pretrained encoder.
 
         Parameters
@@ -117,7 +117,9 @@ class MultiExitModel(PreTrainedModel):
         name : str or path
             A folder, or a name on the hub, that ``AutoModel.from_pretrained`` takes.
         num_labels : int
-            Number of classes.
+            Number of classes; 1 to regress a score.
+        layers : int, optional
+            Keep only the first so many layers of the encoder.
         **options
             Of `MultiExitConfig`.
 
@@ -126,9 +128,10 @@ class MultiExitModel(PreTrainedModel):
         InputError
             Where there is no such encoder, or it cannot be cut.
         """
+        fewer = {} if layers is None else {"num_hidden_layers": _fewer_layers(name, layers)}
         try:
             backbone, loading = AutoModel.from_pretrained(
-                str(name), use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                str(name), use_safetensors=True, dtype=torch.float32, output_loading_info=True, **fewer
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: shapes differ
             here = "" if Path(name).is_dir() else "no such folder here, and from the hub "
@@ -187,29 +190,40 @@ class MultiExitModel(PreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
+        frozen: bool = False,
         **ignored: Any,
     ) -> MultiExitOutput:
         """Run all layers and all exits; only the pooled state of a layer is kept.
+
+        Parameters
+        ----------
+        labels : Tensor, shape (batch,), optional
+            Classes, or scores where the model regresses.
+        frozen : bool
+            Whether no gradient is to reach the encoder and the last exit, only the exits before it.
 
         Returns
         -------
         MultiExitOutput
             ``logits`` of shape (batch, exits, classes); ``loss``, where `labels` of shape (batch,) are given,
-            is the sum of the exits' cross entropies.
+            is the sum of `exit_losses`.
         """
-        cut = self.start(input_ids, attention_mask, token_type_ids)
-        equilibrium = self.training and self.config.gradient_equilibrium
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            cut = self.start(input_ids, attention_mask, token_type_ids)
+        equilibrium = self.training and self.config.gradient_equilibrium and not frozen
         logits = []
         for index, at in enumerate(self.exits):
-            cut = self.run_layers(cut, at)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+                cut = self.run_layers(cut, at)
             above = len(self.exits) - index  # this exit and those after it
             if equilibrium:
                 cut.hidden = _ScaleGradient.apply(cut.hidden, 1 / above)
-            logits.append(self._exit(index, cut.hidden, cut.mask))
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not (frozen and above == 1)):
+                logits.append(self._exit(index, cut.hidden, cut.mask))
             if equilibrium and above > 1:
                 cut.hidden = _ScaleGradient.apply(cut.hidden, float(above - 1))
         stacked = torch.stack(logits, dim=1)
-        loss = None if labels is None else joint_loss(stacked, labels)
+        loss = None if labels is None else exit_losses(stacked, labels).sum()
         return MultiExitOutput(loss=loss, logits=stacked)
 
     def _exit(self, index: int, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -220,16 +234,28 @@ class MultiExitModel(PreTrainedModel):
         return logits
 
 
-def joint_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over exits of the mean cross entropy (ElasticBERT's and SplitEE's fine-tuning loss).
+def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of each exit, or mean squared error where there is one output.
+
+    Their sum is ElasticBERT's and SplitEE's fine-tuning loss.
 
     Parameters
     ----------
     logits : Tensor, shape (batch, exits, classes)
-    labels : Tensor of int, shape (batch,)
+    labels : Tensor, shape (batch,)
+        Integers; with one output scores.
+
+    Returns
+    -------
+    Tensor, shape (exits,)
     """
+    if logits.shape[-1] == 1:
+        return (logits.squeeze(-1).float() - labels.float().unsqueeze(1)).square().mean(0)
     exits = logits.shape[1]
-    return exits * nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.repeat_interleave(exits))
+    each = nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), labels.repeat_interleave(exits), reduction="none"
+    )
+    return each.view(-1, exits).mean(0)
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -238,6 +264,19 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
         return hidden[:, 0]
     weight = mask.to(hidden.dtype).unsqueeze(-1)
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def _fewer_layers(name: str | Path, layers: int) -> int:
+    """Check that the encoder has so many layers."""
+    try:
+        there = int(AutoConfig.from_pretrained(str(name)).num_hidden_layers)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name}: no configuration of an encoder ({' '.join(str(error).split())[:200]})"
+        ) from error
+    if not 1 <= layers <= there:
+        raise InputError(f"{name} has {there} layers: {layers} of them cannot be kept")
+    return layers
 
 
 def load_config(folder: str | Path) -> MultiExitConfig:

@@ -35,6 +35,8 @@ class Stream:
         The class that each exit answers.
     entropy : ndarray of float32, shape (n, L), or None
         Of each exit's probabilities, in nats; None where the trace does not tell.
+    value : ndarray of float32, shape (n, L), or None
+        The score that each exit gives, where the model regresses.
     far : ndarray of float32, shape (n,)
         Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
     other_cloud : bool
@@ -54,6 +56,7 @@ class Stream:
     confidence: NDArray[np.float32]
     prediction: NDArray[np.int32]
     entropy: NDArray[np.float32] | None
+    value: NDArray[np.float32] | None
     far: NDArray[np.float32]
     other_cloud: bool
     order: Orders

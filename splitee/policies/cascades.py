@@ -6,10 +6,8 @@ stay on the device, where the last layer answers whatever it says.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,43 +15,24 @@ from numpy.typing import NDArray
 from splitee.errors import InputError
 from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
 from splitee.policies.fixed import AtLayer
+from splitee.policies.rules import TOLERANCE, Confidence, Entropy, Memory, Patience, Rule, Said
 
-Sure = NDArray[np.bool_]  # (n, L): whether an exit may answer
 
-
-def first_sure(sure: Sure, last: int) -> Layers:
-    """Return the first layer that is sure, shape (n,); `last` where none before it is."""
-    asked = sure[:, :last].copy()
-    asked[:, -1] = True
-    first: Layers = (1 + asked.argmax(axis=1)).astype(np.int16)
+def first_sure(rule: Rule, stream: Stream, last: int) -> Layers:
+    """Return the first layer where the rule lets each sample go, shape (n,); `last` where none before it."""
+    first = np.full(len(stream.far), last, dtype=np.int16)
+    memory: Memory | None = None
+    for layer in range(1, last):
+        sure, memory = rule.sure(layer, _said(stream, layer), memory)
+        first[sure & (first == last)] = layer
     return first
 
 
-def confident(stream: Stream, threshold: float) -> Sure:
-    """Return where C_i ≥ α."""
-    enough: Sure = stream.confidence.astype(np.float64) >= threshold  # NumPy would round α to float32
-    return enough
+def _said(stream: Stream, layer: int) -> Said:
+    def column(matrix: NDArray[Any] | None) -> Any:
+        return None if matrix is None else matrix[:, layer - 1]
 
-
-def certain(stream: Stream, entropy: float) -> Sure:
-    """Return where the entropy is below S."""
-    if stream.entropy is None:
-        raise InputError(
-            "a cascade by entropy needs a trace with entropies: with more than two classes they do not "
-            "follow from the confidence (precompute or import them)"
-        )
-    low: Sure = stream.entropy.astype(np.float64) < entropy
-    return low
-
-
-def patient(stream: Stream, patience: int) -> Sure:
-    """Return where so many exits in a row have confirmed the one before them."""
-    same = stream.prediction[:, 1:] == stream.prediction[:, :-1]
-    confirmed = np.zeros(stream.prediction.shape, dtype=np.int64)
-    for i in range(1, stream.layers):
-        confirmed[:, i] = np.where(same[:, i - 1], confirmed[:, i - 1] + 1, 0)
-    enough: Sure = confirmed >= patience
-    return enough
+    return Said(*map(column, (stream.confidence, stream.prediction, stream.entropy, stream.value)))
 
 
 @dataclass(frozen=True)
@@ -70,12 +49,13 @@ class _Cascade(Policy):
         """The layer that answers at the latest; None: L."""
         return getattr(self, "last", None)
 
-    def sure(self, stream: Stream) -> Sure:
-        """Return which exits may answer, shape (n, L)."""
+    @property
+    def rule(self) -> Rule:
+        """When an exit may answer."""
         raise NotImplementedError
 
     def by_sample(self, stream: Stream) -> Layers:
-        return first_sure(self.sure(stream), self.last_layer or stream.layers)
+        return first_sure(self.rule, stream, self.last_layer or stream.layers)
 
     def deepest(self, layers: int, arms: int) -> int:
         return self.last_layer or layers
@@ -125,14 +105,7 @@ class ElasticBERT(_Cascade):
         given = [value is not None for value in (self.threshold, self.entropy, self.patience)]
         if sum(given) != 1:
             raise InputError("ElasticBERT takes exactly one of threshold, entropy and patience")
-        if self.threshold is not None:
-            check_threshold(self.threshold)
-        if self.entropy is not None:
-            _check_entropy(self.entropy)
-        if self.patience is not None:
-            _check_patience(self.patience)
-        if self.last is not None:
-            check_layer(self.last)
+        _check(self)
 
     @property
     def label(self) -> str:  # noqa: D102
@@ -142,13 +115,14 @@ class ElasticBERT(_Cascade):
             return self._marked(f"H < {self.entropy:g}")
         return self._marked(f"patience {self.patience}")
 
-    def sure(self, stream: Stream) -> Sure:  # noqa: D102
+    @property
+    def rule(self) -> Rule:  # noqa: D102
         if self.threshold is not None:
-            return confident(stream, self.threshold)
+            return Confidence(self.threshold)
         if self.entropy is not None:
-            return certain(stream, self.entropy)
+            return Entropy(self.entropy)
         assert self.patience is not None
-        return patient(stream, self.patience)
+        return Patience(self.patience)
 
 
 @dataclass(frozen=True)
@@ -180,16 +154,15 @@ class DeeBERT(_Cascade):
     name: ClassVar[str] = "DeeBERT"
 
     def __post_init__(self) -> None:
-        _check_entropy(self.entropy)
-        if self.last is not None:
-            check_layer(self.last)
+        _check(self)
 
     @property
     def label(self) -> str:  # noqa: D102
         return self._marked(f"H < {self.entropy:g}")
 
-    def sure(self, stream: Stream) -> Sure:  # noqa: D102
-        return certain(stream, self.entropy)
+    @property
+    def rule(self) -> Rule:  # noqa: D102
+        return Entropy(self.entropy)
 
 
 @dataclass(frozen=True)
@@ -205,6 +178,8 @@ class PABEE(_Cascade):
         At least 1.
     last : int, optional
         The layer that answers at the latest. Default: L.
+    tolerance : float
+        Where the model regresses: scores nearer than this agree.
 
     References
     ----------
@@ -219,19 +194,19 @@ class PABEE(_Cascade):
 
     patience: int
     last: int | None = None
+    tolerance: float = TOLERANCE
     name: ClassVar[str] = "PABEE"
 
     def __post_init__(self) -> None:
-        _check_patience(self.patience)
-        if self.last is not None:
-            check_layer(self.last)
+        _check(self)
 
     @property
     def label(self) -> str:  # noqa: D102
         return self._marked(f"patience {self.patience}")
 
-    def sure(self, stream: Stream) -> Sure:  # noqa: D102
-        return patient(stream, self.patience)
+    @property
+    def rule(self) -> Rule:  # noqa: D102
+        return Patience(self.patience, self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -264,14 +239,11 @@ class CascadeSplit(AtLayer):
         check_threshold(self.threshold)
 
     def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        return first_sure(confident(stream, self.threshold), self.layer)
+        return first_sure(Confidence(self.threshold), stream, self.layer)
 
 
-def _check_entropy(entropy: float) -> None:
-    if not (isinstance(entropy, Real) and 0 <= entropy < math.inf):
-        raise InputError(f"entropy is {entropy!r}: give nats, at least 0")
-
-
-def _check_patience(patience: int) -> None:
-    if isinstance(patience, bool) or not isinstance(patience, Integral) or patience < 1:
-        raise InputError(f"patience is {patience!r}: give a whole number, at least 1")
+def _check(cascade: _Cascade) -> None:
+    """Raise InputError where a parameter can be none; the rule knows its own."""
+    _ = cascade.rule
+    if cascade.last_layer is not None:
+        check_layer(cascade.last_layer)

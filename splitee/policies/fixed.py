@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
+from splitee.policies.rules import AtExit
 
 
 def everywhere(layer: int, stream: Stream) -> Layers:
@@ -77,6 +78,11 @@ class FixedExit(AtLayer):
     name: ClassVar[str] = "exit"
     has_arms: ClassVar[bool] = False
     offloads: ClassVar[bool] = False
+
+    @property
+    def rule(self) -> AtExit:
+        """When an exit may answer."""
+        return AtExit(self.layer)
 
 
 @dataclass(frozen=True)

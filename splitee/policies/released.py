@@ -16,9 +16,10 @@ import numpy as np
 from splitee.compiled import compiled
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.policies import cascades
 from splitee.policies.bandit import logarithms
 from splitee.policies.base import Layers, Policy, Stream, check_threshold
+from splitee.policies.cascades import first_sure
+from splitee.policies.rules import Confidence
 
 
 @compiled
@@ -165,7 +166,6 @@ class ElasticBERT(_Released):
     offloads: ClassVar[bool] = False
 
     def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        sure = cascades.confident(stream, self.threshold)
-        first = cascades.first_sure(sure, stream.layers)
+        first = first_sure(Confidence(self.threshold), stream, stream.layers)
         late: Layers = np.minimum(first + 1, stream.layers).astype(np.int16)
         return late

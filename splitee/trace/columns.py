@@ -147,6 +147,25 @@ def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]
     )
 
 
+def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArray[np.intp]]:
+    """Turn regressed scores, shape (n, L), into confidence and class, each of shape (n, L).
+
+    A score has no softmax. What is known without labels is how near the exit before came: confidence is
+    1 − |y_i − y_{i−1}| / (high − low), at least 0, and 0 at exit 1. The class is the score rounded to a whole
+    number, counted from `low`.
+    """
+    wide = values.astype(np.float64)
+    confidence = np.zeros_like(wide)
+    confidence[:, 1:] = np.clip(1 - np.abs(np.diff(wide, axis=1)) / (high - low), 0, 1)
+    return confidence.astype(np.float32), round_scores(wide, low, high)
+
+
+def round_scores(scores: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:
+    """Turn scores into classes: rounded to whole numbers, counted from `low`."""
+    classes: NDArray[np.intp] = np.rint(np.clip(scores, low, high) - low).astype(np.intp)
+    return classes
+
+
 def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool) -> str:
     """Give the SHA-256, in hexadecimal, of a trace's content.
 

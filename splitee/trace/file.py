@@ -28,11 +28,14 @@ _BLANK = b"0" * 64
 # could imitate this, are off, and JSON escapes control characters: it occurs once.
 _FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
 
-_MATRICES = ("confidence", "entropy", "prediction", "logits")  # (n, L) or more; the others are (n,)
-_OPTIONAL = ("entropy", "label", "length", "group", "logits", "cloud_confidence", "cloud_prediction")
+_MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; the others are (n,)
+_OPTIONAL = (
+    *("entropy", "label", "length", "group", "logits"),
+    *("cloud_confidence", "cloud_prediction", "value", "target"),
+)
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
 # Byte-stream-split halves float32 columns; for float16, DuckDB cannot read it.
-_SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence")
+_SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence", "value.list.element")
 _DICTIONARY = ("prediction.list.element", "label", "length", "group", "cloud_prediction")
 
 

@@ -59,6 +59,11 @@ class Trace:
         Kept as float16.
     cloud_confidence, cloud_prediction : array_like, shape (n,), optional
         What another model, in the cloud, says of each sample; both or neither.
+    value : array_like, shape (n, L), optional
+        The score that each exit gives, where the model regresses; `prediction` is then the score rounded to
+        a class, and `confidence` how near the exit before came (`read_scores`), with ``softmax=False``.
+    target : array_like, shape (n,), optional
+        The right scores; only beside `value`.
     softmax : bool
         False where the confidences are other scores in 0..1, which may lie below 1/K.
     manifest : mapping, optional
@@ -91,6 +96,8 @@ class Trace:
     logits: Halves | None
     cloud_confidence: Floats | None
     cloud_prediction: Integers | None
+    value: Floats | None
+    target: Floats | None
     exit_layers: tuple[int, ...]
     recommended_threshold: float | None
     _entropy: Floats | None
@@ -111,6 +118,8 @@ class Trace:
         logits: ArrayLike | None = None,
         cloud_confidence: ArrayLike | None = None,
         cloud_prediction: ArrayLike | None = None,
+        value: ArrayLike | None = None,
+        target: ArrayLike | None = None,
         softmax: bool = True,
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
@@ -124,6 +133,8 @@ class Trace:
         classes = _classes(classes, trace_manifest.class_names(facts), predictions, labels)
         if (cloud_confidence is None) != (cloud_prediction is None):
             raise InputError("cloud_confidence and cloud_prediction come together or not at all")
+        if target is not None and value is None:
+            raise InputError("target, the right scores, needs value, the scores of each exit")
         # written past __setattr__, which refuses everything
         self.__dict__.update(
             name=name,
@@ -138,6 +149,8 @@ class Trace:
             logits=optional(halves, "logits", logits, (n, layers, classes)),
             cloud_confidence=optional(floats, "cloud_confidence", cloud_confidence, (n,)),
             cloud_prediction=optional(integers, "cloud_prediction", cloud_prediction, (n,)),
+            value=optional(floats, "value", value, (n, layers)),
+            target=optional(floats, "target", target, (n,)),
             exit_layers=trace_manifest.exit_layers(facts, layers),
             recommended_threshold=trace_manifest.recommended_threshold(facts),
             _entropy=optional(floats, "entropy", entropy, (n, layers)),
@@ -199,6 +212,8 @@ class Trace:
             "logits": self.logits,
             "cloud_confidence": self.cloud_confidence,
             "cloud_prediction": self.cloud_prediction,
+            "value": self.value,
+            "target": self.target,
         }
         return {name: values for name, values in every.items() if values is not None}
 

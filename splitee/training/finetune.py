@@ -13,11 +13,12 @@ import transformers
 from splitee.errors import InputError
 from splitee.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
 from splitee.precompute import compute_trace
 from splitee.tasks import Rows, check_learnable
 from splitee.thresholds import recommend_threshold
-from splitee.training.loop import Report, by_exit, evaluations, train_model
+from splitee.trace import Trace
+from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.recipe import Recipe
 
 __all__ = ["Recipe", "Report", "finetune"]
@@ -60,11 +61,11 @@ def finetune(
         raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
     for rows in (train, validation):
         check_learnable(rows)
-    names = train.label_names
-    assert names is not None
-    if validation.label_names != names:
+    assert train.label is not None
+    names = _names(train)
+    if _names(validation) != names:
         raise InputError(
-            f"{validation.name} has the labels {', '.join(validation.label_names or ())}, "
+            f"{validation.name} has the labels {', '.join(_names(validation))}, "
             f"{train.name} has {', '.join(names)}"
         )
     _check_backbone(backbone)
@@ -75,10 +76,14 @@ def finetune(
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
         exits=recipe.exits,
+        layers=recipe.layers,
+        score_range=(train.label.min(), train.label.max()) if train.regression else None,
         pooling=recipe.pooling,
-        gradient_equilibrium=recipe.gradient_equilibrium,
+        gradient_equilibrium=recipe.equilibrium,
         max_tokens=recipe.max_tokens,
     )
+    if train.regression:
+        _start_at(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
     learned = _examples(model, tokenizer, train, recipe.max_tokens)
     judged = _examples(model, tokenizer, validation, recipe.max_tokens)
@@ -93,7 +98,8 @@ def finetune(
         model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
         model.to(device)
         history = [
-            {"epoch": entry["epoch"], "accuracy": by_exit(entry)} for entry in evaluations(state.log_history)
+            {"epoch": entry["epoch"], measure_of(model): by_exit(entry)}
+            for entry in evaluations(state.log_history)
         ]
 
         model.config.training = {
@@ -105,27 +111,52 @@ def finetune(
             "history": history,
             "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
         }
-        trace = compute_trace(model, tokenizer, validation)
-        recommended = recommend_threshold(trace, recipe.alpha_rule)
-        model.config.recommended_threshold = recommended.to_dict()
-        trace = trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
-        how = f"{recommended.rule}, {recommended.samples} samples"
-        report(f"recommended threshold α = {recommended.value} ({how})")
+        trace = _validation_trace(model, tokenizer, validation, recipe, report)
         final = work / "final"
         shutil.rmtree(final, ignore_errors=True)
         model.save_pretrained(final)
         tokenizer.save_pretrained(final)
-        trace.save(final / "validation.parquet")
+        if trace is not None:
+            trace.save(final / "validation.parquet")
         refuse_existing(out, overwrite)  # it may have appeared meanwhile
         put_in_place(final, out, work)
         return model
+
+
+def _start_at(model: MultiExitModel, score: float) -> None:
+    """Let fresh exits say the mean score: from 0 the first epoch would be spent on getting there."""
+    with torch.no_grad():
+        for head in model.exit_heads:
+            assert isinstance(head, ExitHead)
+            head.classifier.bias.fill_(score)
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """The classes, or the one score that is regressed."""
+    return ("score",) if rows.regression else rows.label_names or ()
+
+
+def _validation_trace(
+    model: MultiExitModel, tokenizer: Any, validation: Rows, recipe: Recipe, report: Report
+) -> Trace | None:
+    """What the exits say of the validation rows, with the α chosen there; None with a single exit."""
+    if len(model.exits) < 2:
+        return None
+    trace = compute_trace(model, tokenizer, validation)
+    if validation.regression:
+        return trace  # a score is never sure: there is no α
+    recommended = recommend_threshold(trace, recipe.alpha_rule)
+    model.config.recommended_threshold = recommended.to_dict()
+    how = f"{recommended.rule}, {recommended.samples} samples"
+    report(f"recommended threshold α = {recommended.value} ({how})")
+    return trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
 
 
 def _examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[dict[str, Any]]:
     assert rows.label is not None
     encoded = encode(tokenizer, rows.text, max_tokens)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
-    return [one | {"labels": int(y)} for one, y in zip(encoded, rows.label, strict=True)]
+    return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
 
 
 def _check_backbone(backbone: str | Path) -> None:

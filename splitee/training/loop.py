@@ -16,8 +16,10 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from splitee.elue.metrics import pearson_and_spearman
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
+from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe, mixed_precision
 
 Report = Callable[[str], None]
@@ -36,7 +38,7 @@ def train_model(
     last = _last_checkpoint(work)
     if last is not None:
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-        if state.global_step >= state.max_steps or _patience_is_over(state, recipe.patience):
+        if state.global_step >= state.max_steps or _patience_is_over(state, recipe):
             report(f"the training was finished earlier, at step {state.global_step}")
             return state
         report(f"going on from step {state.global_step} of {state.max_steps}")
@@ -60,7 +62,7 @@ def _trainer(
     report: Report,
 ) -> Trainer:
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        labels = torch.tensor([one["labels"] for one in batch])
+        labels = torch.tensor([one["labels"] for one in batch])  # floats where the model regresses
         texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
         return pad(texts, tokenizer.pad_token_id) | {"labels": labels}
 
@@ -82,7 +84,7 @@ def _trainer(
         save_strategy="steps",
         save_steps=recipe.checkpoint_steps,
         save_total_limit=2,
-        metric_for_best_model="accuracy",
+        metric_for_best_model="score",
         greater_is_better=True,
         logging_steps=20,
         report_to="none",
@@ -91,14 +93,17 @@ def _trainer(
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    measure = measure_of(model)
+    by_exits = correlations if model.config.regresses else accuracies
     trainer = _Trainer(
+        recipe,
         model=model,
         args=arguments,
         data_collator=collate,
         train_dataset=train,
         eval_dataset=validation,
-        compute_metrics=_accuracies,
-        callbacks=[_Judge(recipe.patience, report)],
+        compute_metrics=lambda said: _scores(by_exits(said.predictions, said.label_ids), recipe),
+        callbacks=[_Judge(recipe, measure, report)],
     )
     for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
         trainer.remove_callback(callback)
@@ -111,8 +116,9 @@ class _Judge(TrainerCallback):
     What it decides follows from the Trainer's own history, so that a resumed training decides the same.
     """
 
-    def __init__(self, patience: int, report: Report) -> None:
-        self.patience = patience
+    def __init__(self, recipe: Recipe, measure: str, report: Report) -> None:
+        self.recipe = recipe
+        self.measure = measure
         self.report = report
         self.began = self.shown = 0.0
         self.began_at = 0
@@ -140,10 +146,9 @@ class _Judge(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
         control.should_save = True
-        control.should_training_stop |= _patience_is_over(state, self.patience)
-        accuracy = by_exit(metrics)
-        shown = " ".join(f"{100 * a:.1f}" for a in accuracy)
-        self.report(f"epoch {state.epoch:.0f}: validation accuracy by exit, %: {shown}")
+        control.should_training_stop |= _patience_is_over(state, self.recipe)
+        shown = " ".join(f"{100 * a:.1f}" for a in by_exit(metrics))
+        self.report(f"epoch {state.epoch:.0f}: validation {self.measure} by exit, %: {shown}")
 
 
 class _ByLength(Sampler[int]):
@@ -169,32 +174,65 @@ class _ByLength(Sampler[int]):
 
 
 class _Trainer(Trainer):
+    def __init__(self, recipe: Recipe, **options: Any) -> None:
+        super().__init__(**options)
+        self.recipe = recipe
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        """What the recipe's objective minimises at this step."""
+        if not model.training:
+            return super().compute_loss(model, inputs, return_outputs)
+        objective = OBJECTIVES[self.recipe.objective]
+        steps = self.state.max_steps // self.recipe.epochs * self.recipe.first_half
+        loss, frozen = objective.loss, False
+        if objective.second is not None and self.state.global_step >= steps:
+            loss, frozen = objective.second, True
+        outputs = model(**inputs, frozen=frozen)
+        value = loss(outputs.logits, inputs["labels"], self.state.global_step + 1)
+        return (value, outputs) if return_outputs else value
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = [len(one["input_ids"]) for one in self.train_dataset]
         return _ByLength(lengths, self.args.train_batch_size, self.args.seed)
 
 
-def _accuracies(predicted: Any) -> dict[str, float]:
-    """Accuracy of the last exit (by which the best epoch is chosen) and of each."""
-    logits: NDArray[np.float32] = predicted.predictions
-    right = (logits.argmax(-1) == np.asarray(predicted.label_ids)[:, None]).mean(axis=0)
-    return {"accuracy": float(right[-1])} | {f"accuracy_exit_{i}": float(a) for i, a in enumerate(right, 1)}
+def measure_of(model: MultiExitModel) -> str:
+    """By what a model is judged: accuracy, or correlation where it regresses."""
+    return "correlation" if model.config.regresses else "accuracy"
+
+
+def accuracies(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> list[float]:
+    """Share of right answers of each exit; shapes (n, exits, classes) and (n,)."""
+    right = (logits.argmax(-1) == np.asarray(labels)[:, None]).mean(axis=0)
+    return [float(share) for share in right]
+
+
+def correlations(values: NDArray[np.float32], scores: NDArray[np.float64]) -> list[float]:
+    """Mean of Pearson's and Spearman's correlation of each exit; shapes (n, exits, 1) and (n,)."""
+    return [pearson_and_spearman(column, scores) for column in values[..., 0].T]
+
+
+def _scores(each: list[float], recipe: Recipe) -> dict[str, float]:
+    """By what the best epoch is chosen: the last exit, or, where the others learn by themselves, the mean."""
+    chosen = each[-1] if OBJECTIVES[recipe.objective].second is None else float(np.mean(each))
+    return {"score": chosen} | {f"score_exit_{i}": score for i, score in enumerate(each, 1)}
 
 
 def evaluations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Entries of the Trainer's history that judge an epoch."""
-    return [entry for entry in log if "eval_accuracy" in entry]
+    return [entry for entry in log if "eval_score" in entry]
 
 
-def _patience_is_over(state: TrainerState, patience: int) -> bool:
-    """Whether the last `patience` epochs brought nothing better."""
-    accuracy = [entry["eval_accuracy"] for entry in evaluations(state.log_history)]
-    return bool(accuracy) and len(accuracy) - 1 - int(np.argmax(accuracy)) >= patience
+def _patience_is_over(state: TrainerState, recipe: Recipe) -> bool:
+    """Whether the last `patience` epochs brought nothing better; a first half is not judged."""
+    half = 0 if OBJECTIVES[recipe.objective].second is None else recipe.first_half
+    scores = [entry["eval_score"] for entry in evaluations(state.log_history)][half:]
+    return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= recipe.patience
 
 
 def by_exit(metrics: dict[str, Any]) -> list[float]:
-    """Validation accuracy of each exit, of one such entry."""
-    prefix = "eval_accuracy_exit_"
+    """Validation score of each exit, of one such entry."""
+    prefix = "eval_score_exit_"
     found = {int(k.removeprefix(prefix)): float(v) for k, v in metrics.items() if k.startswith(prefix)}
     return [found[i] for i in sorted(found)]
 

@@ -9,6 +9,7 @@ import torch
 from splitee.errors import InputError
 from splitee.models.multi_exit import POOLINGS
 from splitee.thresholds import check_rule
+from splitee.training.objectives import OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,22 @@ class Recipe:
         What every exit reads.
     exits : tuple of int, optional
         Layers with an exit; default all.
+    layers : int, optional
+        Keep only the first so many layers of the encoder; default all.
+    objective : str
+        One of `splitee.training.objectives.OBJECTIVES`: how the exits are trained.
+    gradient_equilibrium : bool, optional
+        Whether the mean, not the sum, of the exits' gradients reaches a layer; default: as published.
     epochs : int
-        At most so many; training ends after `patience` epochs without a better validation accuracy.
+        At most so many; training ends after `patience` epochs without a better validation score.
     precision : {"auto", "float32", "bfloat16", "float16"}
         "auto" is mixed bfloat16 on a GPU that has it, else float32.
     """
 
     pooling: str = "mean"
     exits: tuple[int, ...] | None = None
+    layers: int | None = None
+    objective: str = "joint"
     epochs: int = 5
     patience: int = 1
     batch_size: int = 32
@@ -36,7 +45,7 @@ class Recipe:
     weight_decay: float = 0.1
     warmup: float = 0.06
     max_tokens: int = 128
-    gradient_equilibrium: bool = True
+    gradient_equilibrium: bool | None = None
     precision: str = "auto"
     seed: int = 0
     alpha_rule: str = "within:0.5"
@@ -55,8 +64,24 @@ class Recipe:
             raise InputError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}")
         if self.pooling not in POOLINGS:
             raise InputError(f"pooling {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if self.objective not in OBJECTIVES:
+            raise InputError(f"objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
+        if OBJECTIVES[self.objective].second is not None and self.epochs < 2:
+            raise InputError(f"objective {self.objective!r} has two halves: give at least 2 epochs")
         check_rule(self.alpha_rule)
         mixed_precision(self.precision)
+
+    @property
+    def equilibrium(self) -> bool:
+        """Whether gradients are balanced: as asked, or as the objective was published."""
+        if self.gradient_equilibrium is not None:
+            return self.gradient_equilibrium
+        return OBJECTIVES[self.objective].equilibrium
+
+    @property
+    def first_half(self) -> int:
+        """Epochs before the encoder is frozen: all of them where the objective has one half."""
+        return self.epochs if OBJECTIVES[self.objective].second is None else self.epochs // 2
 
 
 def mixed_precision(precision: str) -> str:

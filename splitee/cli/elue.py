@@ -1,0 +1,307 @@
+"""`splitee elue`: FLOPs, predictions as files, and the score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splitee.cli.models_extra import names_list, need_models_extra, text_options
+from splitee.errors import InputError
+
+if TYPE_CHECKING:
+    from splitee.policies import Policy
+
+
+@click.group("elue")
+def command() -> None:
+    """Performance against FLOPs, as the benchmark ELUE measures it.
+
+    \b
+    Example:
+      splitee elue predict model --task sst-2 --data-root data --policy exits --out results/joint
+      splitee elue score results --reference reference.csv
+    """
+
+
+@command.command("flops")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--tokens", default=128, show_default=True, help="True length of a text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def flops(source: Path, tokens: int, as_json: bool) -> None:
+    """Count what each exit of SOURCE computes for one text: a checkpoint's folder or a trace's file.
+
+    Matrix products at two operations a multiply-add, eager attention; nothing is run.
+    """
+    import numpy as np
+
+    from splitee.elue.checkpoints import parameters_of, read_config
+    from splitee.elue.flops import Flops
+    from splitee.elue.score import track
+    from splitee.trace import load_trace
+
+    if tokens < 1:
+        raise InputError(f"--tokens {tokens}: give at least 1")
+    size: int | None
+    if source.is_dir():
+        counted, size = Flops.from_config(read_config(source)), parameters_of(source)
+    else:
+        manifest = load_trace(source).manifest
+        counted, size = Flops.from_manifest(manifest), manifest.get("parameters")
+    alone, every = counted.at(tokens), counted.at(tokens, every_exit=True)
+    told = {
+        "tokens": tokens,
+        "parameters": size,
+        "track": None if size is None else track(size),
+        "exit_layers": list(counted.exit_layers),
+        "flops": alone.tolist(),
+        "flops_with_exits_before": every.tolist(),
+    }
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    click.echo(f"{source}: MFLOPs for a text of {tokens} tokens")
+    click.echo(" layer     this exit alone   with those before")
+    for layer, one, all_ in zip(counted.exit_layers, alone / 1e6, every / 1e6, strict=True):
+        click.echo(f"{layer:6d} {one:19,.1f} {all_:19,.1f}")
+    if size is not None:
+        fits = track(size)
+        where = "on no track of ELUE" if fits is None else f"on ELUE's track of {fits} M"
+        click.echo(f"{np.round(size / 1e6, 1)} M parameters: {where}")
+
+
+@command.command("predict")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--task", "elue_task", required=True, help="ELUE's name: sst-2, imdb, mrpc, sts-b, snli, scitail."
+)
+@click.option("--split", help="With a checkpoint: which split of the task's data.  [default: test]")
+@text_options
+@click.option(
+    "--policy",
+    "names",
+    multiple=True,
+    help="As splitee run names them, such as exits, elasticbert, deebert:0.3, pabee:3, splitee; repeatable. "
+    "A checkpoint runs those that stay on the device.  [default: exits]",
+)
+@click.option("--threshold", default="0.9", show_default=True, help="α of those that have one; a list too.")
+@click.option("--name", help="What tables call the method.  [default: the name of SOURCE]")
+@click.option("--seed", default=0, show_default=True, help="With a trace: draws the order of the stream.")
+@click.option("--offload", default=5.0, show_default=True, help="With a trace: o, in λ.")
+@click.option("--mu", default=0.1, show_default=True, help="With a trace: μ.")
+@click.option("--batch-size", default=32, show_default=True, help="With a checkpoint.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The method's folder.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def predict(
+    source: Path,
+    elue_task: str,
+    split: str | None,
+    data_root: str | None,
+    text_file: str | None,
+    text_columns: tuple[str, ...],
+    label_column: str | None,
+    class_names: str | None,
+    names: tuple[str, ...],
+    threshold: str,
+    name: str | None,
+    seed: int,
+    offload: float,
+    mu: float,
+    batch_size: int,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write what SOURCE answers under each policy, and what that computes.
+
+    SOURCE is a trace, on which policies are replayed, or a checkpoint, which really runs, with early exit in
+    batches (extra models).
+
+    \b
+    Examples:
+      splitee elue predict sst2.parquet --task sst-2 --policy elasticbert --threshold 0.8,0.9 --out elastic
+      splitee elue predict sst2-model --task sst-2 --data-root data --policy pabee:3 --out pabee
+    """
+    from splitee.elue.metrics import get_task
+    from splitee.elue.predictions import write_method
+    from splitee.files import refuse_existing
+
+    refuse_existing(out, overwrite)
+    get_task(elue_task)
+    thresholds = _numbers(threshold)
+    told = names or ("exits",)
+    if source.is_dir():
+        data = data_root, text_file, text_columns, label_column, class_names, split
+        method = _run(source, elue_task, data, told, thresholds, name, batch_size)
+    else:
+        for option, value in {"--split": split, "--text": text_file, "--data-root": None}.items():
+            if value:
+                raise InputError(f"{option} does not go with a trace, which has its samples: leave it out")
+        from splitee.costs import CostModel
+        from splitee.elue.replayed import replayed
+        from splitee.trace import load_trace
+
+        trace = load_trace(source)
+        policies = _policies(told, thresholds, trace.layers)
+        costs = CostModel(offload=offload)
+        method = replayed(trace, policies, name or trace.name, elue_task, costs=costs, mu=mu, seed=seed)
+    write_method(method, out, overwrite=overwrite)
+    points = [
+        {"setting": setting, "mflops": float(one.flops.mean()) / 1e6, "layers": float(one.exit_layer.mean()),
+         "performance": 100 * method.about.metric(one.prediction, method.label)}
+        for setting, one in method.settings.items()
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "task": elue_task, "name": method.name, "points": points}))
+        return
+    click.echo(f"{method.name} on {elue_task}, {len(method.label):,} samples, %: {method.about.measured}")
+    click.echo(" setting                     MFLOPs    layers    performance")
+    for point in points:
+        click.echo(
+            f" {point['setting']:22s} {point['mflops']:11,.1f} {point['layers']:9.2f}"
+            f" {point['performance']:14.2f}"
+        )
+    click.echo(f"wrote {out}")
+
+
+def _run(
+    checkpoint: Path,
+    elue_task: str,
+    data: tuple[Any, ...],
+    names: tuple[str, ...],
+    thresholds: list[float],
+    name: str | None,
+    batch_size: int,
+) -> Any:
+    data_root, text_file, text_columns, label_column, class_names, split = data
+    need_models_extra()
+    from splitee.elue.checkpoints import read_config
+    from splitee.elue.flops import Flops
+    from splitee.elue.metrics import get_task
+    from splitee.policies.rules import Rule
+    from splitee.tasks import load_file, load_task
+
+    about = get_task(elue_task)
+    if batch_size < 1:
+        raise InputError(f"--batch-size {batch_size}: give at least 1")
+    config = read_config(checkpoint)
+    policies = _policies(names, thresholds, len(Flops.from_config(config).exit_layers))
+    rules = {}
+    for setting, policy in policies.items():
+        rule = getattr(policy, "rule", None)
+        if not isinstance(rule, Rule):
+            raise InputError(
+                f"policy {policy.label} does not stay on the device: replay it on a trace instead"
+            )
+        rules[setting] = rule
+
+    if text_file is None:
+        rows = load_task(about.data, split or "test", data_root)
+    else:
+        if split is not None:
+            raise InputError("--split does not go with --text: leave it out")
+        if label_column is None:
+            raise InputError("--text needs --label-column: without labels nothing can be scored")
+        columns, listed = text_columns or ("text",), names_list(class_names)
+        rows = load_file(text_file, columns, label_column, listed, about.regression)
+    from splitee.elue.inferred import inferred
+
+    return inferred(
+        checkpoint,
+        rows,
+        rules,
+        name or checkpoint.resolve().name,
+        elue_task,
+        batch_size=batch_size,
+        report=lambda line: click.echo(line, err=True),
+    )
+
+
+@command.command("score")
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--reference",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A CSV file (reference, task, flops, performance), or a folder of a method's answers.",
+)
+@click.option("--grid", default=32, show_default=True, help="Points of the FLOPs grid common to all methods.")
+@click.option("--draws", default=1000, show_default=True, help="Resamplings for the 95 % intervals; 0: none.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for scores.csv and the Pareto figure.")
+@click.option("--overwrite", is_flag=True, help="Replace what is in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def score(
+    results: tuple[Path, ...],
+    reference: Path,
+    grid: int,
+    draws: int,
+    seed: int,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Score every method in or below RESULTS against a reference's performance–FLOPs curve.
+
+    Only against ElasticBERT-base's own curve is it called the ELUE score. Needs no torch.
+    """
+    from splitee.elue.predictions import read_methods
+    from splitee.elue.reference import read_reference
+    from splitee.elue.score import average
+    from splitee.elue.score import score as compute
+    from splitee.files import refuse_existing, write_text
+    from splitee.report.scores import score_notes, score_table
+
+    figures = ("pareto.png", "pareto.pdf")
+    if out is not None:
+        for file in ("scores.csv", *figures):
+            refuse_existing(out / file, overwrite)
+    against = read_reference(reference)
+    methods = read_methods(results)
+    scores = compute(methods, against, grid=grid, draws=draws, seed=seed)
+    means = average(scores)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "scores.csv", scores.to_csv(index=False), overwrite=overwrite)
+        from splitee.report.pareto import pareto
+        from splitee.report.style import write_figure
+
+        figure = pareto(methods, against)
+        for file in figures:
+            write_figure(figure, out / file, overwrite)
+    if as_json:
+        records = [json.loads(table.to_json(orient="records")) for table in (scores, means)]
+        click.echo(json.dumps({"name": against.score_name, "scores": records[0], "average": records[1]}))
+        return
+    click.echo(f"{against.score_name}, in points; [95 % over samples, paired]\n")
+    click.echo(score_table(scores))
+    if (tasks := scores["task"].nunique()) > 1:
+        click.echo(f"\nmean over {tasks} tasks")
+        click.echo(score_table(means))
+    for line in score_notes(scores):
+        click.echo(f"· {line}")
+    if out is not None:
+        click.echo(f"wrote {out}")
+
+
+def _policies(names: tuple[str, ...], thresholds: list[float], exits: int) -> dict[str, Policy]:
+    from splitee.elue.replayed import setting_name
+    from splitee.policies.named import make_policies
+
+    found: dict[str, Policy] = {}
+    for threshold in thresholds:
+        for policy in make_policies(names, exits, exits, threshold):
+            found.setdefault(setting_name(policy), policy)
+    return found
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"--threshold {text!r}: give numbers separated by commas, such as 0.8,0.9"
+        ) from error

@@ -1,0 +1,1 @@
+"""ELUE: performance against FLOPs, scored from files alone."""

@@ -1,0 +1,49 @@
+"""What a checkpoint's files tell without loading it: its configuration and its number of parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from splitee.errors import InputError
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Read the configuration of a multi-exit checkpoint.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds none.
+    """
+    file = Path(folder) / "config.json"
+    if not file.is_file():
+        raise InputError(f"{folder}: no checkpoint there (config.json is missing)")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not readable JSON: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("backbone"), dict):
+        raise InputError(f"{folder} is a checkpoint without exits: splitee train puts them on")
+    return config
+
+
+def parameters_of(folder: str | Path) -> int:
+    """Count the parameters of a checkpoint from the header of its model.safetensors.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing or damaged.
+    """
+    file = Path(folder) / "model.safetensors"
+    try:
+        with file.open("rb") as handle:  # eight bytes: the header's length; then JSON
+            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+        return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: model.safetensors is missing") from error
+    except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+        raise InputError(f"{file} is damaged: {' '.join(str(error).split())[:120]}") from error

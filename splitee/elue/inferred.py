@@ -1,0 +1,89 @@
+"""What a model answers under exit rules, really run in batches, as ELUE's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from splitee.elue.flops import Flops
+from splitee.elue.metrics import get_task
+from splitee.elue.predictions import Method, Setting
+from splitee.errors import InputError
+from splitee.models.early_exit import infer
+from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
+from splitee.models.multi_exit import load_checkpoint
+from splitee.models.passes import plan_batches
+from splitee.policies.rules import AtExit, Rule
+from splitee.rows import Rows, map_labels
+
+
+def inferred(
+    checkpoint: str | Path,
+    rows: Rows,
+    rules: Mapping[str, Rule],
+    name: str,
+    task: str,
+    *,
+    batch_size: int = 32,
+    facts: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Method:
+    """Run a checkpoint over labelled rows under each rule, with early exit in batches of like length.
+
+    Parameters
+    ----------
+    checkpoint : path
+        A folder that `splitee train` wrote.
+    rows : Rows
+        With labels that the model's classes are called.
+    rules : mapping of str to Rule
+        By the name of the setting.
+    name, task
+        Of the method.
+    report : callable
+        Is handed lines: progress, and how many texts were cut.
+
+    Raises
+    ------
+    InputError
+        Where the checkpoint is none, the rows have no labels, or model and task do not go together.
+    """
+    about = get_task(task)
+    if rows.label is None:
+        raise InputError(f"{rows.name} has no labels: nothing can be scored")
+    model = load_checkpoint(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    if model.config.regresses != about.regression:
+        kinds = ("classes", "scores")
+        raise InputError(
+            f"{checkpoint} gives {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
+        )
+    if not about.regression:
+        rows = map_labels(rows, [model.config.id2label[i] for i in range(model.config.num_labels)], {})
+    tokenizer = load_tokenizer(checkpoint)
+    limit = model.config.max_tokens
+    encoded = encode(tokenizer, rows.text, limit)
+    check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
+    lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
+    if reach := int((lengths == limit).sum()):
+        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they were cut, or are just that long")
+    flops = Flops.from_config(model.config.to_dict())
+    settings = {}
+    for setting, rule in rules.items():
+        prediction = np.zeros(len(rows), dtype=np.float64 if about.regression else np.int64)
+        exits = np.zeros(len(rows), dtype=np.int64)
+        for members in plan_batches(lengths, batch_size):
+            inputs = pad([encoded[i] for i in members], tokenizer.pad_token_id)
+            said = infer(model, {key: value.to(model.device) for key, value in inputs.items()}, rule)
+            prediction[members] = said.logits[:, 0] if about.regression else said.prediction
+            exits[members] = said.exit
+        counts = flops.at(lengths, every_exit=not isinstance(rule, AtExit))
+        layer = np.asarray(model.exits, dtype=np.int64)[exits - 1]
+        settings[setting] = Setting(prediction, layer, counts[np.arange(len(rows)), exits - 1])
+        report(f"{setting}: {layer.mean():.2f} of {len(model.layers)} layers")
+    told = {"parameters": model.num_parameters(), "data": rows.identity, **dict(facts or {})}
+    assert rows.label is not None
+    return Method(name, task, rows.label, settings, told)

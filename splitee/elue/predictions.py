@@ -1,0 +1,248 @@
+r"""Predictions as files: what a method answered under each of its settings, and what that computed.
+
+A folder a method, in the layout of ELUE's submissions: ``TASK_SETTING.tsv`` with the columns index and
+prediction, and ``TASK_infer_exit_layer_SETTING.tsv`` with index and exit_layer (1-based), to which ours add
+flops, of each sample. ``method.json`` says what the method is; ``gold.tsv`` has index and label.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.elue.metrics import ElueTask, get_task
+from splitee.errors import InputError
+from splitee.files import claimed_folder, put_in_place, refuse_existing, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Points = NDArray[np.float64]  # (k, 2): FLOPs and performance in percent, by FLOPs
+
+_METHOD, _GOLD = "method.json", "gold.tsv"
+_SETTING = re.compile(r"[A-Za-z0-9.+-][A-Za-z0-9._+-]*")  # it becomes part of a file's name
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Answers under one setting.
+
+    Attributes
+    ----------
+    prediction : ndarray, shape (n,)
+        Classes; scores where the task has scores.
+    exit_layer : ndarray of int, shape (n,)
+        The layer (1-based) whose exit answered.
+    flops : ndarray of float, shape (n,)
+        Operations that the answer took, in the cloud too.
+    """
+
+    prediction: NDArray[Any]
+    exit_layer: NDArray[np.int64]
+    flops: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's answers to one task.
+
+    Attributes
+    ----------
+    name : str
+        What tables call it; methods of one name and several seeds are one method.
+    task : str
+        Of `splitee.elue.metrics.TASKS`.
+    label : ndarray, shape (n,)
+        The right answers.
+    settings : mapping of str to Setting
+        Such as "confidence-0.9".
+    facts : mapping
+        Whatever else is known: ``parameters`` (int), ``seed``, ``split``, ``model``, ``data``.
+    """
+
+    name: str
+    task: str
+    label: NDArray[Any]
+    settings: Mapping[str, Setting]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        get_task(self.task)
+        if not self.settings:
+            raise InputError(f"{self.name}: no predictions")
+        for name, setting in self.settings.items():
+            if not _SETTING.fullmatch(name):
+                raise InputError(f"setting {name!r}: use letters, digits and . _ + - only, it names a file")
+            for column in ("prediction", "exit_layer", "flops"):
+                if getattr(setting, column).shape != self.label.shape:
+                    raise InputError(
+                        f"{self.name}, {name}: {len(getattr(setting, column))} values of {column} "
+                        f"for {len(self.label)} samples"
+                    )
+
+    @property
+    def about(self) -> ElueTask:
+        """The task."""
+        return get_task(self.task)
+
+    @property
+    def parameters(self) -> int | None:
+        """How many parameters the model has, where that is known."""
+        found = self.facts.get("parameters")
+        return None if found is None else int(found)
+
+    def points(self, rows: NDArray[np.int64] | None = None) -> Points:
+        """Return (FLOPs, performance in percent) of each setting, shape (settings, 2), by FLOPs.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            The samples to take, which may repeat; default: all.
+        """
+        taken = slice(None) if rows is None else rows
+        label = self.label[taken]
+        found = [
+            (float(one.flops[taken].mean()), 100 * self.about.metric(one.prediction[taken], label))
+            for one in self.settings.values()
+        ]
+        return np.array(sorted(found))
+
+
+def write_method(method: Method, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Write a method's files, all or none.
+
+    Raises
+    ------
+    FileExistsError
+        Where `folder` exists and `overwrite` is false.
+    """
+    folder = Path(folder)
+    refuse_existing(folder, overwrite)
+    if folder.exists() and not (folder / _METHOD).is_file():
+        raise InputError(f"{folder} exists and holds no method: it is not overwritten")
+    with claimed_folder(folder, {"method": method.name, "task": method.task}) as work:
+        final = work / "final"
+        final.mkdir(exist_ok=True)
+        for old in final.iterdir():
+            old.unlink()
+        for name, one in method.settings.items():
+            _write(final / f"{method.task}_{name}.tsv", prediction=one.prediction)
+            _write(final / _exits_file(method.task, name), exit_layer=one.exit_layer, flops=one.flops)
+        _write(final / _GOLD, label=method.label)
+        told = {"name": method.name, "task": method.task, **method.facts}
+        write_text(final / _METHOD, json.dumps(told, indent=1) + "\n")
+        put_in_place(final, folder, work)
+
+
+def read_method(folder: str | Path) -> Method:
+    """Read a method's folder.
+
+    Raises
+    ------
+    InputError
+        Where a file is missing, or files do not belong together; it says which.
+    """
+    folder = Path(folder)
+    file = folder / _METHOD
+    if not file.is_file():
+        raise InputError(f"{folder} holds no method of ELUE ({_METHOD} is missing)")
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        name, task = facts.pop("name"), facts.pop("task")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{file} is damaged: it needs a JSON object with name and task") from error
+    about = get_task(task)
+    gold = _read(folder / _GOLD, "label")
+    label = gold["label"].to_numpy()
+    prefix, settings = f"{task}_", {}
+    for path in sorted(folder.glob(f"{prefix}*.tsv")):
+        setting = path.stem.removeprefix(prefix)
+        if setting.startswith("infer_exit_layer_"):
+            continue
+        said = _read(path, "prediction", like=gold)
+        exits = _read(folder / _exits_file(task, setting), "exit_layer", "flops", like=gold)
+        prediction = said["prediction"].to_numpy()
+        if not about.regression and prediction.dtype.kind != "i":
+            raise InputError(f"{path}: predictions of {task} are classes, whole numbers")
+        settings[setting] = Setting(
+            prediction,
+            exits["exit_layer"].to_numpy(dtype=np.int64),
+            exits["flops"].to_numpy(dtype=np.float64),
+        )
+    if not settings:
+        raise InputError(f"{folder} holds no predictions ({prefix}SETTING.tsv)")
+    return Method(name, task, label, settings, facts)
+
+
+def read_methods(folders: Sequence[str | Path]) -> list[Method]:
+    """Read every method in or below these folders; settings of one method, task and seed are put together.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or the parts of one method do not belong together.
+    """
+    found: dict[tuple[str, str, object], Method] = {}
+    for folder in map(Path, folders):
+        files = sorted(folder.rglob(_METHOD)) if folder.is_dir() else []
+        if not files:
+            raise InputError(f"{folder}: no method of ELUE in or below it ({_METHOD})")
+        for file in files:
+            one = read_method(file.parent)
+            key = (one.name, one.task, one.facts.get("seed"))
+            found[key] = _together(found[key], one) if key in found else one
+    return list(found.values())
+
+
+def _together(one: Method, other: Method) -> Method:
+    twice = set(one.settings) & set(other.settings)
+    if twice:
+        raise InputError(
+            f"{one.name} on {one.task} has the setting {min(twice)} twice: give it a seed or name"
+        )
+    if not np.array_equal(one.label, other.label):
+        raise InputError(f"{one.name} on {one.task}: its parts were scored on different samples")
+    sizes = [m.parameters for m in (one, other)]
+    largest = {} if None in sizes else {"parameters": max(size for size in sizes if size is not None)}
+    return Method(one.name, one.task, one.label, {**one.settings, **other.settings}, {**one.facts, **largest})
+
+
+def _exits_file(task: str, setting: str) -> str:
+    return f"{task}_infer_exit_layer_{setting}.tsv"
+
+
+def _write(path: Path, **columns: NDArray[Any]) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(columns)
+    frame.insert(0, "index", np.arange(len(frame)))
+    write_text(path, frame.to_csv(sep="\t", index=False))
+
+
+def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        frame = pd.read_csv(path, sep="\t")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read as tab-separated values: {error}") from error
+    for column in ("index", *columns):
+        if column not in frame.columns:
+            there = ", ".join(map(str, frame.columns))
+            raise InputError(f"{path} has no column {column!r}: its columns are {there}")
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        if not np.isfinite(numbers).all():
+            row = int((~np.isfinite(numbers)).argmax())
+            raise InputError(f"{path}, row {row}: column {column!r} holds no number")
+    if like is not None and not np.array_equal(frame["index"], like["index"]):
+        raise InputError(f"{path}: its indices are not those of {_GOLD} beside it")
+    return frame

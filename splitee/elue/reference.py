@@ -1,0 +1,112 @@
+"""The curve that methods are compared with: a file of points, or answers of a method sample by sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.elue.metrics import get_task
+from splitee.elue.predictions import Method, Points, read_methods
+from splitee.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OWN = "ElasticBERT-base"  # only against its own curve is a score called ELUE's
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What methods are compared with.
+
+    Attributes
+    ----------
+    name : str
+    curves : dict of str to ndarray, shape (k, 2)
+        By task: FLOPs and performance in percent, ascending by FLOPs.
+    methods : dict of str to Method
+        By task, where the reference's answers are known sample by sample: intervals then resample both.
+    """
+
+    name: str
+    curves: dict[str, Points]
+    methods: dict[str, Method]
+
+    @property
+    def score_name(self) -> str:
+        """What a score against it may be called."""
+        return "ELUE score" if self.name == OWN else f"score against {self.name}"
+
+    def curve(self, task: str, rows: NDArray[np.int64] | None = None) -> Points:
+        """Return the points of a task, those of a resampling where the samples are known."""
+        if rows is not None and task in self.methods:
+            return self.methods[task].points(rows)
+        return self.curves[task]
+
+
+def read_reference(path: str | Path) -> Reference:
+    """Read a reference: a CSV file of points, or a folder of methods' answers, all of one name.
+
+    The file has the columns reference (its name), task, flops and performance (percent).
+
+    Raises
+    ------
+    InputError
+        Where a column, a task or a second point of a task is missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        methods = read_methods([path])
+        names = sorted({method.name for method in methods})
+        if len(names) > 1 or len({method.task for method in methods}) < len(methods):
+            raise InputError(
+                f"{path}: a reference is one method, here are {', '.join(names)}"
+                f"{' with several seeds' if len(names) == 1 else ''}"
+            )
+        found = {method.task: method for method in methods}
+        return _checked(Reference(names[0], {task: one.points() for task, one in found.items()}, found), path)
+    frame = _read_csv(path)
+    names = sorted(set(frame["reference"].astype(str)))
+    if len(names) != 1:
+        raise InputError(f"{path}: column 'reference' names {', '.join(names)}; one reference a file")
+    curves = {
+        get_task(str(task)).name: part.sort_values("flops")[["flops", "performance"]].to_numpy(
+            dtype=np.float64
+        )
+        for task, part in frame.groupby("task")
+    }
+    return _checked(Reference(names[0], curves, {}), path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such reference, neither a file of points nor a folder of answers")
+    try:
+        frame = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}") from error
+    for column in ("reference", "task", "flops", "performance"):
+        if column not in frame.columns:
+            raise InputError(f"{path} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
+    for column in ("flops", "performance"):
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        if not np.isfinite(numbers).all():
+            row = int((~np.isfinite(numbers)).argmax())
+            raise InputError(f"{path}, row {row}: column {column!r} holds no number")
+        frame[column] = numbers
+    if frame.empty:
+        raise InputError(f"{path} holds no points")
+    return frame
+
+
+def _checked(reference: Reference, path: Path) -> Reference:
+    for task, points in reference.curves.items():
+        if len(np.unique(points[:, 0])) < 2:
+            raise InputError(f"{path}: task {task} has one point only; a curve needs at least two FLOPs")
+    return reference

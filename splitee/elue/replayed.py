@@ -1,0 +1,113 @@
+"""What policies answer on a trace, as ELUE's predictions: no model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.costs import CostModel
+from splitee.elue.flops import Flops
+from splitee.elue.metrics import get_task
+from splitee.elue.predictions import Method, Setting
+from splitee.errors import InputError
+from splitee.policies.base import Policy
+from splitee.simulation import replay
+from splitee.trace import Trace
+
+
+def replayed(
+    trace: Trace,
+    policies: Mapping[str, Policy],
+    name: str,
+    task: str,
+    *,
+    costs: CostModel | None = None,
+    mu: float = 0.1,
+    seed: int = 0,
+    facts: Mapping[str, Any] | None = None,
+) -> Method:
+    """Let policies answer a trace's samples once each, in an order drawn by `seed`.
+
+    An answer's FLOPs are those of all layers that ran for it, on the device and, where it was offloaded, the
+    rest of them in the cloud; and those of the exits that were evaluated.
+
+    Parameters
+    ----------
+    trace : Trace
+        With labels, lengths and FLOPs, as `splitee.precompute` writes it.
+    policies : mapping of str to Policy
+        By the name of the setting.
+    name, task
+        Of the method.
+    facts : mapping, optional
+        For the method, beside ``seed`` and what the trace tells.
+
+    Raises
+    ------
+    InputError
+        Where the trace lacks something, or another model answers in its cloud.
+    """
+    about = get_task(task)
+    right = trace.target if about.regression else trace.label
+    if right is None:
+        raise InputError(f"{trace.name} has no {'right scores' if about.regression else 'labels'}")
+    if trace.cloud_confidence is not None:
+        raise InputError(f"{trace.name}: the FLOPs of the model in its cloud are not known")
+    if trace.length is None:
+        raise InputError(f"{trace.name} does not tell how long its texts are")
+    flops = Flops.from_manifest(trace.manifest)
+    answers = trace.value if about.regression else trace.prediction
+    assert answers is not None
+    order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(trace.samples)
+    results = replay(trace, dict(policies), costs, mu=mu, orders=[order], seed=seed)
+    settings = {}
+    for setting, policy in policies.items():
+        result = results[setting]
+        split, sent = np.empty((2, trace.samples), dtype=np.int64)
+        split[order], sent[order] = result.split[0], result.offloaded[0]
+        settings[setting] = _setting(
+            split, sent.astype(bool), answers, flops, trace.length, policy.every_exit
+        )
+    told = {"seed": seed, "trace": {"name": trace.name, "fingerprint": trace.fingerprint}}
+    told |= {key: trace.manifest[key] for key in ("model", "data", "parameters") if key in trace.manifest}
+    return Method(name, task, right, settings, told | dict(facts or {}))
+
+
+def _setting(
+    split: NDArray[np.int64],
+    sent: NDArray[np.bool_],
+    answers: NDArray[Any],
+    flops: Flops,
+    tokens: NDArray[np.int32],
+    every_exit: bool,
+) -> Setting:
+    last = len(flops.exits)
+    row = np.arange(len(split))
+    exit_ = np.where(sent, last, split)
+    through = flops.at(tokens)[row, exit_ - 1] - flops.exits[exit_ - 1]  # layers alone
+    upto = np.concatenate([[0.0], np.cumsum(flops.exits)])
+    one = np.concatenate([[0.0], flops.exits])
+    asked = (upto if every_exit else one)[split]  # on the device; 0: none
+    counted = through + asked + np.where(sent, flops.exits[-1], 0.0)
+    layer = np.asarray(flops.exit_layers, dtype=np.int64)[exit_ - 1]
+    return Setting(answers[row, exit_ - 1], layer, counted)
+
+
+def setting_name(policy: Policy) -> str:
+    """Name a policy's setting for files, such as "elasticbert-0.9" or "exit-4".
+
+    Examples
+    --------
+    >>> from splitee.policies import PABEE, FixedExit, SplitEE
+    >>> [setting_name(policy) for policy in (SplitEE(0.8), FixedExit(4), PABEE(3))]
+    ['splitee-0.8', 'exit-4', 'pabee-3']
+    """
+    told = policy.to_dict()
+    numbers = [
+        told[key] for key in ("layer", "threshold", "entropy", "patience") if told.get(key) is not None
+    ]
+    kind = "".join(c if c.isalnum() else "-" for c in policy.name.lower()).strip("-")
+    return "-".join([kind, *(f"{number:g}" for number in numbers)])
