@@ -25,7 +25,13 @@ from splitee.errors import InputError
 )
 @click.option("--train-rows", type=int, help="Train on so many rows only (seeded).")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint.")
-@click.option("--pooling", type=click.Choice(["mean", "first"]), default="mean", show_default=True)
+@click.option(
+    "--pooling",
+    type=click.Choice(["auto", "mean", "first"]),
+    default="auto",
+    show_default=True,
+    help="What exits read; auto: the first token with ElasticBERT, else the mean over tokens.",
+)
 @click.option("--exits", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
 @click.option(
     "--layers", type=int, help="Keep only the first so many layers of the backbone.  [default: all]"

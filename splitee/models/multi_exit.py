@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
+from splitee.models.elasticbert import ElasticBertConfig, take_poolers
+from splitee.models.equilibrium import after_exit, before_exit
 
 POOLINGS = ("first", "mean")
 
@@ -28,19 +30,6 @@ class MultiExitOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
-
-
-class _ScaleGradient(torch.autograd.Function):
-    """Identity forward; the gradient times a factor backward."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return hidden.view_as(hidden)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.factor, None
 
 
 class ExitHead(nn.Module):
@@ -93,6 +82,7 @@ class MultiExitModel(PreTrainedModel):
         self.backbone = backbone
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # each exit has its own
+        take_poolers(backbone)
         self._layers_at = find_layers(backbone)
         depth = len(self.layers)
         self.exits = tuple(config.exits or range(1, depth + 1))
@@ -128,11 +118,17 @@ class MultiExitModel(PreTrainedModel):
         InputError
             Where there is no such encoder, or it cannot be cut.
         """
-        fewer = {} if layers is None else {"num_hidden_layers": _fewer_layers(name, layers)}
         try:
+            told = AutoConfig.from_pretrained(str(name))
+            if layers is not None:
+                told.num_hidden_layers = _at_most(told, layers, name)
+            # ElasticBERT is published as pytorch_model.bin only (torch reads tensors from it, no code)
+            safe = None if isinstance(told, ElasticBertConfig) else True
             backbone, loading = AutoModel.from_pretrained(
-                str(name), use_safetensors=True, dtype=torch.float32, output_loading_info=True, **fewer
+                str(name), config=told, use_safetensors=safe, dtype=torch.float32, output_loading_info=True
             )
+        except InputError:
+            raise
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: shapes differ
             here = "" if Path(name).is_dir() else "no such folder here, and from the hub "
             raise InputError(
@@ -140,12 +136,22 @@ class MultiExitModel(PreTrainedModel):
                 f"({' '.join(str(error).split())[:200]}); "
                 "give a folder that has config.json and model.safetensors"
             ) from error
-        _check_weights(name, backbone, {key for key in loading["missing_keys"] if "pooler" not in key})
+        _check_weights(
+            name, backbone, {key for key in loading["missing_keys"] if not key.startswith("pooler.")}
+        )
+        poolers = take_poolers(backbone)
         check_cuttable(backbone)
         described = backbone.config.to_dict()
         described.pop("_name_or_path", None)  # a path of this machine
+        if "pooling" not in options:
+            options["pooling"] = "first" if poolers else "mean"  # what poolers were pretrained to read
         config = MultiExitConfig(described, num_labels=num_labels, **options)
-        return cls(config, backbone)
+        model = cls(config, backbone)
+        for layer, head in zip(model.exits, model.exit_heads, strict=True):
+            if layer in poolers:
+                assert isinstance(head, ExitHead)
+                head.dense.load_state_dict(poolers[layer].state_dict())
+        return model
 
     @property
     def positions(self) -> int | None:
@@ -217,11 +223,11 @@ class MultiExitModel(PreTrainedModel):
                 cut = self.run_layers(cut, at)
             above = len(self.exits) - index  # this exit and those after it
             if equilibrium:
-                cut.hidden = _ScaleGradient.apply(cut.hidden, 1 / above)
+                cut.hidden = before_exit(cut.hidden, above)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not (frozen and above == 1)):
                 logits.append(self._exit(index, cut.hidden, cut.mask))
-            if equilibrium and above > 1:
-                cut.hidden = _ScaleGradient.apply(cut.hidden, float(above - 1))
+            if equilibrium:
+                cut.hidden = after_exit(cut.hidden, above)
         stacked = torch.stack(logits, dim=1)
         loss = None if labels is None else exit_losses(stacked, labels).sum()
         return MultiExitOutput(loss=loss, logits=stacked)
@@ -266,16 +272,9 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-def _fewer_layers(name: str | Path, layers: int) -> int:
-    """Check that the encoder has so many layers."""
-    try:
-        there = int(AutoConfig.from_pretrained(str(name)).num_hidden_layers)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{name}: no configuration of an encoder ({' '.join(str(error).split())[:200]})"
-        ) from error
-    if not 1 <= layers <= there:
-        raise InputError(f"{name} has {there} layers: {layers} of them cannot be kept")
+def _at_most(config: PretrainedConfig, layers: int, name: str | Path) -> int:
+    if not 1 <= layers <= config.num_hidden_layers:
+        raise InputError(f"{name} has {config.num_hidden_layers} layers: {layers} of them cannot be kept")
     return layers
 
 

@@ -78,7 +78,7 @@ def finetune(
         exits=recipe.exits,
         layers=recipe.layers,
         score_range=(train.label.min(), train.label.max()) if train.regression else None,
-        pooling=recipe.pooling,
+        **({} if recipe.pooling == "auto" else {"pooling": recipe.pooling}),
         gradient_equilibrium=recipe.equilibrium,
         max_tokens=recipe.max_tokens,
     )

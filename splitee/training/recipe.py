@@ -18,8 +18,9 @@ class Recipe:
 
     Parameters
     ----------
-    pooling : {"first", "mean"}
-        What every exit reads.
+    pooling : {"auto", "first", "mean"}
+        What every exit reads; "auto" is the first token where the backbone has pretrained poolers
+        (ElasticBERT), else the mean.
     exits : tuple of int, optional
         Layers with an exit; default all.
     layers : int, optional
@@ -34,7 +35,7 @@ class Recipe:
         "auto" is mixed bfloat16 on a GPU that has it, else float32.
     """
 
-    pooling: str = "mean"
+    pooling: str = "auto"
     exits: tuple[int, ...] | None = None
     layers: int | None = None
     objective: str = "joint"
@@ -62,8 +63,8 @@ class Recipe:
             raise InputError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if not 0 <= self.warmup <= 1:
             raise InputError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}")
-        if self.pooling not in POOLINGS:
-            raise InputError(f"pooling {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if self.pooling not in ("auto", *POOLINGS):
+            raise InputError(f"pooling {self.pooling!r}: choose one of auto, {', '.join(POOLINGS)}")
         if self.objective not in OBJECTIVES:
             raise InputError(f"objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
         if OBJECTIVES[self.objective].second is not None and self.epochs < 2:

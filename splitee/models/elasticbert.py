@@ -1,0 +1,79 @@
+"""ElasticBERT in the layout of its authors' checkpoints: a BERT with a pooler after every layer.
+
+`MultiExitModel.from_backbone` takes such a checkpoint as it takes any encoder, and its exits start from the
+pretrained poolers. Fewer layers, with one exit, are its static use, all exits the dynamic one (Liu et al.
+2022: Towards Efficient NLP: A Standard Evaluation and A Strong Baseline; arXiv 2110.07038).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
+from transformers.models.bert.modeling_bert import BertPooler
+
+
+class ElasticBertConfig(BertConfig):
+    """BERT's configuration and which layers have an exit.
+
+    Parameters
+    ----------
+    max_output_layers : int
+        Layers that it was pretrained with.
+    num_output_layers : int
+        How many of the layers, counted from the last, have a pooler: 1 for static use.
+    """
+
+    model_type = "elasticbert"
+
+    def __init__(self, max_output_layers: int = 12, num_output_layers: int = 12, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_output_layers = max_output_layers
+        self.num_output_layers = num_output_layers
+
+    @property
+    def output_layers(self) -> range:
+        """The layers (1-based) that have a pooler."""
+        return range(max(0, self.num_hidden_layers - self.num_output_layers) + 1, self.num_hidden_layers + 1)
+
+
+class ElasticBertModel(BertModel):
+    """The encoder: BERT, with ``encoder.pooler.{i}`` for the layers that have an exit (0-based, others None).
+
+    Examples
+    --------
+    >>> config = ElasticBertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
+    ...                            intermediate_size=16, num_output_layers=1)
+    >>> [name for name, _ in ElasticBertModel(config).encoder.pooler.named_parameters()]
+    ['2.dense.weight', '2.dense.bias']
+    """
+
+    config_class = ElasticBertConfig
+    base_model_prefix = "elasticbert"
+
+    def __init__(self, config: ElasticBertConfig, add_pooling_layer: bool = False) -> None:
+        super().__init__(config, add_pooling_layer=False)
+        self.encoder.pooler = nn.ModuleList()
+        for layer in range(1, config.num_hidden_layers + 1):
+            pooler = BertPooler(config) if layer in config.output_layers else None
+            self.encoder.pooler.append(pooler)  # None keeps its place in the keys
+        self.post_init()
+
+    def pooled(self, states: tuple[Tensor, ...]) -> list[Tensor]:
+        """Pool the states of layers 1, 2, … where there is a pooler, each to shape (batch, width)."""
+        return [pooler(states[i]) for i, pooler in enumerate(self.encoder.pooler) if pooler is not None]
+
+
+def take_poolers(backbone: nn.Module) -> dict[int, nn.Linear]:
+    """Take an ElasticBERT's poolers away; return their dense layers by layer (1-based). Others have none."""
+    if not isinstance(backbone, ElasticBertModel) or not hasattr(backbone.encoder, "pooler"):
+        return {}
+    poolers = {i: pooler.dense for i, pooler in enumerate(backbone.encoder.pooler, 1) if pooler is not None}
+    del backbone.encoder.pooler
+    return poolers
+
+
+AutoConfig.register(ElasticBertConfig.model_type, ElasticBertConfig, exist_ok=True)
+AutoModel.register(ElasticBertConfig, ElasticBertModel, exist_ok=True)
+AutoTokenizer.register(ElasticBertConfig, fast_tokenizer_class=BertTokenizerFast, exist_ok=True)

@@ -1,0 +1,223 @@
+"""Pre-training an ElasticBERT on plain text with the transformers Trainer: seeded, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    DataCollatorForLanguageModeling,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from splitee.errors import InputError
+from splitee.files import claimed_folder, put_in_place, refuse_existing
+from splitee.models.elasticbert import ElasticBertConfig
+from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
+from splitee.training.recipe import mixed_precision
+
+Pair = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How to pre-train; the authors took batches of 4096 for 125,000 steps.
+
+    Parameters
+    ----------
+    steps, batch_size, tokens : int
+        Tokens of a pair of segments, special ones included.
+    grouped : bool
+        Whether exits take part in groups, a batch each (`groups_of`).
+    evaluate_every : int
+        Steps between measurements of every exit's loss on held-out text, and between checkpoints.
+    """
+
+    steps: int = 1000
+    batch_size: int = 32
+    tokens: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    mask: float = 0.15
+    grouped: bool = True
+    evaluate_every: int = 100
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.tokens < 5:
+            raise InputError(f"tokens is {self.tokens}: two segments and three tokens between need 5")
+        if not 0 < self.mask < 1:
+            raise InputError(f"mask is a share of the tokens, between 0 and 1, not {self.mask}")
+        mixed_precision(self.precision)
+
+
+def segment_pairs(tokenizer: Any, texts: Sequence[str], tokens: int, seed: int) -> list[Pair]:
+    """Cut texts into pairs of neighbouring segments; half of the pairs are swapped (order = 1).
+
+    Returns
+    -------
+    list of dict
+        ``input_ids`` (at most `tokens` of them), ``token_type_ids``, ``order`` and ``index``.
+    """
+    rng = np.random.default_rng(seed)
+    half = (tokens - 3) // 2
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    pairs: list[Pair] = []
+    for ids in encoded:
+        for start in range(0, len(ids) - half - 1, 2 * half):
+            first, second = ids[start : start + half], ids[start + half : start + 2 * half]
+            swapped = bool(rng.integers(2))
+            if swapped:
+                first, second = second, first
+            head = [tokenizer.cls_token_id, *first, tokenizer.sep_token_id]
+            tail = [*second, tokenizer.sep_token_id]
+            kinds = [0] * len(head) + [1] * len(tail)
+            pair = {"input_ids": head + tail, "token_type_ids": kinds, "order": int(swapped)}
+            pairs.append(pair | {"index": len(pairs)})
+    if not pairs:
+        raise InputError(f"no text is longer than {half + 1} tokens: there are no pairs of segments")
+    return pairs
+
+
+def pretrain(
+    config: ElasticBertConfig,
+    tokenizer: Any,
+    train: Sequence[Pair],
+    held_out: Sequence[Pair],
+    out: str | Path,
+    how: Pretraining | None = None,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> ElasticBertForPreTraining:
+    """Pre-train from random weights and write the model to the folder `out`; go on after an interruption.
+
+    ``training.history`` of its configuration has every exit's held-out losses, step by step.
+
+    Raises
+    ------
+    FileExistsError
+        Where `out` exists.
+    InputError
+        Where ``OUT.partial`` belongs to another run.
+    """
+    how = how or Pretraining()
+    out = Path(out)
+    refuse_existing(out, overwrite=False)
+    claim = {
+        "how": asdict(how),
+        "config": config.to_dict(),
+        "pairs": [len(train), len(held_out)],
+    }
+    torch.manual_seed(how.seed)
+    model = ElasticBertForPreTraining(config)
+    with claimed_folder(out, claim) as work:
+        arguments = TrainingArguments(
+            output_dir=str(work),
+            max_steps=how.steps,
+            per_device_train_batch_size=how.batch_size,
+            per_device_eval_batch_size=how.batch_size,
+            learning_rate=how.learning_rate,
+            weight_decay=how.weight_decay,
+            warmup_steps=int(how.warmup * how.steps),
+            lr_scheduler_type="linear",
+            seed=how.seed,
+            bf16=mixed_precision(how.precision) == "bfloat16",
+            save_strategy="steps",
+            save_steps=how.evaluate_every,
+            save_total_limit=2,
+            logging_steps=how.evaluate_every,
+            report_to="none",
+            remove_unused_columns=False,
+            use_cpu=not torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+        trainer = _Trainer(
+            groups_of(config.num_hidden_layers) if how.grouped else (None,),
+            model=model,
+            args=arguments,
+            train_dataset=list(train),
+            data_collator=lambda batch: collate(tokenizer, batch, how),
+            callbacks=[_Measure(tokenizer, list(held_out), how, report)],
+        )
+        for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
+            trainer.remove_callback(callback)
+        saved = [path for path in work.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+        last = max(saved, key=lambda path: int(path.name.rpartition("-")[2])) if saved else None
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        history = [entry for entry in trainer.state.log_history if "mlm" in entry]
+        model.config.training = {"how": asdict(how), "pairs": len(train), "history": history}
+        final = work / "final"
+        model.save_pretrained(final)
+        tokenizer.save_pretrained(final)
+        put_in_place(final, out, work)
+    return model
+
+
+def collate(tokenizer: Any, batch: Sequence[Pair], how: Pretraining) -> dict[str, Tensor]:
+    """Pad pairs and mask words (80 % masked, 10 % random, 10 % kept).
+
+    Which words follows from the seed and the batch's members: a resumed training masks as an undisturbed one.
+    """
+    drawn = np.random.SeedSequence([how.seed, *(one["index"] for one in batch)]).generate_state(1)
+    words = DataCollatorForLanguageModeling(tokenizer, mlm_probability=how.mask, seed=int(drawn[0]))
+    made = dict(words([{key: one[key] for key in ("input_ids", "token_type_ids")} for one in batch]))
+    return made | {"order": torch.tensor([one["order"] for one in batch])}
+
+
+class _Trainer(Trainer):
+    def __init__(self, groups: Sequence[tuple[int, ...] | None], **options: Any) -> None:
+        super().__init__(**options)
+        self.groups = groups
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        """The loss of the group whose turn it is; turns follow from the step, also in a resumed run."""
+        outputs = model(**inputs, group=self.groups[self.state.global_step % len(self.groups)])
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+
+class _Measure(TrainerCallback):
+    """Every exit's losses on the same held-out batches, masked the same way each time."""
+
+    def __init__(self, tokenizer: Any, held_out: list[Pair], how: Pretraining, report: Any) -> None:
+        size = how.batch_size
+        batches = [held_out[i : i + size] for i in range(0, len(held_out), size)]
+        self.batches = [collate(tokenizer, batch, how) for batch in batches]
+        self.every = how.evaluate_every
+        self.report = report
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if state.global_step == 0:
+            self.measure(state, model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self.measure(state, model)
+
+    def measure(self, state: Any, model: Any) -> None:
+        """Put them into the Trainer's history, which checkpoints carry."""
+        model.eval()
+        found = []
+        with torch.no_grad():
+            for batch in self.batches:
+                told = model(**{key: value.to(model.device) for key, value in batch.items()})
+                found.append(torch.stack([told.mlm, told.order]).float().cpu())
+        model.train()
+        mlm, order = torch.stack(found).mean(0).tolist()
+        state.log_history.append({"step": state.global_step, "mlm": mlm, "order": order})
+        shown = " ".join(f"{value:.2f}" for value in mlm)
+        told = " ".join(f"{value:.3f}" for value in order)
+        self.report(f"step {state.global_step}: masked words, by exit: {shown}; order: {told}")
