@@ -11,8 +11,7 @@ from splitee.elue.metrics import get_task
 from splitee.elue.predictions import Method
 from splitee.elue.reference import Reference
 from splitee.errors import InputError
-from splitee.report.style import _LEARNERS as LOOKS
-from splitee.report.style import FAINT, INK, freeze, new_figure, paper
+from splitee.report.style import FAINT, INK, LOOKS, freeze, new_figure, paper
 
 COLUMNS = 3
 

@@ -72,7 +72,7 @@ class Look:
 
 
 # Okabe and Ito's palette; sizes fall, so that learners at one point nest rather than hide each other
-_LEARNERS = (
+LOOKS = (
     Look("#0072B2", "o", 11.5, "-"),
     Look("#D55E00", "^", 9.5, (0, (5, 1.5))),
     Look("#009E73", "D", 6.5, (0, (1, 1))),
@@ -108,13 +108,13 @@ def described(result: Result) -> dict[str, Any]:
 def looks(results: Results) -> dict[str, Look]:
     """Return the look of each policy by name, the same in every figure."""
     learners = [name for name, result in results.items() if result.learns]
-    look = {name: _LEARNERS[k % len(_LEARNERS)] for k, name in enumerate(learners)}
+    look = {name: LOOKS[k % len(LOOKS)] for k, name in enumerate(learners)}
     for name, result in results.items():
         if name not in look:
             look[name] = _STATIC.get(described(result)["policy"], _OTHER)
     splits = [names for curve, names in curves(results).items() if curve.startswith("split")]
     for k, names in enumerate(splits):  # one curve for each α
-        look |= {name: replace(look[name], line=_LEARNERS[k % len(_LEARNERS)].line) for name in names}
+        look |= {name: replace(look[name], line=LOOKS[k % len(LOOKS)].line) for name in names}
     return look
 
 

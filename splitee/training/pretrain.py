@@ -75,7 +75,9 @@ def segment_pairs(tokenizer: Any, texts: Sequence[str], tokens: int, seed: int) 
     """
     rng = np.random.default_rng(seed)
     half = (tokens - 3) // 2
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)[
+        "input_ids"
+    ]
     pairs: list[Pair] = []
     for ids in encoded:
         for start in range(0, len(ids) - half - 1, 2 * half):
