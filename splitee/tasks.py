@@ -7,7 +7,6 @@ hub. Columns and label order are the hub's, so one definition serves both.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee.errors import InputError, there_are
 from splitee.rows import (
     Rows,
     check_learnable,
@@ -162,9 +161,7 @@ def get_task(name: str) -> Task:
         Where there is none; the line names the nearest.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no task is called {name!r}: {hint}there are {', '.join(TASKS)}")
+        raise InputError(f"no task is called {name!r}: {there_are(name, TASKS)}")
     return TASKS[name]
 
 

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import splitee
-from splitee.elue.checkpoints import parameters_of
+from splitee.checkpoints import parameters_of
 from splitee.elue.flops import Flops
 from splitee.elue.metrics import accuracy, accuracy_and_f1, pearson_and_spearman
 from splitee.elue.predictions import Method, Setting, read_method, read_methods, write_method

@@ -37,7 +37,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
     """
     import numpy as np
 
-    from splitee.elue.checkpoints import parameters_of, read_config
+    from splitee.checkpoints import parameters_of, read_config
     from splitee.elue.flops import Flops
     from splitee.elue.score import track
     from splitee.trace import load_trace
@@ -178,7 +178,7 @@ def _run(
 ) -> Any:
     data_root, text_file, text_columns, label_column, class_names, split = data
     need_models_extra()
-    from splitee.elue.checkpoints import read_config
+    from splitee.checkpoints import read_config
     from splitee.elue.flops import Flops
     from splitee.elue.metrics import get_task
     from splitee.policies.rules import Rule

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee.errors import InputError
+from splitee.errors import InputError, there_are
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -101,7 +100,5 @@ def get_task(name: str) -> ElueTask:
         Where ELUE has none; the line names the nearest.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"ELUE has no task {name!r}: {hint}there are {', '.join(TASKS)}")
+        raise InputError(f"ELUE has no task {name!r}: {there_are(name, TASKS)}")
     return TASKS[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
+from splitee.checkpoints import MODEL_TYPE
 from splitee.errors import InputError
 
 
@@ -36,7 +37,7 @@ class MultiExitConfig(PretrainedConfig):
         Lowest and highest score it was trained on, where the model regresses.
     """
 
-    model_type = "splitee_multi_exit"
+    model_type = MODEL_TYPE
     has_no_defaults_at_init = True
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from splitee.checkpoints import read_config
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
@@ -287,25 +287,13 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         Where the folder holds none, or a model without exits.
     """
     folder = Path(folder)
-    config = folder / "config.json"
-    if not config.is_file():
-        raise InputError(f"{folder}: no checkpoint there (config.json is missing)")
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{config} is not readable JSON: {error}") from error
-    kind = content.get("model_type") if isinstance(content, dict) else None
-    if kind != MultiExitConfig.model_type:
-        raise InputError(
-            f"{folder} is a checkpoint without exits (type {kind!r}): put exits on it with "
-            f"splitee train --backbone {folder}"
-        )
+    read_config(folder)
     if not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder}: model.safetensors is missing (no other format is read)")
     try:
         found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{config} is damaged: {error}") from error
+        raise InputError(f"{folder / 'config.json'} is damaged: {error}") from error
     return found
 
 

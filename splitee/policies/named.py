@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from splitee.errors import InputError
+from splitee.errors import InputError, there_are
 from splitee.policies import released
 from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
@@ -160,9 +159,7 @@ def make_policies(
             except InputError as error:
                 raise InputError(f"policy {name}: {error}") from error
         else:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise InputError(f"no policy is called {name!r}: {hint}there are {', '.join(NAMES)}")
+            raise InputError(f"no policy is called {name!r}: {there_are(name, NAMES)}")
     return list(dict.fromkeys(made))
 
 

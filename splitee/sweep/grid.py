@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +14,7 @@ from typing import Any
 import yaml
 
 from splitee.costs import CostModel
-from splitee.errors import InputError
+from splitee.errors import InputError, there_are
 from splitee.policies.base import Policy
 from splitee.policies.named import DEFAULT, OPTIONAL, make_policies
 from splitee.scene import DEFAULT_THRESHOLD
@@ -186,9 +185,7 @@ def read_grid(path: str | Path) -> Grid:
     known = [field.name for field in fields(Grid)]
     for key in found:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise InputError(f"{path}: no key is called {key!r}: {hint}there are {', '.join(known)}")
+            raise InputError(f"{path}: no key is called {key!r}: {there_are(key, known)}")
     if "traces" not in found:
         raise InputError(f"{path}: say which traces, such as 'traces: [imdb]'")
     try:

@@ -9,6 +9,8 @@ from typing import Any
 
 from splitee.errors import InputError
 
+MODEL_TYPE = "splitee_multi_exit"
+
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Read the configuration of a multi-exit checkpoint.
@@ -25,9 +27,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file} is not readable JSON: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("backbone"), dict):
-        raise InputError(f"{folder} is a checkpoint without exits: splitee train puts them on")
-    return config
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != MODEL_TYPE:
+        raise InputError(
+            f"{folder} is a checkpoint without exits (type {kind!r}): put exits on it with "
+            f"splitee train --backbone {folder}"
+        )
+    if not isinstance(config.get("backbone"), dict):
+        raise InputError(f"{file} is damaged: it names no backbone")
+    return config  # type: ignore[no-any-return]
 
 
 def parameters_of(folder: str | Path) -> int:
