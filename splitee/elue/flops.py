@@ -79,8 +79,7 @@ class Flops:
             np.asarray(hidden if attention is None else attention, dtype=np.float64), (layers,)
         )
         linear = 2.0 * hidden * (4 * heads + 2 * units)  # query, key, value, output; two of the feed-forward
-        if embedding not in (None, hidden):
-            assert embedding is not None
+        if embedding is not None:
             linear[0] += 2.0 * embedding * hidden
         at = tuple(exit_layers) if exit_layers else tuple(range(1, layers + 1))
         each = 2.0 * hidden * (classes + hidden * exit_dense)
@@ -97,15 +96,22 @@ class Flops:
                 raise InputError(f"the configuration's backbone names no {names[0]}: its FLOPs are unknown")
             return found[0]
 
-        hidden = size("hidden_size", "dim")
+        hidden, units, heads = size("hidden_size", "dim"), size("intermediate_size", "hidden_dim"), None
+        embedding = backbone.get("embedding_size")
+        embedding = None if embedding == hidden else embedding  # ELECTRA's: no product then
+        if slender := backbone.get("slender"):
+            units, embedding = slender["units"], slender["rank"]
+            heads = [len(layer) * (hidden // size("num_attention_heads")) for layer in slender["heads"]]
         classes = 1 if config.get("score_range") else len(config.get("id2label") or (0, 1))
         return cls.from_shapes(
             layers=size("num_hidden_layers", "n_layers"),
             hidden=hidden,
-            intermediate=size("intermediate_size", "hidden_dim"),
+            intermediate=units,
             classes=classes,
-            embedding=backbone.get("embedding_size"),
+            attention=heads,
+            embedding=embedding,
             exit_layers=config.get("exits"),
+            exit_dense=config.get("exit_dense", True),
         )
 
     @classmethod

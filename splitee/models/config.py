@@ -24,6 +24,8 @@ class MultiExitConfig(PretrainedConfig):
         What an exit reads: the first token's state, or the mean over the tokens that are no padding.
     exit_dropout : float
         Dropout before an exit's classifier.
+    exit_dense : bool
+        Whether an exit has a dense layer before its tanh (BERT's pooler); COST-EFF's have none.
     gradient_equilibrium : bool
         Whether the gradient that reaches a layer is the mean, not the sum, over the exits above it
         (Li et al. 2019, as ElasticBERT uses it).
@@ -46,6 +48,7 @@ class MultiExitConfig(PretrainedConfig):
         exits: Sequence[int] | None = None,
         pooling: str = "mean",
         exit_dropout: float = 0.1,
+        exit_dense: bool = True,
         gradient_equilibrium: bool = True,
         recommended_threshold: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
@@ -57,6 +60,7 @@ class MultiExitConfig(PretrainedConfig):
         self.exits = None if exits is None else [int(i) for i in exits]
         self.pooling = pooling
         self.exit_dropout = exit_dropout
+        self.exit_dense = exit_dense
         self.gradient_equilibrium = gradient_equilibrium
         self.recommended_threshold = None if recommended_threshold is None else dict(recommended_threshold)
         self.training = None if training is None else dict(training)

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
+import splitee.models.slender  # noqa: F401  # its classes become known to Auto classes
 from splitee.checkpoints import read_config
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
@@ -33,11 +34,14 @@ class MultiExitOutput(ModelOutput):
 
 
 class ExitHead(nn.Module):
-    """One exit: dense, tanh, dropout, classifier (the shape of BERT's pooler and classifier)."""
+    """One exit: dense, tanh, dropout, classifier (the shape of BERT's pooler and classifier).
 
-    def __init__(self, width: int, classes: int, dropout: float) -> None:
+    Without `dense` (COST-EFF's exits) that layer is left out.
+    """
+
+    def __init__(self, width: int, classes: int, dropout: float, dense: bool = True) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = nn.Linear(width, width) if dense else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
 
@@ -92,7 +96,7 @@ class MultiExitModel(PreTrainedModel):
             )
         width = backbone.config.hidden_size
         self.exit_heads = nn.ModuleList(
-            ExitHead(width, config.num_labels, config.exit_dropout) for _ in self.exits
+            ExitHead(width, config.num_labels, config.exit_dropout, config.exit_dense) for _ in self.exits
         )
         self.post_init()
 
@@ -148,7 +152,7 @@ class MultiExitModel(PreTrainedModel):
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
         for layer, head in zip(model.exits, model.exit_heads, strict=True):
-            if layer in poolers:
+            if layer in poolers and config.exit_dense:
                 assert isinstance(head, ExitHead)
                 head.dense.load_state_dict(poolers[layer].state_dict())
         return model
