@@ -24,6 +24,7 @@ from splitee.elue.replayed import replayed
 from splitee.elue.score import at, average, common_range, published_score, score, track
 from splitee.errors import InputError
 from splitee.models.flops import count_flops
+from splitee.report.scores import score_notes
 
 # Metrics
 
@@ -234,6 +235,7 @@ def test_curves_without_a_common_range():
     assert scores["grid_score"].isna().all()
     assert scores["score"].notna().all()
     assert common_range([np.array(CURVE), low.points(), high.points()]) is None
+    assert "low ends at" in score_notes(scores)[0]
 
 
 def test_seeds_are_one_method():
@@ -530,6 +532,8 @@ OF_TEXTS = ("--text", "texts.csv", "--label-column")
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--policy", "pabe:3"), "did you mean"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--threshold", "a"), "--threshold 'a'"),
         ((*PREDICT, "classes.parquet", "--task", "sts-b"), "no right scores"),
+        ((*PREDICT, "classes.parquet", "--task", "snli"), "has 2 classes, snli has 3"),
+        ((*PREDICT, "snli", "--task", "sst-2"), "has 3 classes, sst-2 has 2"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--split", "test"), "--split does not go"),
         ((*PREDICT, "nothing.parquet", "--task", "sst-2"), "nothing.parquet"),
         ((*PREDICT, "classes", "--task", "sst-2", "--policy", "splitee"), "replay it on a trace"),

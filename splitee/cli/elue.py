@@ -26,7 +26,7 @@ def command() -> None:
     """
 
 
-@command.command("flops")
+@command.command("flops", short_help="Count what every exit computes.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--tokens", default=128, show_default=True, help="True length of a text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
@@ -72,7 +72,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
         click.echo(f"{np.round(size / 1e6, 1)} M parameters: {where}")
 
 
-@command.command("predict")
+@command.command("predict", short_help="Write a method's answers as files.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--task", "elue_task", required=True, help="ELUE's name: sst-2, imdb, mrpc, sts-b, snli, scitail."
@@ -220,7 +220,7 @@ def _run(
     )
 
 
-@command.command("score")
+@command.command("score", short_help="Score methods against a reference's curve.")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--reference",

@@ -62,6 +62,10 @@ def inferred(
             f"{checkpoint} gives {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
         )
     if not about.regression:
+        if model.config.num_labels != about.classes:
+            raise InputError(
+                f"{checkpoint} has {model.config.num_labels} classes, {task} has {about.classes}"
+            )
         rows = map_labels(rows, [model.config.id2label[i] for i in range(model.config.num_labels)], {})
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens

@@ -67,15 +67,20 @@ class ElueTask:
         What the metric is called.
     data : str
         The task of `splitee.tasks` that is the same data.
-    regression : bool
-        Whether predictions are scores.
+    classes : int
+        How many there are; 1 where predictions are scores.
     """
 
     name: str
     metric: Metric
     measured: str
     data: str
-    regression: bool = False
+    classes: int = 2
+
+    @property
+    def regression(self) -> bool:
+        """Whether predictions are scores."""
+        return self.classes == 1
 
 
 TASKS: dict[str, ElueTask] = {
@@ -84,8 +89,8 @@ TASKS: dict[str, ElueTask] = {
         ElueTask("sst-2", accuracy, "accuracy", "sst2_sentences"),
         ElueTask("imdb", accuracy, "accuracy", "imdb"),
         ElueTask("mrpc", accuracy_and_f1, "mean of accuracy and F1", "mrpc"),
-        ElueTask("sts-b", pearson_and_spearman, "mean of Pearson's and Spearman's correlation", "stsb", True),
-        ElueTask("snli", accuracy, "accuracy", "snli"),
+        ElueTask("sts-b", pearson_and_spearman, "mean of Pearson's and Spearman's correlation", "stsb", 1),
+        ElueTask("snli", accuracy, "accuracy", "snli", 3),
         ElueTask("scitail", accuracy, "accuracy", "scitail"),
     )
 }

@@ -54,6 +54,8 @@ def replayed(
     right = trace.target if about.regression else trace.label
     if right is None:
         raise InputError(f"{trace.name} has no {'right scores' if about.regression else 'labels'}")
+    if not about.regression and trace.classes != about.classes:
+        raise InputError(f"{trace.name} has {trace.classes} classes, {task} has {about.classes}")
     if trace.cloud_confidence is not None:
         raise InputError(f"{trace.name}: the FLOPs of the model in its cloud are not known")
     if trace.length is None:

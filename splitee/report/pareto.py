@@ -28,14 +28,14 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
     names = list(dict.fromkeys(method.name for method in methods if method.task in tasks))
     columns = min(COLUMNS, len(tasks))
     rows = -(-len(tasks) // columns)
-    figure = new_figure(1.0 + 3.1 * columns, 1.1 + 0.17 * -(-len(names) // 3) + 2.7 * rows)
+    figure = new_figure(max(5.6, 1.0 + 3.1 * columns), 1.1 + 0.17 * -(-len(names) // 3) + 2.7 * rows)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(tasks) :]:
         axes.set_visible(False)
     entries = {}
     for axes, task in zip(panels.flat, tasks, strict=False):
         curve = reference.curves[task]
-        entries[reference.name] = axes.plot(
+        entries[f"{reference.name} (reference)"] = axes.plot(
             curve[:, 0] / 1e9, curve[:, 1], color=INK, lw=2.2, alpha=0.55, marker="s", ms=4, zorder=2
         )[0]
         for k, name in enumerate(names):
@@ -56,7 +56,7 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
         ticks = [t for t in (0.03, 0.1, 0.3, 1, 3, 10, 30) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
-        axes.set_ylabel(f"%: {_short(get_task(task).measured)}")
+        axes.set_ylabel(f"{_short(get_task(task).measured)}, %")
     for axes in panels[-1]:
         axes.set_xlabel("GFLOPs a sample")
     figure.legend(entries.values(), entries.keys(), loc="outside upper left", ncols=min(3, len(entries)))
@@ -76,4 +76,4 @@ def _by_setting(method: Method) -> np.ndarray:
 
 
 def _short(measured: str) -> str:
-    return {"mean of accuracy and F1": "accuracy, F1", "accuracy": "accuracy"}.get(measured, "correlation")
+    return {"mean of accuracy and F1": "accuracy and F1", "accuracy": "accuracy"}.get(measured, "correlation")

@@ -45,12 +45,27 @@ def score_notes(scores: pd.DataFrame) -> list[str]:
     for task, part in scores.groupby("task", sort=False):
         low, high = (float(part[end].iloc[0]) for end in ("grid_from", "grid_to"))
         if math.isnan(low):
-            found.append(f"{task}: the curves have no range of FLOPs in common, so there is no grid")
+            found.append(f"{task}: no FLOPs are common to all, so there is no grid{_apart(part)}")
         else:
             found.append(f"{task}: the grid is {low / 1e9:.2f} to {high / 1e9:.2f} GFLOPs, which all cover")
         if outside := int(part["outside"].sum()):
             found.append(f"{task}: {outside} settings lie outside the reference's range and are not scored")
     return found
+
+
+def _apart(part: pd.DataFrame) -> str:
+    """Which two methods are farthest from sharing a range."""
+    curves = [row for row in part.to_dict("records") if row["flops_low"] < row["flops_high"]]
+    if not curves:
+        return ""
+    late = max(curves, key=lambda row: float(row["flops_low"]))
+    early = min(curves, key=lambda row: float(row["flops_high"]))
+    if late["flops_low"] < early["flops_high"]:
+        return ""
+    return (
+        f": {early['method']} ends at {early['flops_high'] / 1e9:.2f} GFLOPs, {late['method']} begins at "
+        f"{late['flops_low'] / 1e9:.2f} (score one without the other)"
+    )
 
 
 def _number(value: Any, form: str, unit: float = 1.0) -> str:
