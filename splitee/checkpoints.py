@@ -53,5 +53,5 @@ def parameters_of(folder: str | Path) -> int:
         return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
     except FileNotFoundError as error:
         raise InputError(f"{folder}: model.safetensors is missing") from error
-    except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} is damaged: {' '.join(str(error).split())[:120]}") from error

@@ -27,7 +27,7 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
 from splitee.tasks import Rows
 from splitee.trace import Trace
-from splitee.trace.columns import read_logits, read_scores, round_scores
+from splitee.trace.columns import read_logits, read_scores, round_scores, score_classes
 
 if TYPE_CHECKING:
     from splitee.cluster import Cluster
@@ -222,6 +222,8 @@ def _assemble(
             "counter": "torch.utils.flop_counter, eager attention",
             "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
             "max_length": count_flops(model, longest),
+            # the two may be of one length: what grows with its square needs another
+            "half_length": count_flops(model, max(1, longest // 2)),
         },
         "hidden_state_bytes": {
             "per_token_float32": 4 * model.backbone.config.hidden_size,
@@ -249,6 +251,12 @@ def _assemble(
 
 def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
     """What the exits say, as a trace has it: classes with confidences, or scores."""
+    if rows.label is not None and rows.regression != model.config.regresses:
+        kinds = ("classes", "scores")
+        raise InputError(
+            f"{rows.name} is labelled with {kinds[rows.regression]}, the model gives "
+            f"{kinds[model.config.regresses]}"
+        )
     if model.config.regresses:
         low, high = model.config.score_range
         values = logits[..., 0]
@@ -257,7 +265,7 @@ def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dic
             "confidence": confidence,
             "prediction": prediction,
             "label": None if rows.label is None else round_scores(rows.label, low, high),
-            "class_names": [f"{low + i:g}" for i in range(round(high - low) + 1)],
+            "class_names": [repr(score) for score in score_classes(low, high)],
             "softmax": False,
             "value": values,
             "target": rows.label,

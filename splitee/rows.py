@@ -18,6 +18,7 @@ from splitee.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+_ANY = (-np.inf, np.inf)
 _INTEGER = re.compile("-?[0-9]{1,18}")
 
 
@@ -94,7 +95,9 @@ def load_file(
     """
     path = Path(path)
     names = tuple(label_names) if label_names else None
-    rows = rows_from_frame(read_frame(path), str(path), tuple(text), label, names, path.stem, regression)
+    rows = rows_from_frame(
+        read_frame(path), str(path), tuple(text), label, names, path.stem, _ANY if regression else None
+    )
     return replace(rows, identity={"source": "file", "file": path.name, "sha256": rows.fingerprint})
 
 
@@ -130,9 +133,12 @@ def rows_from_frame(
     label: str | None,
     label_names: tuple[str, ...] | None,
     name: str,
-    regression: bool = False,
+    score_range: tuple[float, float] | None = None,
 ) -> Rows:
-    """Turn a table into rows, checked; rows labelled -1 (none) are dropped where others are not."""
+    """Turn a table into rows, checked; rows labelled -1 (none) are dropped where others are not.
+
+    With `score_range` labels are scores, and those outside of it are none.
+    """
     if not 1 <= len(text) <= 2:
         raise InputError(f"{where}: one or two text columns are needed, not {len(text)}")
     for column in (*text, *([label] if label else [])):
@@ -147,8 +153,10 @@ def rows_from_frame(
             raise InputError(f"{where}, row {int(bad.argmax())}: column {column!r} holds no text")
     labels: NDArray[np.int64] | NDArray[np.float64] | None = None
     kept = np.arange(len(frame), dtype=np.int64)
-    if label is not None and regression:
+    if label is not None and score_range is not None:
         labels = _scores(frame[label], where, label)
+        known = (labels >= score_range[0]) & (labels <= score_range[1])
+        labels, kept = (labels, np.flatnonzero(known)) if known.any() else (None, kept)
     elif label is not None:
         labels, label_names = _label_indices(frame[label], where, label, label_names)
         if (labels < 0).all():

@@ -54,7 +54,7 @@ DATA_ROOT_VARIABLE = "SPLITEE_DATA_ROOT"
 class Task:
     """A labelled data set: its text columns, its label column and the labels' names in order.
 
-    Without names the labels are scores, to be regressed.
+    Instead of names a `score_range`, where labels are scores, to be regressed; outside of it there is none.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Task:
     hub_config: str | None = None
     folder: str | None = None  # below the data root; default: the name
     hub_splits: Mapping[str, str] = field(default_factory=dict)  # where the hub's split has another name
+    score_range: tuple[float, float] | None = None
     whole_train: bool = False  # drop training rows whose text is part of a longer row (SST-2 has phrases)
 
 
@@ -126,7 +127,7 @@ TASKS: dict[str, Task] = {
             hub_splits={"validation": "validation_matched", "test": "test_matched"},
         ),
         Task("snli", ("premise", "hypothesis"), _NLI, hub="stanfordnlp/snli"),
-        Task("stsb", ("sentence1", "sentence2"), (), hub=_GLUE, hub_config="stsb"),
+        Task("stsb", ("sentence1", "sentence2"), (), hub=_GLUE, hub_config="stsb", score_range=(0, 5)),
     )
 }
 
@@ -201,9 +202,8 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
             f"task {name} is not on the hub: give --data-root (or {DATA_ROOT_VARIABLE}), "
             f"the folder that holds {task.folder or name}/{split}.parquet"
         )
-    regression = not task.label_names
-    names = task.label_names or None
-    rows = rows_from_frame(frame, where, task.text, task.label, names, f"{name}/{split}", regression)
+    names, scores = task.label_names or None, task.score_range
+    rows = rows_from_frame(frame, where, task.text, task.label, names, f"{name}/{split}", scores)
     if task.whole_train and split == "train":
         rows = rows.take(_whole(rows.text[0]))
     return replace(rows, identity={"task": name, "split": split, **identity, "sha256": rows.fingerprint})

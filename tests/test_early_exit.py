@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import splitee
 from splitee.errors import InputError
+from splitee.models.cutting import Cut
 from splitee.models.early_exit import infer
 from splitee.models.encode import encode, pad
 from splitee.policies.rules import AtExit, Confidence, Entropy, Patience, Rule
@@ -175,6 +176,16 @@ def test_what_cannot_be_asked(rule: Rule, options, classes, word):
     model, _ = made("bert", classes)
     with pytest.raises(InputError, match=word):
         infer(model, batch(TEXTS), rule, **options)
+
+
+def test_a_table_as_long_as_the_batch_is_no_samples():
+    mask = torch.ones(8, 5)
+    table, bias, padded = torch.randn(8, 3), torch.randn(8, 2, 5, 5), torch.ones(8, 5)
+    cut = Cut(torch.randn(8, 5, 4), 1, mask, (table, bias), {"mask": padded, "other": None})
+    fewer = cut.take(torch.tensor([1, 3]))
+    assert fewer.arguments[0] is table
+    assert torch.equal(fewer.arguments[1], bias[[1, 3]])
+    assert fewer.options["mask"].shape == fewer.mask.shape == (2, 5)
 
 
 def test_an_empty_batch():

@@ -213,5 +213,9 @@ def test_damaged_checkpoints(tmp_path):
         MultiExitModel.from_backbone(tmp_path / "elastic", num_labels=2)
     with pytest.raises(InputError, match="classifier"):
         to_multi_exit(tmp_path / "elastic")
+    for content in ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ""):
+        (tmp_path / "elastic" / "pytorch_model.bin").write_text(content)
+        with pytest.raises(InputError, match="no encoder could be loaded"):
+            MultiExitModel.from_backbone(tmp_path / "elastic", num_labels=2)
     with pytest.raises(InputError, match="no fine-tuned ElasticBERT"):
         to_multi_exit(tmp_path / "nothing")

@@ -20,7 +20,7 @@ from splitee.elue.flops import Flops
 from splitee.elue.metrics import accuracy, accuracy_and_f1, pearson_and_spearman
 from splitee.elue.predictions import Method, Setting, read_method, read_methods, write_method
 from splitee.elue.reference import OWN, Reference, read_reference
-from splitee.elue.replayed import replayed
+from splitee.elue.replayed import replayed, setting_name
 from splitee.elue.score import at, average, common_range, published_score, score, track
 from splitee.errors import InputError
 from splitee.models.flops import count_flops
@@ -256,6 +256,16 @@ def test_intervals_follow_the_samples():
     assert again["score_low"] == few["score_low"]
 
 
+def test_a_resampled_curve_stands_over_the_same_flops():
+    """What lies outside the reference's range stays outside, whoever is drawn."""
+    rng = np.random.default_rng(0)
+    n, flops = 400, rng.normal(1.0, 0.3, 400)
+    one = Setting(np.zeros(n, np.int64), np.ones(n, np.int64), flops - flops.mean() + 0.999)
+    row = score([Method("m", "sst-2", np.zeros(n, np.int64), {"a": one})], reference(), draws=50).iloc[0]
+    assert row["outside"] == 1
+    assert np.isnan([row["score"], row["score_low"], row["score_high"]]).all()
+
+
 def test_the_average_is_over_methods_that_did_all_tasks():
     two = Reference("R", {"sst-2": np.array(CURVE), "imdb": np.array(CURVE)}, {})
     methods = [
@@ -266,6 +276,10 @@ def test_the_average_is_over_methods_that_did_all_tasks():
     means = average(score(methods, two, draws=0))
     assert means["method"].tolist() == ["both"]
     assert means["score"].tolist() == pytest.approx([2.5])
+    assert means["grid_score"].isna().all()
+    outside = method([(9.0, 84.0)], "both", "imdb")
+    means = average(score([methods[0], outside], two, draws=0))
+    assert means["score"].isna().all(), "a task without a score leaves none"
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 100)), min_size=1, max_size=8))
@@ -326,6 +340,50 @@ def test_files_say_the_same(task, tmp_path):
     assert read_method(tmp_path / "m").settings.keys() == settings.keys()
 
 
+def test_scores_are_the_same_in_float32_and_float64(tmp_path):
+    """A trace holds right scores in float32, a table of labels in float64 (2.8 is not the same in both)."""
+    right = np.array([2.8, 3.8, 0.4, 5.0, 1.25])
+    said = Setting(right, np.ones(5, np.int64), np.full(5, 2.0))
+    methods = [
+        Method(name, "sts-b", right.astype(kind), {"a": said})
+        for name, kind in (("trace", np.float32), ("table", np.float64))
+    ]
+    for one in methods:
+        write_method(one, tmp_path / one.name)
+    against = Reference("R", {"sts-b": np.array([[1.0, 50.0], [3.0, 60.0]])}, {"sts-b": methods[1]})
+    assert len(score(read_methods([tmp_path]), against, draws=2)) == 2
+
+
+def test_classes_are_numbered_as_elue_does_by_name():
+    trace = made_trace()
+    swapped = trace.replace(
+        prediction=1 - trace.prediction,
+        label=1 - trace.label,
+        manifest=trace.manifest | {"class_names": ["equivalent", "not_equivalent"]},
+    )
+    named = trace.replace(manifest=trace.manifest | {"class_names": ["not_equivalent", "equivalent"]})
+    policies = {"it": splitee.FixedExit(2)}
+    points = [replayed(one, policies, "m", "mrpc").points()[0, 1] for one in (trace, named, swapped)]
+    assert points[0] == points[1] == points[2]
+    other = trace.replace(manifest=trace.manifest | {"class_names": ["no", "yes"]})
+    with pytest.raises(InputError, match="must be called not_equivalent, equivalent"):
+        replayed(other, policies, "m", "mrpc")
+    replayed(other, policies, "m", "sst-2")  # accuracy does not ask which is which
+
+
+def test_settings_are_named_by_all_that_is_not_default():
+    policies = [
+        splitee.SplitEES(0.9, side_information=kind, send_input=send)
+        for kind in ("causal", "published", "skip")
+        for send in (False, True)
+    ]
+    policies += [splitee.PABEE(2), splitee.PABEE(2, last=3), splitee.PABEE(2, tolerance=0.5)]
+    policies += [splitee.SplitEE(0.9), splitee.SplitEE(0.9, exploration=0.3)]
+    policies += [splitee.ElasticBERT(patience=2), splitee.ElasticBERT(entropy=0.2)]
+    names = [setting_name(policy) for policy in policies]
+    assert len(set(names)) == len(names), names
+
+
 def test_parts_of_a_method_are_put_together(tmp_path):
     for i, points in enumerate(CURVE):
         one = method([points], parameters=10 * (i + 1))
@@ -369,6 +427,14 @@ EXITS = "sst-2_infer_exit_layer_s0.tsv"
         (spoil("sst-2_s0.tsv", "index\tprediction\n0\t1\n1\tx\n2\t1\n"), "row 1"),
         (spoil("sst-2_s0.tsv", "index\tprediction\n0\t1\n1\t0.5\n2\t1\n"), "whole numbers"),
         (spoil("sst-2_s0.tsv", None), "no predictions"),
+        (spoil("method.json", "[1]"), "damaged"),
+        (spoil("method.json", '{"name": "m", "task": ["sst-2"]}'), "must be texts"),
+        (spoil("method.json", '{"name": "m", "task": "sst-2", "parameters": "many"}'), "parameters is"),
+        (spoil("method.json", '{"name": "m", "task": "sst-2", "seed": [1]}'), "seed is"),
+        (spoil("gold.tsv", "index\tlabel\n0\t1\n1\t0.5\n2\t1\n"), "whole numbers from 0"),
+        (spoil("gold.tsv", "index\tlabel\n"), "no rows"),
+        (spoil(EXITS, "index\texit_layer\tflops\n0\t1\t1\n1\t0\t1\n2\t1\t1\n"), "whole numbers from 1"),
+        (spoil(EXITS, "index\texit_layer\tflops\n0\t1\t1\n1\t1\t-1\n2\t1\t1\n"), "flops must be above 0"),
         (spoil("sst-2_s0.tsv", ""), "tab-separated"),
     ],
 )
@@ -389,6 +455,8 @@ def test_damaged_folders(spoiled, word, tmp_path):
         ("reference,task,flops,performance\nR,sst-2,1,70\nS,sst-2,2,80\n", "one reference a file"),
         ("reference,task,flops,performance\nR,sst,1,70\nR,sst,2,80\n", "no task 'sst'"),
         ("reference,task,flops,performance\n", "no points"),
+        ("reference,task,flops,performance\nR,sst-2,-1,70\nR,sst-2,2,80\n", "above 0"),
+        ("reference,task,flops,performance\n,sst-2,1,70\n,sst-2,2,80\n", "names no reference"),
         ("", "CSV"),
     ],
 )
@@ -494,6 +562,21 @@ def test_score_prints_and_writes(place, tmp_path):
     assert (tmp_path / "out" / "scores.csv").read_bytes() == before
 
 
+def test_seeds_with_other_settings_are_drawn(place, tmp_path):
+    """Of the settings that all seeds have; and seeds of a checkpoint can be told."""
+    for seed, policies in ((0, POLICIES), (1, ("--policy", "exits"))):
+        ran = commands.splitee(
+            *("elue", "predict", place / "classes", "--task", "sst-2", *policies, "--name", "m"),
+            *("--text", place / "texts.csv", "--label-column", "label", "--seed", seed),
+            *("--out", tmp_path / "results" / str(seed)),
+        )
+        assert ran.code == 0, ran
+    command = ("elue", "score", tmp_path / "results", "--reference", place / "r.csv", "--draws", 2)
+    ran = commands.splitee(*command, "--out", tmp_path / "out", "--json")
+    assert ran.code == 0, ran
+    assert json.loads(ran.out)["scores"][0]["seeds"] == 2
+
+
 def test_scoring_needs_no_torch(place, tmp_path):
     write_method(method([(1e6, 50.0), (1.5e6, 60.0)]), tmp_path / "m")
     code = (
@@ -532,10 +615,11 @@ OF_TEXTS = ("--text", "texts.csv", "--label-column")
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--policy", "pabe:3"), "did you mean"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--threshold", "a"), "--threshold 'a'"),
         ((*PREDICT, "classes.parquet", "--task", "sts-b"), "no right scores"),
-        ((*PREDICT, "classes.parquet", "--task", "snli"), "has 2 classes, snli has 3"),
-        ((*PREDICT, "snli", "--task", "sst-2"), "has 3 classes, sst-2 has 2"),
+        ((*PREDICT, "classes.parquet", "--task", "snli"), "snli has 3 classes"),
+        ((*PREDICT, "snli", "--task", "sst-2"), "sst-2 has 2 classes"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--split", "test"), "--split does not go"),
         ((*PREDICT, "nothing.parquet", "--task", "sst-2"), "nothing.parquet"),
+        ((*PREDICT, "classes.parquet", "--task", "sst-2", "--label-column", "x"), "--label-column"),
         ((*PREDICT, "classes", "--task", "sst-2", "--policy", "splitee"), "replay it on a trace"),
         ((*PREDICT, "classes", "--task", "sts-b", *OF_TEXTS, "score"), "gives classes"),
         ((*PREDICT, "classes", "--task", "sst-2", "--text", "texts.csv"), "--label-column"),

@@ -11,6 +11,9 @@ from torch.nn import functional
 
 import splitee.training.finetune as finetune
 from splitee.errors import InputError
+from splitee.precompute import compute_trace
+from splitee.rows import Rows
+from splitee.tasks import load_task
 from splitee.trace import load_trace
 from splitee.training import objectives
 from splitee.training.objectives import OBJECTIVES
@@ -170,10 +173,16 @@ def test_the_first_layers_with_one_exit(place, tmp_path):
         (("--layers", 0), "has 4 layers"),
         (("--layers", 2, "--exits", "4"), "exits [4]"),
         (("--objective", "two-stage", "--epochs", 1), "at least 2 epochs"),
+        (("--objective", "two-stage", "--layers", 2, "--exits", 2), "trains the exits before the last"),
+        (("--learning-rate", "1e9", "--regression"), "diverged"),
     ],
 )
 def test_bad_input(options, word, place, tmp_path):
-    ran = train(place, tmp_path / "model", *options)
+    label = "score" if "--regression" in options else "label"
+    ran = train(place, tmp_path / "model", *options, label=label)
+    if word == "diverged":  # found after some steps, which have been reported
+        assert (ran.code, word in ran.err.splitlines()[-1]) == (2, True), ran
+        return
     assert word in ran.complaint
     assert not list(tmp_path.iterdir())
 
@@ -181,6 +190,37 @@ def test_bad_input(options, word, place, tmp_path):
 def test_a_label_that_is_no_number(place, tmp_path):
     ran = train(place, tmp_path / "model", "--regression", label="text")
     assert "a number is needed" in ran.complaint
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "classes"), [(0.0, 5.0, 6), (-0.1, 0.2, 2), (1e6 - 3e3, 1e6 + 3e3, 101), (-2.0, 1.0, 4)]
+)
+def test_scores_of_other_ranges(low, high, classes):
+    model = toys.model(classes=1, score_range=(low, high), max_tokens=16)
+    texts = ["good", "bad w1", "w2 w3 w4"]
+    rows = Rows("texts", (texts,), np.array([low, high, (low + high) / 2]), None, list("abc"), {})
+    trace = compute_trace(model, toys.tokenizer(), rows)
+    assert trace.classes == classes == len(set(trace.manifest["class_names"]))
+    assert trace.label[:2].tolist() == [0, classes - 1]
+
+
+def test_labels_of_another_kind():
+    rows = Rows("texts", (["good"],), np.array([1]), ("a", "b"), ["0"], {})
+    with pytest.raises(InputError, match="labelled with classes, the model gives scores"):
+        compute_trace(toys.model(classes=1, score_range=(0, 5), max_tokens=16), toys.tokenizer(), rows)
+    with pytest.raises(InputError, match="one output and a range"):
+        toys.model(classes=1)
+
+
+def test_scores_outside_of_the_tasks_range_are_none(tmp_path):
+    (tmp_path / "stsb").mkdir()
+    frame = pd.DataFrame({"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": [-1.0, -1.0]})
+    frame.to_parquet(tmp_path / "stsb" / "test.parquet")
+    assert load_task("stsb", "test", tmp_path).label is None
+    frame["label"] = [-1.0, 3.8]
+    frame.to_parquet(tmp_path / "stsb" / "test.parquet")
+    rows = load_task("stsb", "test", tmp_path)
+    assert (rows.label.tolist(), rows.id) == ([3.8], ["1"])
 
 
 def test_an_objective_that_is_none():

@@ -18,6 +18,7 @@ from transformers import AutoConfig
 from splitee.files import write_text
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.encode import load_tokenizer
+from splitee.report.style import freeze, new_figure, paper, write_figure
 from splitee.training.pretrain import Pretraining, pretrain, segment_pairs
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,30 +66,25 @@ def main() -> None:
     draw(table)
 
 
+@paper
 def draw(table: pd.DataFrame) -> None:
     """Every exit's held-out losses over the steps."""
-    from splitee.report.style import freeze, new_figure, paper, write_figure
-
-    with paper:
-        figure = new_figure(7.2, 2.8)
-        panels = figure.subplots(1, 2)
-        for axes, column, title in zip(
-            panels, ("masked_words", "order"), ("masked words", "order of segments"), strict=True
-        ):
-            colours = plt.colormaps["viridis_r"]
-            last = table["exit"].max()
-            for exit_, part in table.groupby("exit"):
-                axes.plot(
-                    part["step"], part[column], color=colours(exit_ / last), lw=1.2, label=f"exit {exit_}"
-                )
-            axes.set_title(title, loc="left")
-            axes.set_xlabel("step")
-            axes.grid(True)
-        panels[0].set_ylabel("held-out cross entropy (nats)")
-        panels[0].legend(ncols=2)
-        freeze(figure)
-        for kind in ("png", "pdf"):
-            write_figure(figure, RESULTS / "figures" / f"pretraining.{kind}", True)
+    figure = new_figure(7.2, 2.8)
+    panels = figure.subplots(1, 2)
+    kinds = (("masked_words", "masked words"), ("order", "order of segments"))
+    last = table["exit"].max()
+    for axes, (column, title) in zip(panels, kinds, strict=True):
+        for exit_, part in table.groupby("exit"):
+            colour = plt.colormaps["viridis_r"](exit_ / last)
+            axes.plot(part["step"], part[column], color=colour, lw=1.2, label=f"exit {exit_}")
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("step")
+        axes.grid(True)
+    panels[0].set_ylabel("held-out cross entropy (nats)")
+    panels[0].legend(ncols=2)
+    freeze(figure)
+    for kind in ("png", "pdf"):
+        write_figure(figure, RESULTS / "figures" / f"pretraining.{kind}", True)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,13 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
 )
 @click.option("--threshold", default="0.9", show_default=True, help="α of those that have one; a list too.")
 @click.option("--name", help="What tables call the method.  [default: the name of SOURCE]")
-@click.option("--seed", default=0, show_default=True, help="With a trace: draws the order of the stream.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Stored: one method's seeds are averaged. With a trace it draws the stream's order.",
+)
 @click.option("--offload", default=5.0, show_default=True, help="With a trace: o, in λ.")
 @click.option("--mu", default=0.1, show_default=True, help="With a trace: μ.")
 @click.option("--batch-size", default=32, show_default=True, help="With a checkpoint.")
@@ -135,9 +141,11 @@ def predict(
     told = names or ("exits",)
     if source.is_dir():
         data = data_root, text_file, text_columns, label_column, class_names, split
-        method = _run(source, elue_task, data, told, thresholds, name, batch_size)
+        method = _run(source, elue_task, data, told, thresholds, name, batch_size, seed)
     else:
-        for option, value in {"--split": split, "--text": text_file, "--data-root": None}.items():
+        others = {"--split": split, "--text": text_file, "--text-column": text_columns}
+        others |= {"--label-column": label_column, "--class-names": class_names}
+        for option, value in others.items():
             if value:
                 raise InputError(f"{option} does not go with a trace, which has its samples: leave it out")
         from splitee.costs import CostModel
@@ -175,6 +183,7 @@ def _run(
     thresholds: list[float],
     name: str | None,
     batch_size: int,
+    seed: int,
 ) -> Any:
     data_root, text_file, text_columns, label_column, class_names, split = data
     need_models_extra()
@@ -194,7 +203,7 @@ def _run(
         rule = getattr(policy, "rule", None)
         if not isinstance(rule, Rule):
             raise InputError(
-                f"policy {policy.label} does not stay on the device: replay it on a trace instead"
+                f"policy {policy.label} is no rule of one exit after another: replay it on a trace instead"
             )
         rules[setting] = rule
 
@@ -216,6 +225,7 @@ def _run(
         name or checkpoint.resolve().name,
         elue_task,
         batch_size=batch_size,
+        facts={"seed": seed},
         report=lambda line: click.echo(line, err=True),
     )
 
@@ -230,7 +240,7 @@ def _run(
 )
 @click.option("--grid", default=32, show_default=True, help="Points of the FLOPs grid common to all methods.")
 @click.option("--draws", default=1000, show_default=True, help="Resamplings for the 95 % intervals; 0: none.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for scores.csv and the Pareto figure.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
@@ -264,12 +274,12 @@ def score(
     scores = compute(methods, against, grid=grid, draws=draws, seed=seed)
     means = average(scores)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "scores.csv", scores.to_csv(index=False), overwrite=overwrite)
         from splitee.report.pareto import pareto
         from splitee.report.style import write_figure
 
         figure = pareto(methods, against)
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "scores.csv", scores.to_csv(index=False), overwrite=overwrite)
         for file in figures:
             write_figure(figure, out / file, overwrite)
     if as_json:
@@ -294,7 +304,8 @@ def _policies(names: tuple[str, ...], thresholds: list[float], exits: int) -> di
     found: dict[str, Policy] = {}
     for threshold in thresholds:
         for policy in make_policies(names, exits, exits, threshold):
-            found.setdefault(setting_name(policy), policy)
+            if found.setdefault(setting_name(policy), policy) != policy:
+                raise InputError(f"policy {policy.label} would be written to the files of another")
     return found
 
 

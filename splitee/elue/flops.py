@@ -90,10 +90,10 @@ class Flops:
         """Count from a multi-exit checkpoint's configuration (its config.json)."""
         backbone = config["backbone"]
 
-        def size(*names: str) -> Any:
+        def size(*names: str) -> int:
             found = [backbone[name] for name in names if backbone.get(name) is not None]
-            if not found:
-                raise InputError(f"the configuration's backbone names no {names[0]}: its FLOPs are unknown")
+            if not found or type(found[0]) is not int or found[0] < 1:
+                raise InputError(f"the configuration's backbone has no {names[0]}: its FLOPs are unknown")
             return found[0]
 
         hidden, units, heads = size("hidden_size", "dim"), size("intermediate_size", "hidden_dim"), None
@@ -123,16 +123,14 @@ class Flops:
         InputError
             Where the trace has none.
         """
-        told = manifest.get("flops")
+        told: Any = manifest.get("flops")
         try:
-            short, long = told["mean_length"], told["max_length"]  # type: ignore[index]
-            s, t = float(short["tokens"]), float(long["tokens"])
-            a, b = (np.array(part["layers"], dtype=np.float64) for part in (short, long))
-            exits = np.array(long["exits"], dtype=np.float64)
-        except (TypeError, KeyError, ValueError) as error:
-            raise InputError(
-                "the trace tells no FLOPs: those that splitee precompute writes do (or give --config)"
-            ) from error
+            parts = {part["tokens"]: part for part in dict(told).values() if isinstance(part, dict)}
+            s, t = min(parts), max(parts)
+            a, b = (np.array(parts[tokens]["layers"], dtype=np.float64) for tokens in (s, t))
+            exits = np.array(parts[t]["exits"], dtype=np.float64)
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
+            raise InputError("the trace tells no FLOPs: those that splitee precompute writes do") from error
         if s == t:
             raise InputError("the trace counted FLOPs at one length only: what grows with S² is unknown")
         quadratic = (b / t - a / s) / (t - s)

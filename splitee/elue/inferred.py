@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from splitee.elue.flops import Flops
-from splitee.elue.metrics import get_task
+from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
 from splitee.errors import InputError
 from splitee.models.early_exit import infer
@@ -62,11 +62,8 @@ def inferred(
             f"{checkpoint} gives {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
         )
     if not about.regression:
-        if model.config.num_labels != about.classes:
-            raise InputError(
-                f"{checkpoint} has {model.config.num_labels} classes, {task} has {about.classes}"
-            )
-        rows = map_labels(rows, [model.config.id2label[i] for i in range(model.config.num_labels)], {})
+        names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        numbers, rows = class_numbers(about, names), map_labels(rows, names, {})
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens
     encoded = encode(tokenizer, rows.text, limit)
@@ -82,7 +79,7 @@ def inferred(
         for members in plan_batches(lengths, batch_size):
             inputs = pad([encoded[i] for i in members], tokenizer.pad_token_id)
             said = infer(model, {key: value.to(model.device) for key, value in inputs.items()}, rule)
-            prediction[members] = said.logits[:, 0] if about.regression else said.prediction
+            prediction[members] = said.logits[:, 0] if about.regression else numbers[said.prediction]
             exits[members] = said.exit
         counts = flops.at(lengths, every_exit=not isinstance(rule, AtExit))
         layer = np.asarray(model.exits, dtype=np.int64)[exits - 1]
@@ -90,4 +87,5 @@ def inferred(
         report(f"{setting}: {layer.mean():.2f} of {len(model.layers)} layers")
     told = {"parameters": model.num_parameters(), "data": rows.identity, **dict(facts or {})}
     assert rows.label is not None
-    return Method(name, task, rows.label, settings, told)
+    right = rows.label if about.regression else numbers[rows.label]
+    return Method(name, task, right, settings, told)

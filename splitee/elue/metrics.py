@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from splitee import tasks
 from splitee.errors import InputError, there_are
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -107,3 +108,30 @@ def get_task(name: str) -> ElueTask:
     if name not in TASKS:
         raise InputError(f"ELUE has no task {name!r}: {there_are(name, TASKS)}")
     return TASKS[name]
+
+
+def class_numbers(task: ElueTask, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number that ELUE gives each class of a model, by its name, shape (K,).
+
+    Raises
+    ------
+    InputError
+        Where there are more or fewer classes; or their names say nothing and the metric asks which is which.
+
+    Examples
+    --------
+    >>> class_numbers(get_task("mrpc"), ["equivalent", "not_equivalent"])
+    array([1, 0])
+    """
+    own = tasks.get_task(task.data).label_names
+    if len(names) != len(own):
+        raise InputError(f"{task.name} has {len(own)} classes, {', '.join(own)}, not {len(names)}")
+    if set(names) == set(own):
+        return np.array([own.index(name) for name in names])
+    numbered = all(name in (str(i), f"LABEL_{i}") for i, name in enumerate(names))
+    if task.metric is accuracy_and_f1 and not numbered:
+        raise InputError(
+            f"the classes are {', '.join(names)}: {task.name} is measured by the F1 of {own[1]!r}, "
+            f"so they must be called {', '.join(own)}"
+        )
+    return np.arange(len(own))

@@ -74,9 +74,12 @@ class Method:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        get_task(self.task)
+        about = get_task(self.task)
         if not self.settings:
             raise InputError(f"{self.name}: no predictions")
+        if about.regression:  # as traces hold them: else the same samples would not be the same
+            label = np.asarray(self.label, dtype=np.float32).astype(np.float64)
+            object.__setattr__(self, "label", label)
         for name, setting in self.settings.items():
             if not _SETTING.fullmatch(name):
                 raise InputError(f"setting {name!r}: use letters, digits and . _ + - only, it names a file")
@@ -104,15 +107,16 @@ class Method:
         Parameters
         ----------
         rows : ndarray of int, optional
-            The samples to take, which may repeat; default: all.
+            The samples whose performance is taken, which may repeat; default: all. FLOPs, and so the order,
+            are always those of all samples: a resampled curve stands over the same FLOPs.
         """
         taken = slice(None) if rows is None else rows
         label = self.label[taken]
         found = [
-            (float(one.flops[taken].mean()), 100 * self.about.metric(one.prediction[taken], label))
+            (float(one.flops.mean()), 100 * self.about.metric(one.prediction[taken], label))
             for one in self.settings.values()
         ]
-        return np.array(sorted(found))
+        return np.array(sorted(found, key=lambda point: point[0]))  # stable: of equal FLOPs as they come
 
 
 def write_method(method: Method, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -156,10 +160,19 @@ def read_method(folder: str | Path) -> Method:
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         name, task = facts.pop("name"), facts.pop("task")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{file} is damaged: it needs a JSON object with name and task") from error
+    size, seed = facts.get("parameters"), facts.get("seed")
+    if not isinstance(name, str) or not isinstance(task, str):
+        raise InputError(f"{file}: name and task must be texts")
+    if size is not None and (type(size) is not int or size < 1):
+        raise InputError(f"{file}: parameters is {size!r}, a whole number above 0 is needed")
+    if seed is not None and type(seed) is not int:
+        raise InputError(f"{file}: seed is {seed!r}, a whole number is needed")
     about = get_task(task)
     gold = _read(folder / _GOLD, "label")
+    if not about.regression:
+        _whole(gold["label"], folder / _GOLD)
     label = gold["label"].to_numpy()
     prefix, settings = f"{task}_", {}
     for path in sorted(folder.glob(f"{prefix}*.tsv")):
@@ -168,11 +181,13 @@ def read_method(folder: str | Path) -> Method:
             continue
         said = _read(path, "prediction", like=gold)
         exits = _read(folder / _exits_file(task, setting), "exit_layer", "flops", like=gold)
-        prediction = said["prediction"].to_numpy()
-        if not about.regression and prediction.dtype.kind != "i":
-            raise InputError(f"{path}: predictions of {task} are classes, whole numbers")
+        if not about.regression:
+            _whole(said["prediction"], path)
+        _whole(exits["exit_layer"], path.with_name(_exits_file(task, setting)), least=1)
+        if (exits["flops"] <= 0).any():
+            raise InputError(f"{path.with_name(_exits_file(task, setting))}: flops must be above 0")
         settings[setting] = Setting(
-            prediction,
+            said["prediction"].to_numpy(),
             exits["exit_layer"].to_numpy(dtype=np.int64),
             exits["flops"].to_numpy(dtype=np.float64),
         )
@@ -243,6 +258,14 @@ def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.Dat
         if not np.isfinite(numbers).all():
             row = int((~np.isfinite(numbers)).argmax())
             raise InputError(f"{path}, row {row}: column {column!r} holds no number")
+    if frame.empty:
+        raise InputError(f"{path} has no rows")
     if like is not None and not np.array_equal(frame["index"], like["index"]):
         raise InputError(f"{path}: its indices are not those of {_GOLD} beside it")
     return frame
+
+
+def _whole(column: pd.Series, path: Path, least: int = 0) -> None:
+    """Raise InputError unless a column holds whole numbers from `least` on."""
+    if column.dtype.kind != "i" or (column < least).any():
+        raise InputError(f"{path}: column {column.name!r} holds whole numbers from {least} on, not these")

@@ -99,7 +99,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
         if not np.isfinite(numbers).all():
             row = int((~np.isfinite(numbers)).argmax())
             raise InputError(f"{path}, row {row}: column {column!r} holds no number")
+        if column == "flops" and (numbers <= 0).any():
+            raise InputError(f"{path}, row {int((numbers <= 0).argmax())}: flops must be above 0")
         frame[column] = numbers
+    if frame["reference"].isna().any():
+        raise InputError(f"{path}: column 'reference' names no reference in some row")
     if frame.empty:
         raise InputError(f"{path} holds no points")
     return frame

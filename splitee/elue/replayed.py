@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel
 from splitee.elue.flops import Flops
-from splitee.elue.metrics import get_task
+from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
 from splitee.errors import InputError
 from splitee.policies.base import Policy
 from splitee.simulation import replay
 from splitee.trace import Trace
+
+_PLAIN = ("layer", "threshold", "entropy", "patience", "side_information", "samples")
 
 
 def replayed(
@@ -51,17 +54,20 @@ def replayed(
         Where the trace lacks something, or another model answers in its cloud.
     """
     about = get_task(task)
-    right = trace.target if about.regression else trace.label
+    right: Any = trace.target if about.regression else trace.label
     if right is None:
         raise InputError(f"{trace.name} has no {'right scores' if about.regression else 'labels'}")
-    if not about.regression and trace.classes != about.classes:
-        raise InputError(f"{trace.name} has {trace.classes} classes, {task} has {about.classes}")
     if trace.cloud_confidence is not None:
         raise InputError(f"{trace.name}: the FLOPs of the model in its cloud are not known")
     if trace.length is None:
         raise InputError(f"{trace.name} does not tell how long its texts are")
     flops = Flops.from_manifest(trace.manifest)
-    answers = trace.value if about.regression else trace.prediction
+    answers: Any = trace.value
+    right = np.asarray(right)
+    if not about.regression:
+        names = trace.manifest.get("class_names") or [str(i) for i in range(trace.classes)]
+        numbers = class_numbers(about, names)
+        answers, right = numbers[trace.prediction], numbers[right]
     assert answers is not None
     order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(trace.samples)
     results = replay(trace, dict(policies), costs, mu=mu, orders=[order], seed=seed)
@@ -99,17 +105,25 @@ def _setting(
 
 
 def setting_name(policy: Policy) -> str:
-    """Name a policy's setting for files, such as "elasticbert-0.9" or "exit-4".
+    """Name a policy's setting for files, by all that is not its default, such as "exit-4".
 
     Examples
     --------
-    >>> from splitee.policies import PABEE, FixedExit, SplitEE
-    >>> [setting_name(policy) for policy in (SplitEE(0.8), FixedExit(4), PABEE(3))]
-    ['splitee-0.8', 'exit-4', 'pabee-3']
+    >>> from splitee.policies import PABEE, FixedExit, SplitEE, SplitEES
+    >>> [setting_name(policy) for policy in (SplitEE(0.8), FixedExit(4), PABEE(3, last=6))]
+    ['splitee-0.8', 'exit-4', 'pabee-3-last-6']
+    >>> setting_name(SplitEES(0.8, side_information="skip"))
+    'splitee-s-0.8-skip'
     """
-    told = policy.to_dict()
-    numbers = [
-        told[key] for key in ("layer", "threshold", "entropy", "patience") if told.get(key) is not None
-    ]
     kind = "".join(c if c.isalnum() else "-" for c in policy.name.lower()).strip("-")
-    return "-".join([kind, *(f"{number:g}" for number in numbers)])
+    parts = [kind]
+    for field in dataclasses.fields(policy):
+        value = getattr(policy, field.name)
+        if value == field.default or value is None:
+            continue
+        if field.name in _PLAIN:
+            parts.append(value if isinstance(value, str) else f"{value:g}")
+        else:
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(field.name.replace("_", "-") if value is True else f"{field.name}-{shown}")
+    return "-".join(parts)

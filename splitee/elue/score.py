@@ -44,7 +44,7 @@ def at(points: Points, flops: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def published_score(points: Points, curve: Points) -> float:
-    """Mean of performance less the reference's, over the settings within its range; NaN where none is.
+    """Take the mean of performance less the reference's, over settings within its range; NaN where none is.
 
     Examples
     --------
@@ -77,7 +77,8 @@ def score(
     grid : int
         Points of the common grid of FLOPs, evenly from the lowest to the highest that all cover.
     draws : int
-        Resamplings of the samples for the 95 % intervals, paired between methods and reference; 0: none.
+        Resamplings of the samples for the 95 % intervals, paired between methods and reference; 0: none. They
+        resample performance; FLOPs stay the means over all samples.
 
     Returns
     -------
@@ -160,11 +161,8 @@ def _score_task(
             each = whole_scores[places, column]
             row[measure] = float(each.mean())
             if draws:
-                means = drawn[:, places, column].mean(axis=1)
-                low, high = (
-                    np.nanquantile(means, (0.025, 0.975)) if not np.isnan(means).all() else (np.nan,) * 2
-                )
-                row[f"{measure}_low"], row[f"{measure}_high"] = float(low), float(high)
+                ends = np.quantile(drawn[:, places, column].mean(axis=1), (0.025, 0.975))
+                row[f"{measure}_low"], row[f"{measure}_high"] = map(float, ends)
             row[f"{measure}_seeds"] = float(each.std(ddof=1)) if len(each) > 1 else float("nan")
         row["grid_from"], row["grid_to"] = between or (float("nan"), float("nan"))
         rows.append(row)
@@ -172,9 +170,14 @@ def _score_task(
 
 
 def average(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average each method's scores over the tasks, where it has all of them (ELUE's leaderboard)."""
+    """Average each method's scores over the tasks, where it did all of them (ELUE's leaderboard).
+
+    A task without a score leaves none to its average.
+    """
     tasks = scores["task"].nunique()
     parts = scores.groupby("method", sort=False)
-    mean = parts[["score", "grid_score"]].mean().reset_index()
+    mean = parts[["score", "grid_score"]].mean()
+    known = parts[["score", "grid_score"]].count()  # a mean leaves out what is NaN
+    mean = mean.where(known.eq(parts.size(), axis=0)).reset_index()
     whole: pd.DataFrame = mean[parts["task"].nunique().reindex(mean["method"]).to_numpy() == tasks]
     return whole.assign(tasks=tasks).reset_index(drop=True)

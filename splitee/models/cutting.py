@@ -48,8 +48,10 @@ class Cut:
         rows = rows.to(self.hidden.device)
 
         def of(value: Any) -> Any:
-            each = isinstance(value, Tensor) and value.ndim > 0 and len(value) == count
-            return value[rows] if each else value
+            # a table that is no sample's (DeBERTa's of distances) may happen to be as long as the batch
+            if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != count:
+                return value
+            return value[rows] if value.ndim > 2 or value.shape == self.mask.shape else value
 
         return replace(
             self,

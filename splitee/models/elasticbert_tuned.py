@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_utils import PreTrainedModel
@@ -16,7 +15,7 @@ from transformers.utils import ModelOutput
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel, take_poolers
-from splitee.models.multi_exit import ExitHead, MultiExitModel
+from splitee.models.multi_exit import UNREADABLE, ExitHead, MultiExitModel
 
 
 @dataclass
@@ -81,7 +80,7 @@ def to_multi_exit(name: str | Path, **options: Any) -> MultiExitModel:
         tuned, loading = ElasticBertForSequenceClassification.from_pretrained(
             str(name), dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except UNREADABLE as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{name}: no fine-tuned ElasticBERT could be loaded ({why})") from error
     if missing := sorted(loading["missing_keys"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers
 from splitee.models.equilibrium import after_exit, before_exit
 
+# what damaged weights surface as: shapes that differ are a RuntimeError; a pointer of git-lfs for a .bin file
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 POOLINGS = ("first", "mean")
 
 
@@ -81,6 +84,11 @@ class MultiExitModel(PreTrainedModel):
         super().__init__(config)
         if config.pooling not in POOLINGS:
             raise InputError(f"pooling {config.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if (config.num_labels == 1) != config.regresses:
+            raise InputError(
+                f"num_labels is {config.num_labels}, score_range is {config.score_range}: a model that "
+                "regresses has one output and a range, such as (0, 5); one that names classes has neither"
+            )
         if backbone is None:
             backbone = AutoModel.from_config(config.backbone_config())
         self.backbone = backbone
@@ -111,7 +119,7 @@ class MultiExitModel(PreTrainedModel):
         name : str or path
             A folder, or a name on the hub, that ``AutoModel.from_pretrained`` takes.
         num_labels : int
-            Number of classes; 1 to regress a score.
+            Number of classes; 1, with the option ``score_range``, to regress a score.
         layers : int, optional
             Keep only the first so many layers of the encoder.
         **options
@@ -133,7 +141,7 @@ class MultiExitModel(PreTrainedModel):
             )
         except InputError:
             raise
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: shapes differ
+        except UNREADABLE as error:
             here = "" if Path(name).is_dir() else "no such folder here, and from the hub "
             raise InputError(
                 f"{name}: {here}no encoder could be loaded from safetensors "

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from splitee.elue.metrics import get_task
-from splitee.elue.predictions import Method
+from splitee.elue.predictions import Method, Points
 from splitee.elue.reference import Reference
 from splitee.errors import InputError
 from splitee.report.style import FAINT, INK, LOOKS, freeze, new_figure, paper
@@ -43,9 +43,7 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
             if not seeds:
                 continue
             look = LOOKS[k % len(LOOKS)]
-            # settings in the same order for every seed, so that means are of the same setting
-            points = np.mean([_by_setting(method) for method in seeds], axis=0)
-            points = points[np.argsort(points[:, 0])]
+            points = _mean_points(seeds)
             entries[name] = axes.plot(
                 points[:, 0] / 1e9, points[:, 1], color=look.colour, ls=look.line, lw=1.1,
                 marker=look.marker, ms=4.5, mec="white", mew=0.4, zorder=3,
@@ -68,11 +66,18 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
     return figure
 
 
-def _by_setting(method: Method) -> np.ndarray:
-    metric = method.about.metric
-    return np.array(
-        [(one.flops.mean(), 100 * metric(one.prediction, method.label)) for one in method.settings.values()]
-    )
+def _mean_points(seeds: Sequence[Method]) -> Points:
+    """Mean (FLOPs, performance) over the seeds, of the settings that all of them have."""
+    common = [name for name in seeds[0].settings if all(name in method.settings for method in seeds)]
+    each = [
+        [
+            (one.flops.mean(), 100 * method.about.metric(one.prediction, method.label))
+            for one in map(method.settings.__getitem__, common)
+        ]
+        for method in seeds
+    ]
+    points: Points = np.mean(np.array(each).reshape(len(seeds), len(common), 2), axis=0)
+    return points[np.argsort(points[:, 0])]
 
 
 def _short(measured: str) -> str:

@@ -151,8 +151,7 @@ def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArra
     """Turn regressed scores, shape (n, L), into confidence and class, each of shape (n, L).
 
     A score has no softmax. What is known without labels is how near the exit before came: confidence is
-    1 − |y_i − y_{i−1}| / (high − low), at least 0, and 0 at exit 1. The class is the score rounded to a whole
-    number, counted from `low`.
+    1 − |y_i − y_{i−1}| / (high − low), at least 0, and 0 at exit 1. The class is that of `round_scores`.
     """
     wide = values.astype(np.float64)
     confidence = np.zeros_like(wide)
@@ -161,9 +160,23 @@ def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArra
 
 
 def round_scores(scores: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:
-    """Turn scores into classes: rounded to whole numbers, counted from `low`."""
-    classes: NDArray[np.intp] = np.rint(np.clip(scores, low, high) - low).astype(np.intp)
+    """Turn scores into classes: the nearest of `score_classes`."""
+    steps = len(score_classes(low, high)) - 1
+    share = (np.clip(scores, low, high) - low) / (high - low)
+    classes: NDArray[np.intp] = np.rint(share * steps).astype(np.intp)
     return classes
+
+
+def score_classes(low: float, high: float) -> list[float]:
+    """Return evenly spaced scores to round to: whole numbers apart, at least 2 and at most 101 of them.
+
+    Examples
+    --------
+    >>> score_classes(0, 5)
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    count = int(np.clip(round(high - low) + 1, 2, 101))
+    return [float(score) for score in np.linspace(low, high, count)]
 
 
 def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool) -> str:

@@ -19,6 +19,7 @@ from splitee.tasks import Rows, check_learnable
 from splitee.thresholds import recommend_threshold
 from splitee.trace import Trace
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
+from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
 
 __all__ = ["Recipe", "Report", "finetune"]
@@ -82,6 +83,10 @@ def finetune(
         gradient_equilibrium=recipe.equilibrium,
         max_tokens=recipe.max_tokens,
     )
+    if len(model.exits) < 2 and OBJECTIVES[recipe.objective].second is not None:
+        raise InputError(
+            f"objective {recipe.objective!r} trains the exits before the last: there is one only"
+        )
     if train.regression:
         _start_at(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
@@ -95,6 +100,10 @@ def finetune(
     with claimed_folder(out, claim) as work:
         state = train_model(model, tokenizer, learned, judged, recipe, work, report)
         device = model.device
+        if not state.best_global_step:
+            raise InputError(
+                f"the training diverged (the {measure_of(model)} is no number): give a lower --learning-rate"
+            )
         model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
         model.to(device)
         history = [

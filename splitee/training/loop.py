@@ -245,11 +245,19 @@ def _last_checkpoint(work: Path) -> Path | None:
 
 def _is_whole(checkpoint: Path) -> bool:
     """Whether it was written to the end (its state comes last); an epoch's, with its judgement."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    state = read_state(checkpoint)
+    if state is None:
         return False
     step = state["global_step"]
     if step % (state["max_steps"] // state["num_train_epochs"]):
         return True
     return any(entry["step"] == step for entry in evaluations(state["log_history"]))
+
+
+def read_state(checkpoint: Path) -> dict[str, Any] | None:
+    """Read a checkpoint's state, which is written last; None where that was interrupted."""
+    try:
+        state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return state

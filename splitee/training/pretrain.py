@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from splitee.errors import InputError
 from splitee.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
+from splitee.training.loop import read_state
 from splitee.training.recipe import mixed_precision
 
 Pair = dict[str, Any]
@@ -122,7 +125,7 @@ def pretrain(
     claim = {
         "how": asdict(how),
         "config": config.to_dict(),
-        "pairs": [len(train), len(held_out)],
+        "pairs": [_fingerprint(train), _fingerprint(held_out)],
     }
     torch.manual_seed(how.seed)
     model = ElasticBertForPreTraining(config)
@@ -138,6 +141,7 @@ def pretrain(
             lr_scheduler_type="linear",
             seed=how.seed,
             bf16=mixed_precision(how.precision) == "bfloat16",
+            fp16=mixed_precision(how.precision) == "float16",
             save_strategy="steps",
             save_steps=how.evaluate_every,
             save_total_limit=2,
@@ -157,7 +161,7 @@ def pretrain(
         )
         for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
             trainer.remove_callback(callback)
-        saved = [path for path in work.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+        saved = [path for path in work.glob("checkpoint-*") if read_state(path) is not None]
         last = max(saved, key=lambda path: int(path.name.rpartition("-")[2])) if saved else None
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         history = [entry for entry in trainer.state.log_history if "mlm" in entry]
@@ -167,6 +171,10 @@ def pretrain(
         tokenizer.save_pretrained(final)
         put_in_place(final, out, work)
     return model
+
+
+def _fingerprint(pairs: Sequence[Pair]) -> str:
+    return hashlib.sha256(json.dumps(list(pairs)).encode()).hexdigest()
 
 
 def collate(tokenizer: Any, batch: Sequence[Pair], how: Pretraining) -> dict[str, Tensor]:

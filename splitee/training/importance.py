@@ -1,0 +1,184 @@
+"""What a slender model keeps: first-order importance of heads and feed-forward units, over the loss of exits.
+
+COST-EFF (Shen et al. 2022): every exit has a say, so that what is useful to any of them survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from splitee.errors import InputError
+from splitee.models.multi_exit import MultiExitModel
+from splitee.models.slender import Widths, layer_parts
+
+FORMS = ("absolute", "signed")
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much the loss would change without a head or a unit, to first order.
+
+    Attributes
+    ----------
+    heads, units : list of ndarray
+        Of each layer, a score for each head and each unit that it has.
+    """
+
+    heads: list[Scores]
+    units: list[Scores]
+
+
+def taylor_importance(
+    model: MultiExitModel,
+    batches: Iterable[dict[str, Tensor]],
+    loss: Callable[[Tensor, dict[str, Tensor]], Tensor],
+    form: str = "absolute",
+) -> Importance:
+    """Score every head and unit by its weights times the gradients of a loss.
+
+    A head's weights are its columns of the map out of attention; a unit's are its row of the map up and its
+    column of the map down. Dropout is off.
+
+    Parameters
+    ----------
+    model : MultiExitModel
+        With a BERT-like or MPNet encoder; its gradients are cleared.
+    batches : iterable of dict
+        Inputs of the model, and what `loss` needs beside them.
+    loss : callable
+        Of logits, shape (batch, exits, classes), and the batch: a scalar, such as the sum over the exits.
+    form : {"absolute", "signed"}
+        "absolute" is Σ |w · Σ_batches |∂L/∂w||, as the authors' code has it; "signed" |Σ w · ∂L/∂w|, summed
+        over batches and over the weights of the head or unit (Molchanov et al. 2017).
+
+    Raises
+    ------
+    InputError
+        Where the form is unknown or there are no batches.
+    """
+    if form not in FORMS:
+        raise InputError(f"importance {form!r}: choose one of {', '.join(FORMS)}")
+    parts = [layer_parts(layer) for layer in model.layers]
+    maps = [[getattr(*place) for place in (p.out_of, p.up, p.down)] for p in parts]
+    sums = [[torch.zeros_like(linear.weight) for linear in layer] for layer in maps]
+    was_training = model.training
+    model.eval()
+    count = 0
+    for batch in batches:
+        model.zero_grad()
+        inputs = {
+            key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch
+        }
+        loss(model(**inputs).logits, batch).backward()
+        count += 1
+        for linears, totals in zip(maps, sums, strict=True):
+            for linear, total in zip(linears, totals, strict=True):
+                gradient = linear.weight.grad
+                if gradient is not None:  # a layer above the last exit that has a say
+                    total += gradient.abs() if form == "absolute" else gradient
+    model.zero_grad()
+    model.train(was_training)
+    if not count:
+        raise InputError("importance needs at least one batch")
+    heads, units = [], []
+    config = cast(Any, model.backbone.config)
+    size = config.hidden_size // config.num_attention_heads
+    for linears, totals in zip(maps, sums, strict=True):
+        out, up, down = (_products(a, b, form) for a, b in zip(linears, totals, strict=True))
+        heads.append(_reduced(out.sum(0).view(-1, size).sum(1), form))
+        units.append(_reduced(up.sum(1) + down.sum(0), form))
+    return Importance(heads, units)
+
+
+def inputs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep of a batch what the encoder reads."""
+    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
+
+
+def _products(linear: nn.Linear, total: Tensor, form: str) -> Tensor:
+    products = linear.weight.detach().double() * total.double()
+    return products.abs() if form == "absolute" else products
+
+
+def _reduced(scores: Tensor, form: str) -> Scores:
+    return np.asarray((scores if form == "absolute" else scores.abs()).cpu().numpy(), dtype=np.float64)
+
+
+def keep_best(
+    importance: Importance, widths: Widths, heads: int, units: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Choose as many heads and units of every layer, the most important; of equals the first.
+
+    Parameters
+    ----------
+    importance : Importance
+        Of a model with these `widths`.
+    heads, units : int
+        How many to keep in each layer.
+
+    Returns
+    -------
+    (heads, units)
+        Heads as the full encoder numbers them, units as the present one does: what `slim` takes.
+    """
+    chosen_heads = [
+        [there[place] for place in _best(scores, heads)]
+        for scores, there in zip(importance.heads, widths.heads, strict=True)
+    ]
+    return chosen_heads, [_best(scores, units) for scores in importance.units]
+
+
+def _best(scores: Scores, count: int) -> list[int]:
+    if not 1 <= count <= len(scores):
+        raise InputError(f"{count} cannot be kept of {len(scores)}")
+    return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
+
+
+@dataclass(frozen=True)
+class Event:
+    """What every layer has after one step of slimming."""
+
+    heads: int
+    units: int
+    rank: int | None
+
+
+def slimming_events(before: Event, after: Event) -> Sequence[Event]:
+    """Return the steps from one size to another: a head at a time, units and rank linearly beside it.
+
+    COST-EFF's schedule. Where no head goes, all is one step.
+
+    Examples
+    --------
+    >>> for event in slimming_events(Event(4, 100, 64), Event(2, 40, 16)):
+    ...     print(event)
+    Event(heads=3, units=70, rank=40)
+    Event(heads=2, units=40, rank=16)
+    """
+    for name in ("heads", "units", "rank"):
+        was, wanted = getattr(before, name), getattr(after, name)
+        if was is not None and wanted is not None and not 1 <= wanted <= was:
+            raise InputError(f"{name}: {wanted} cannot be kept of {was}")
+    steps = max(1, before.heads - after.heads)
+    events = []
+    for step in range(1, steps + 1):
+        share = step / steps
+        rank = after.rank
+        if rank is not None and before.rank is not None:
+            rank = round(before.rank + share * (rank - before.rank))
+        events.append(
+            Event(
+                before.heads - step if before.heads > after.heads else after.heads,
+                round(before.units + share * (after.units - before.units)),
+                rank,
+            )
+        )
+    return events
