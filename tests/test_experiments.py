@@ -75,3 +75,49 @@ def test_authors_numbers_are_marked_as_theirs() -> None:
     for name in ("main", "as_released", "counts"):
         text = (WRITTEN / f"{name}.md").read_text()
         assert "authors" in text
+
+
+ELUE = ROOT / "experiments" / "elue_2022"
+
+
+@pytest.fixture(scope="module")
+def elue():
+    """The script of ELUE's evaluation."""
+    sys.path.insert(0, str(ELUE))
+    before = sys.modules.pop("evaluate", None)
+    try:
+        yield importlib.import_module("evaluate")
+    finally:
+        sys.path.remove(str(ELUE))
+        sys.modules.pop("evaluate", None)
+        if before is not None:
+            sys.modules["evaluate"] = before
+
+
+def test_elues_tables_are_what_traces_and_answers_say(elue) -> None:
+    tables = ELUE / "results" / "tables"
+    told = pd.read_csv(tables / "references.csv")
+    pd.testing.assert_frame_equal(told, elue.references(), rtol=1e-5)
+    shown = (tables / "objectives.md").read_text()
+    for cells in elue.objectives().to_numpy():
+        assert f"| {' | '.join(cells)} |" in shown
+
+
+def test_elues_scores_are_the_packages_own(elue) -> None:
+    """Without intervals, which take minutes."""
+    tables = ELUE / "results" / "tables"
+    files = list(tables.glob("scores_*.csv"))
+    assert files
+    for file in files:
+        told = pd.read_csv(file)
+        again = elue.scored(file.stem.removeprefix("scores_"), draws=0)[0]
+        for column in ("task", "method", "seeds", "settings", "outside"):
+            assert told[column].tolist() == again[column].tolist()
+        for column in ("best", "score", "grid_score", "flops_low", "flops_high"):
+            assert told[column].tolist() == pytest.approx(again[column].tolist(), rel=1e-4, nan_ok=True)
+
+
+def test_the_router_agrees_with_the_replay_on_real_models() -> None:
+    agreement = pd.read_csv(ELUE / "results" / "agreement.csv")
+    assert len(agreement) >= 8
+    assert (agreement["other_exit"] + agreement["other_answer"]).sum() <= 1e-3 * agreement["samples"].sum()

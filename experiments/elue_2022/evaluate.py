@@ -17,7 +17,7 @@ import pandas as pd
 import splitee
 from splitee.elue.metrics import get_task
 from splitee.elue.predictions import Method
-from splitee.elue.reference import read_reference
+from splitee.elue.reference import Reference, read_reference
 from splitee.elue.replayed import replayed, setting_name
 from splitee.elue.score import average, score
 from splitee.policies import Policy
@@ -70,30 +70,22 @@ def answers(task: str, backbone: str) -> list[Method]:
     return made
 
 
-def evaluate(backbone: str, draws: int) -> pd.DataFrame | None:
-    """Score one backbone's methods on all tasks that have a reference; write its figure."""
+def scored(backbone: str, draws: int) -> tuple[pd.DataFrame, list[Method], Reference] | None:
+    """Score one backbone's methods on all tasks that have a reference; None where there is none."""
     folder = RESULTS / "reference" / backbone
-    if not folder.is_dir():
-        return None
-    found = [task for task in TASKS if len(list((folder / task).glob("first-*"))) > 1]
-    if not found:
-        return None
-    tables, methods, curves = [], [], {}
-    for task in found:
-        reference = read_reference(folder / task)
+    tables, methods, curves, name = [], [], {}, ""
+    for task in TASKS:
         mine = answers(task, backbone)
-        if not mine:
+        if not mine or len(list((folder / task).glob("first-*"))) < 2:
             continue
+        reference = read_reference(folder / task)
         tables.append(score(mine, reference, draws=draws))
         methods += mine
-        curves[TASKS[task]] = reference.curves[TASKS[task]]
+        curves |= reference.curves
+        name = reference.name
     if not tables:
         return None
-    whole = type(reference)(reference.name, curves, {})
-    figure = pareto(methods, whole)
-    for kind in ("png", "pdf"):
-        write_figure(figure, RESULTS / "figures" / f"pareto_{backbone}.{kind}", True)
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True), methods, Reference(name, curves, {})
 
 
 def shown(scores: pd.DataFrame) -> pd.DataFrame:
@@ -195,9 +187,13 @@ def main() -> None:
     tables.mkdir(parents=True, exist_ok=True)
     (RESULTS / "figures").mkdir(exist_ok=True)
     for backbone, model in (("minilm", "all-MiniLM-L6-v2"), ("mpnet", "all-mpnet-base-v2")):
-        scores = evaluate(backbone, given.draws)
-        if scores is None:
+        found = scored(backbone, given.draws)
+        if found is None:
             continue
+        scores, methods, reference = found
+        figure = pareto(methods, reference)
+        for kind in ("png", "pdf"):
+            write_figure(figure, RESULTS / "figures" / f"pareto_{backbone}.{kind}", True)
         write_csv(scores, tables / f"scores_{backbone}.csv")
         caption = (
             f"Score of ways to use one {model} with an exit after every layer, against models of its first l layers "
