@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -55,3 +56,9 @@ def parameters_of(folder: str | Path) -> int:
         raise InputError(f"{folder}: model.safetensors is missing") from error
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} is damaged: {' '.join(str(error).split())[:120]}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Give a file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ the very trace that an undisturbed run writes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import transformers
 from numpy.typing import NDArray
 
 import splitee
+from splitee.checkpoints import file_sha256
 from splitee.errors import InputError
 from splitee.files import atomic_path, claimed_folder, discard, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
@@ -118,7 +118,7 @@ def precompute(
     identity = {
         "name": Path(checkpoint).resolve().name,
         "backbone": model.config.backbone.get("model_type"),
-        "sha256": _file_sha256(Path(checkpoint) / "model.safetensors"),
+        "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
     encoded = _encode(model, tokenizer, rows, options)
     lengths = _lengths(encoded)
@@ -314,8 +314,3 @@ def _libraries() -> dict[str, str]:
         "transformers": transformers.__version__,
         "numpy": np.__version__,
     }
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

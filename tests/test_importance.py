@@ -8,7 +8,8 @@ import toys
 from splitee.errors import InputError
 from splitee.models.multi_exit import exit_losses
 from splitee.models.slender import Widths
-from splitee.training.importance import Event, Importance, keep_best, slimming_events, taylor_importance
+from splitee.training.importance import Importance, keep_best, taylor_importance
+from splitee.training.slim_recipe import Event, slimming_events
 
 IDS = torch.tensor([[0, 9, 12, 30, 2], [0, 8, 7, 6, 2]])
 BATCHES = [

@@ -16,6 +16,7 @@ _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` sh
     "trace": ("trace", "Show, verify, import, export and calibrate traces."),
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),
     "precompute": ("precompute", "Run a checkpoint over data, once, and write the trace."),
+    "slim": ("slim", "Make a checkpoint slender: fewer heads and units, step by step, taught by itself."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra
+from splitee.cli.models_extra import check_source, data_options, labelled_rows, need_models_extra
 from splitee.errors import InputError
 
 
@@ -118,34 +118,25 @@ def command(
     """
     need_models_extra()
     from splitee.files import refuse_existing
-    from splitee.tasks import check_learnable, hold_out, load_file, load_task
 
     refuse_existing(out, overwrite)
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
     check_source(
         task, text_file, of_text | {"--validation-text": validation_text, "--regression": regression}
     )
-    if text_file is not None:
-        columns, names = text_columns or ("text",), names_list(class_names)
-        if label_column is None:
-            raise InputError("--text needs --label-column: training needs labels")
-        train = load_file(text_file, columns, label_column, names, regression)
-        check_learnable(train)  # before its class names are asked of the validation rows
-        if validation_text:
-            validation = load_file(validation_text, columns, label_column, train.label_names, regression)
-        elif validation_rows:
-            train, validation = hold_out(train, validation_rows, seed)
-        else:
-            raise InputError("give --validation-text FILE, or --validation-rows N to hold some rows out")
-    else:
-        assert task is not None
-        train = load_task(task, "train", data_root)
-        if validation_rows:
-            train, validation = hold_out(train, validation_rows, seed)
-        else:
-            validation = load_task(task, "validation", data_root)
-    if train_rows is not None and train_rows < len(train):
-        train = hold_out(train, train_rows, seed)[1]
+    train, validation = labelled_rows(
+        task,
+        data_root,
+        text_file,
+        text_columns,
+        label_column,
+        class_names,
+        validation_text,
+        validation_rows,
+        train_rows,
+        seed,
+        regression=regression,
+    )
 
     from splitee.training.finetune import Recipe, finetune
 

@@ -208,20 +208,20 @@ class SlenderMPNetModel(MPNetModel):
         self.post_init()
 
 
-_KINDS: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
+KINDS: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
     "bert": (SlenderBertConfig, SlenderBertModel),
     "elasticbert": (SlenderBertConfig, SlenderBertModel),  # without its poolers a BERT
     "roberta": (SlenderRobertaConfig, SlenderRobertaModel),
     "mpnet": (SlenderMPNetConfig, SlenderMPNetModel),
 }
-for _config, _model in set(_KINDS.values()):
+for _config, _model in set(KINDS.values()):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
 
 
 def check_slimmable(config: PretrainedConfig) -> None:
     """Raise InputError unless an encoder of this configuration can be slimmed."""
-    if config.model_type.removeprefix("slender_") not in _KINDS:
+    if config.model_type.removeprefix("slender_") not in KINDS:
         raise InputError(
             f"an encoder of type {config.model_type!r} cannot be slimmed: "
             "BERT, RoBERTa, ElasticBERT and MPNet can"
@@ -267,7 +267,7 @@ def slim(
             raise InputError(f"layer {layer} has the feed-forward units 0 to {before.units[layer - 1] - 1}")
     if before.rank is not None and rank is not None and rank > before.rank:
         raise InputError(f"rank {rank}: the embedding has rank {before.rank} already")
-    config_class, model_class = _KINDS[config.model_type.removeprefix("slender_")]
+    config_class, model_class = KINDS[config.model_type.removeprefix("slender_")]
     described = {key: value for key, value in config.to_dict().items() if key != "model_type"}
     made: Any = model_class(config_class(**(described | {"slender": widths.to_dict()})))
     source = cast(Any, backbone)

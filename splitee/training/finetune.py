@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 
 from splitee.errors import InputError
-from splitee.files import claimed_folder, put_in_place, refuse_existing
-from splitee.models.encode import check_tokens, encode, load_tokenizer
+from splitee.files import claimed_folder, refuse_existing
+from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
-from splitee.precompute import compute_trace
 from splitee.tasks import Rows, check_learnable
-from splitee.thresholds import recommend_threshold
-from splitee.trace import Trace
+from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
@@ -90,8 +86,8 @@ def finetune(
     if train.regression:
         _start_at(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    learned = _examples(model, tokenizer, train, recipe.max_tokens)
-    judged = _examples(model, tokenizer, validation, recipe.max_tokens)
+    learned = examples(model, tokenizer, train, recipe.max_tokens)
+    judged = examples(model, tokenizer, validation, recipe.max_tokens)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),
@@ -120,15 +116,7 @@ def finetune(
             "history": history,
             "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
         }
-        trace = _validation_trace(model, tokenizer, validation, recipe, report)
-        final = work / "final"
-        shutil.rmtree(final, ignore_errors=True)
-        model.save_pretrained(final)
-        tokenizer.save_pretrained(final)
-        if trace is not None:
-            trace.save(final / "validation.parquet")
-        refuse_existing(out, overwrite)  # it may have appeared meanwhile
-        put_in_place(final, out, work)
+        finish(model, tokenizer, validation, recipe.alpha_rule, work, out, overwrite, report)
         return model
 
 
@@ -143,29 +131,6 @@ def _start_at(model: MultiExitModel, score: float) -> None:
 def _names(rows: Rows) -> tuple[str, ...]:
     """The classes, or the one score that is regressed."""
     return ("score",) if rows.regression else rows.label_names or ()
-
-
-def _validation_trace(
-    model: MultiExitModel, tokenizer: Any, validation: Rows, recipe: Recipe, report: Report
-) -> Trace | None:
-    """What the exits say of the validation rows, with the α chosen there; None with a single exit."""
-    if len(model.exits) < 2:
-        return None
-    trace = compute_trace(model, tokenizer, validation)
-    if validation.regression:
-        return trace  # a score is never sure: there is no α
-    recommended = recommend_threshold(trace, recipe.alpha_rule)
-    model.config.recommended_threshold = recommended.to_dict()
-    how = f"{recommended.rule}, {recommended.samples} samples"
-    report(f"recommended threshold α = {recommended.value} ({how})")
-    return trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})
-
-
-def _examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[dict[str, Any]]:
-    assert rows.label is not None
-    encoded = encode(tokenizer, rows.text, max_tokens)
-    check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
-    return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
 
 
 def _check_backbone(backbone: str | Path) -> None:

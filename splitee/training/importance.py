@@ -5,7 +5,7 @@ COST-EFF (Shen et al. 2022): every exit has a say, so that what is useful to any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -140,45 +140,3 @@ def _best(scores: Scores, count: int) -> list[int]:
     if not 1 <= count <= len(scores):
         raise InputError(f"{count} cannot be kept of {len(scores)}")
     return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
-
-
-@dataclass(frozen=True)
-class Event:
-    """What every layer has after one step of slimming."""
-
-    heads: int
-    units: int
-    rank: int | None
-
-
-def slimming_events(before: Event, after: Event) -> Sequence[Event]:
-    """Return the steps from one size to another: a head at a time, units and rank linearly beside it.
-
-    COST-EFF's schedule. Where no head goes, all is one step.
-
-    Examples
-    --------
-    >>> for event in slimming_events(Event(4, 100, 64), Event(2, 40, 16)):
-    ...     print(event)
-    Event(heads=3, units=70, rank=40)
-    Event(heads=2, units=40, rank=16)
-    """
-    for name in ("heads", "units", "rank"):
-        was, wanted = getattr(before, name), getattr(after, name)
-        if was is not None and wanted is not None and not 1 <= wanted <= was:
-            raise InputError(f"{name}: {wanted} cannot be kept of {was}")
-    steps = max(1, before.heads - after.heads)
-    events = []
-    for step in range(1, steps + 1):
-        share = step / steps
-        rank = after.rank
-        if rank is not None and before.rank is not None:
-            rank = round(before.rank + share * (rank - before.rank))
-        events.append(
-            Event(
-                before.heads - step if before.heads > after.heads else after.heads,
-                round(before.units + share * (after.units - before.units)),
-                rank,
-            )
-        )
-    return events

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerState
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from splitee.elue.metrics import pearson_and_spearman
-from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
 from splitee.training.objectives import OBJECTIVES
-from splitee.training.recipe import Recipe, mixed_precision
+from splitee.training.recipe import Recipe
+from splitee.training.trainer import LengthTrainer, collate, quiet, read_state, step_of, trainer_arguments
 
 Report = Callable[[str], None]
 
@@ -61,37 +57,23 @@ def _trainer(
     work: Path,
     report: Report,
 ) -> Trainer:
-    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        labels = torch.tensor([one["labels"] for one in batch])  # floats where the model regresses
-        texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
-        return pad(texts, tokenizer.pad_token_id) | {"labels": labels}
-
     steps = -(-len(train) // recipe.batch_size) * recipe.epochs
-    mixed = mixed_precision(recipe.precision)
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=64,
+    arguments = trainer_arguments(
+        work,
+        batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup_steps=int(recipe.warmup * steps),
-        lr_scheduler_type="linear",
         seed=recipe.seed,
-        bf16=mixed == "bfloat16",
-        fp16=mixed == "float16",
-        eval_strategy="epoch",
-        save_strategy="steps",
+        precision=recipe.precision,
         save_steps=recipe.checkpoint_steps,
-        save_total_limit=2,
+        num_train_epochs=recipe.epochs,
+        per_device_eval_batch_size=64,
+        eval_strategy="epoch",
         metric_for_best_model="score",
         greater_is_better=True,
         logging_steps=20,
-        report_to="none",
-        remove_unused_columns=False,
         label_names=["labels"],
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
     measure = measure_of(model)
     by_exits = correlations if model.config.regresses else accuracies
@@ -99,14 +81,13 @@ def _trainer(
         recipe,
         model=model,
         args=arguments,
-        data_collator=collate,
+        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=validation,
         compute_metrics=lambda said: _scores(by_exits(said.predictions, said.label_ids), recipe),
         callbacks=[_Judge(recipe, measure, report)],
     )
-    for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
-        trainer.remove_callback(callback)
+    quiet(trainer)
     return trainer
 
 
@@ -151,29 +132,7 @@ class _Judge(TrainerCallback):
         self.report(f"epoch {state.epoch:.0f}: validation {self.measure} by exit, %: {shown}")
 
 
-class _ByLength(Sampler[int]):
-    """Batches of like length, in an order fixed by seed and epoch: a resumed epoch goes on with its rest."""
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths = list(lengths)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Is called by the Trainer."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        seed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(seed)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
-
-
-class _Trainer(Trainer):
+class _Trainer(LengthTrainer):
     def __init__(self, recipe: Recipe, **options: Any) -> None:
         super().__init__(**options)
         self.recipe = recipe
@@ -190,10 +149,6 @@ class _Trainer(Trainer):
         outputs = model(**inputs, frozen=frozen)
         value = loss(outputs.logits, inputs["labels"], self.state.global_step + 1)
         return (value, outputs) if return_outputs else value
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = [len(one["input_ids"]) for one in self.train_dataset]
-        return _ByLength(lengths, self.args.train_batch_size, self.args.seed)
 
 
 def measure_of(model: MultiExitModel) -> str:
@@ -240,7 +195,7 @@ def by_exit(metrics: dict[str, Any]) -> list[float]:
 def _last_checkpoint(work: Path) -> Path | None:
     """The newest whole checkpoint."""
     whole = [path for path in work.glob("checkpoint-*") if _is_whole(path)]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2])) if whole else None
+    return max(whole, key=step_of) if whole else None
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -252,12 +207,3 @@ def _is_whole(checkpoint: Path) -> bool:
     if step % (state["max_steps"] // state["num_train_epochs"]):
         return True
     return any(entry["step"] == step for entry in evaluations(state["log_history"]))
-
-
-def read_state(checkpoint: Path) -> dict[str, Any] | None:
-    """Read a checkpoint's state, which is written last; None where that was interrupted."""
-    try:
-        state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return state

@@ -14,19 +14,16 @@ import torch
 from torch import Tensor
 from transformers import (
     DataCollatorForLanguageModeling,
-    PrinterCallback,
-    ProgressCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
 
 from splitee.errors import InputError
 from splitee.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
-from splitee.training.loop import read_state
 from splitee.training.recipe import mixed_precision
+from splitee.training.trainer import newest_checkpoint, quiet, trainer_arguments
 
 Pair = dict[str, Any]
 
@@ -130,26 +127,17 @@ def pretrain(
     torch.manual_seed(how.seed)
     model = ElasticBertForPreTraining(config)
     with claimed_folder(out, claim) as work:
-        arguments = TrainingArguments(
-            output_dir=str(work),
-            max_steps=how.steps,
-            per_device_train_batch_size=how.batch_size,
-            per_device_eval_batch_size=how.batch_size,
+        arguments = trainer_arguments(
+            work,
+            batch_size=how.batch_size,
             learning_rate=how.learning_rate,
             weight_decay=how.weight_decay,
             warmup_steps=int(how.warmup * how.steps),
-            lr_scheduler_type="linear",
             seed=how.seed,
-            bf16=mixed_precision(how.precision) == "bfloat16",
-            fp16=mixed_precision(how.precision) == "float16",
-            save_strategy="steps",
+            precision=how.precision,
             save_steps=how.evaluate_every,
-            save_total_limit=2,
+            max_steps=how.steps,
             logging_steps=how.evaluate_every,
-            report_to="none",
-            remove_unused_columns=False,
-            use_cpu=not torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
         )
         trainer = _Trainer(
             groups_of(config.num_hidden_layers) if how.grouped else (None,),
@@ -159,10 +147,8 @@ def pretrain(
             data_collator=lambda batch: collate(tokenizer, batch, how),
             callbacks=[_Measure(tokenizer, list(held_out), how, report)],
         )
-        for callback in (PrinterCallback, ProgressCallback):  # they print to standard output
-            trainer.remove_callback(callback)
-        saved = [path for path in work.glob("checkpoint-*") if read_state(path) is not None]
-        last = max(saved, key=lambda path: int(path.name.rpartition("-")[2])) if saved else None
+        quiet(trainer)
+        last = newest_checkpoint(work)
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         history = [entry for entry in trainer.state.log_history if "mlm" in entry]
         model.config.training = {"how": asdict(how), "pairs": len(train), "history": history}

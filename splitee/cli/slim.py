@@ -1,0 +1,174 @@
+"""`splitee slim`: checkpoint in, slender multi-exit checkpoint out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from splitee.cli.models_extra import check_source, data_options, labelled_rows, need_models_extra
+from splitee.errors import InputError
+
+
+@click.command("slim")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@data_options
+@click.option("--validation-text", help="With --text: the file of the validation rows.")
+@click.option("--validation-rows", type=int, help="Hold out so many training rows (seeded) instead.")
+@click.option("--train-rows", type=int, help="Train on so many rows only (seeded).")
+@click.option("--params", type=float, help="Share of the parameters to keep at most, such as 0.125.")
+@click.option("--heads", type=int, help="Instead: attention heads of every layer.")
+@click.option("--ffn", "units", type=int, help="Feed-forward units of every layer.")
+@click.option("--rank", type=int, help="Of the word embedding.  [default: as it is]")
+@click.option("--prune-epochs", default=5.0, show_default=True, help="Between the events, all together.")
+@click.option("--representation-epochs", default=8.0, show_default=True, help="On the teacher's states.")
+@click.option("--prediction-epochs", default=6.0, show_default=True, help="On its states and answers.")
+@click.option("--prune-rate", default=1e-5, show_default=True)
+@click.option("--representation-rate", default=3e-5, show_default=True)
+@click.option("--prediction-rate", default=2e-5, show_default=True)
+@click.option("--batch-size", default=32, show_default=True)
+@click.option(
+    "--importance",
+    type=click.Choice(["absolute", "signed", "random"]),
+    default="absolute",
+    show_default=True,
+    help="Σ |w·Σ|g|| as COST-EFF's authors have it, |Σ w·g|, or drawn.",
+)
+@click.option(
+    "--every-exit/--last-exit", default=True, show_default=True, help="Who has a say in what is kept."
+)
+@click.option("--distill/--labels", default=True, show_default=True, help="Whether the checkpoint teaches.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--checkpoint-steps", default=100, show_default=True, help="Save progress every so many steps.")
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the slender checkpoint."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+def command(
+    checkpoint: Path,
+    task: str | None,
+    data_root: str | None,
+    text_file: str | None,
+    text_columns: tuple[str, ...],
+    label_column: str | None,
+    class_names: str | None,
+    validation_text: str | None,
+    validation_rows: int | None,
+    train_rows: int | None,
+    params: float | None,
+    heads: int | None,
+    units: int | None,
+    rank: int | None,
+    prune_epochs: float,
+    representation_epochs: float,
+    prediction_epochs: float,
+    prune_rate: float,
+    representation_rate: float,
+    prediction_rate: float,
+    batch_size: int,
+    importance: str,
+    every_exit: bool,
+    distill: bool,
+    precision: str,
+    checkpoint_steps: int,
+    seed: int,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make CHECKPOINT slender: fewer heads and units in every layer, an embedding of lower rank (COST-EFF).
+
+    It is done step by step on the task's training rows, with CHECKPOINT as the teacher. Interrupted, the same
+    command goes on in the stage where it stopped.
+
+    \b
+    Examples:
+      splitee slim sst2-model --task sst2_sentences --params 0.125 --out slender
+      splitee slim sst2-model --task sst2_sentences --heads 4 --ffn 192 --rank 32 --out slender
+    """
+    need_models_extra()
+    from splitee.files import refuse_existing
+
+    refuse_existing(out, overwrite)
+    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
+    check_source(task, text_file, of_text | {"--validation-text": validation_text})
+    if (params is None) == (heads is None and units is None and rank is None):
+        raise InputError("say how slender: --params SHARE, or --heads, --ffn and --rank")
+
+    from splitee.models.multi_exit import load_config
+    from splitee.models.slender import Widths, check_slimmable
+    from splitee.training.slim_recipe import Event, SlimRecipe, size_for
+
+    config = load_config(checkpoint)
+    check_slimmable(config.backbone_config())
+    if params is not None:
+        size = size_for(config, params)
+    else:
+        now = Widths.of(config.backbone_config())
+        asked = (heads, len(now.heads[0])), (units, now.units[0]), (rank, now.rank)
+        size = Event(*(wanted if wanted is not None else there for wanted, there in asked))  # type: ignore[arg-type]
+    recipe = SlimRecipe(
+        size.heads,
+        size.units,
+        size.rank,
+        prune_epochs=prune_epochs,
+        representation_epochs=representation_epochs,
+        prediction_epochs=prediction_epochs,
+        batch_size=batch_size,
+        prune_rate=prune_rate,
+        representation_rate=representation_rate,
+        prediction_rate=prediction_rate,
+        importance=importance,
+        every_exit=every_exit,
+        distill=distill,
+        precision=precision,
+        seed=seed,
+        checkpoint_steps=checkpoint_steps,
+    )
+    train, validation = labelled_rows(
+        task,
+        data_root,
+        text_file,
+        text_columns,
+        label_column,
+        class_names,
+        validation_text,
+        validation_rows,
+        train_rows,
+        seed,
+        regression=config.regresses,
+    )
+
+    from splitee.training.slimming import slim_checkpoint
+
+    model = slim_checkpoint(
+        checkpoint,
+        train,
+        validation,
+        out,
+        recipe,
+        overwrite=overwrite,
+        report=lambda line: click.echo(line, err=True),
+    )
+    summary = {
+        "checkpoint": str(out),
+        "heads": size.heads,
+        "ffn": size.units,
+        "rank": size.rank,
+        "parameters": model.num_parameters(),
+        "stages": model.config.training["slimmed"]["stages"],
+    }
+    click.echo(
+        json.dumps(summary)
+        if as_json
+        else f"wrote {out}: {size.heads} heads, {size.units} units, rank {size.rank or 'as it was'}, "
+        f"{model.num_parameters() / 1e6:.2f} M parameters"
+    )

@@ -1,0 +1,65 @@
+"""What every training begins and ends with: rows as examples; the checkpoint's folder, with its trace."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from splitee.files import put_in_place, refuse_existing
+from splitee.models.encode import check_tokens, encode
+from splitee.models.multi_exit import MultiExitModel
+from splitee.precompute import compute_trace
+from splitee.rows import Rows
+from splitee.thresholds import recommend_threshold
+from splitee.trace import Trace
+from splitee.training.loop import Report
+from splitee.training.trainer import Example
+
+
+def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
+    """Encode labelled rows, without padding."""
+    assert rows.label is not None
+    encoded = encode(tokenizer, rows.text, max_tokens)
+    check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
+    return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
+
+
+def finish(
+    model: MultiExitModel,
+    tokenizer: Any,
+    validation: Rows,
+    alpha_rule: str,
+    work: Path,
+    out: Path,
+    overwrite: bool,
+    report: Report,
+) -> None:
+    """Write model, tokenizer and the trace of the validation rows, with the α chosen there, to `out`.
+
+    All or nothing; the partial folder `work` is gone afterwards. A single exit makes no trace.
+    """
+    trace = (
+        None if len(model.exits) < 2 else _validation_trace(model, tokenizer, validation, alpha_rule, report)
+    )
+    final = work / "final"
+    shutil.rmtree(final, ignore_errors=True)
+    model.save_pretrained(final)
+    tokenizer.save_pretrained(final)
+    if trace is not None:
+        trace.save(final / "validation.parquet")
+    refuse_existing(out, overwrite)  # it may have appeared meanwhile
+    put_in_place(final, out, work)
+
+
+def _validation_trace(
+    model: MultiExitModel, tokenizer: Any, validation: Rows, alpha_rule: str, report: Report
+) -> Trace:
+    trace = compute_trace(model, tokenizer, validation)
+    if validation.regression:
+        return trace  # a score is never sure: there is no α
+    recommended = recommend_threshold(trace, alpha_rule)
+    model.config.recommended_threshold = recommended.to_dict()
+    how = f"{recommended.rule}, {recommended.samples} samples"
+    report(f"recommended threshold α = {recommended.value} ({how})")
+    return trace.replace(manifest=trace.manifest | {"recommended_threshold": recommended.to_dict()})

@@ -1,0 +1,248 @@
+"""Slimming: what is asked for comes out, taught by the checkpoint, the same wherever it was stopped."""
+
+import json
+
+import commands
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import toys
+from safetensors.torch import load_file
+
+import splitee.training.slimming as module
+from splitee.errors import InputError
+from splitee.models.config import MultiExitConfig
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.slender import Widths
+from splitee.rows import load_file as load_rows
+from splitee.trace import load_trace
+from splitee.training.slim_recipe import Event, SlimRecipe, parameters_at, plan, size_for
+from splitee.training.slimming import slim_checkpoint
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slim")
+    rng = np.random.default_rng(0)
+    texts, labels = [], []
+    for _ in range(70):
+        label = int(rng.integers(2))
+        words = [
+            *rng.choice(toys.WORDS[6:], rng.integers(1, 6)),
+            rng.choice(toys.WORDS[:3] if label else toys.WORDS[3:6]),
+        ]
+        texts.append(" ".join(rng.permutation(words)))
+        labels.append(label)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    frame.iloc[:48].to_csv(folder / "train.csv", index=False)
+    frame.iloc[48:].to_csv(folder / "validation.csv", index=False)
+    for kind in ("bert", "mpnet"):
+        toys.backbone(folder / f"toy-{kind}", kind, num_attention_heads=4)
+        ran = commands.splitee(
+            *("train", "--backbone", folder / f"toy-{kind}", *data(folder), "--out", folder / kind),
+            *("--epochs", 3, "--learning-rate", 0.006, "--max-tokens", 16, "--batch-size", 8),
+        )
+        assert ran.code == 0, ran
+    return folder
+
+
+def data(folder):
+    return (
+        *("--text", folder / "train.csv", "--label-column", "label"),
+        *("--validation-text", folder / "validation.csv"),
+    )
+
+
+QUICK = ("--batch-size", 8, "--prune-epochs", 1, "--representation-epochs", 1, "--prediction-epochs", 2)
+RATES = ("--prune-rate", 1e-3, "--representation-rate", 3e-3, "--prediction-rate", 3e-3)
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_what_is_asked_for_comes_out(kind, place, tmp_path):
+    out = tmp_path / "slender"
+    command = ("slim", place / kind, *data(place), "--heads", 2, "--ffn", 10, "--rank", 6, *QUICK, *RATES)
+    ran = commands.splitee(*command, "--out", out, "--json")
+    assert ran.code == 0, ran
+    document = json.loads(ran.out)
+    assert [stage["stage"] for stage in document["stages"]] == [
+        "event-01",
+        "event-02",
+        "representation",
+        "prediction",
+    ]
+    model = load_checkpoint(out)
+    widths = Widths.of(model.backbone.config)
+    assert {len(heads) for heads in widths.heads} == {2}
+    assert set(widths.units) == {10}
+    assert widths.rank == 6
+    assert document["parameters"] == model.num_parameters()
+    kept = document["stages"]
+    for first, second in zip(kept[0]["heads"], kept[1]["heads"], strict=True):
+        assert len(first) == 3
+        assert set(second) < set(first), "what is gone stays gone"
+    trace = load_trace(out / "validation.parquet")
+    assert trace.layers == toys.LAYERS
+    assert trace.recommended_threshold is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["slender"]
+    assert commands.splitee("elue", "flops", out, "--json").code == 0
+    ran = commands.splitee(
+        "precompute", out, "--text", place / "validation.csv", "--out", tmp_path / "t.parquet"
+    )
+    assert ran.code == 0, ran
+    assert "slender exists already" in commands.splitee(*command, "--out", out).complaint
+
+
+def test_the_teacher_is_approached(place, tmp_path):
+    """Trained on its states and answers, the student is nearer to the teacher than one that is only cut."""
+    options = ("--heads", 3, "--ffn", 16, "--rank", 12, "--batch-size", 8, *RATES)
+    apart = {}
+    teacher = load_trace(place / "bert" / "validation.parquet")
+    for name, epochs in (("cut", 0), ("taught", 12)):
+        ran = commands.splitee(
+            *("slim", place / "bert", *data(place), *options, "--out", tmp_path / name),
+            *("--prune-epochs", 0, "--representation-epochs", epochs, "--prediction-epochs", epochs),
+        )
+        assert ran.code == 0, ran
+        student = load_trace(tmp_path / name / "validation.parquet")
+        apart[name] = float(np.abs(student.confidence - teacher.confidence).mean())
+    assert apart["taught"] < apart["cut"]
+
+
+class StopError(Exception):
+    pass
+
+
+def recipe(**changes):
+    settings = {"heads": 3, "units": 12, "rank": 8, "prune_epochs": 1, "representation_epochs": 1}
+    more = {"prediction_epochs": 1, "batch_size": 8, "checkpoint_steps": 2, "prune_rate": 1e-3}
+    return SlimRecipe(**{**settings, **more, **changes})
+
+
+def run(place, out, kind="mpnet", **changes):
+    train, validation = (load_rows(place / f"{name}.csv", label="label") for name in ("train", "validation"))
+    return slim_checkpoint(place / kind, train, validation, out, recipe(**changes))
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("steps", [[0], [3], [6], [9, 2], [13], [17]])  # six steps a stage, three stages
+def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
+    run(place, tmp_path / "whole")
+    real = module._Told
+    for stop in steps:
+        left = [stop]
+
+        class Interrupt(real):
+            def on_step_begin(self, args, state, control, left=left, **_):
+                if left[0] == 0:
+                    raise StopError
+                left[0] -= 1
+
+        monkeypatch.setattr(module, "_Told", Interrupt)
+        with pytest.raises(StopError):
+            run(place, tmp_path / "again")
+    monkeypatch.setattr(module, "_Told", real)
+    run(place, tmp_path / "again")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "again")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    for name in ("config.json", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_rivals_keep_something_else(place, tmp_path):
+    settings = {"importance": "random"}, {"every_exit": False}, {"importance": "signed"}, {}
+    kept = []
+    for number, changes in enumerate(settings):
+        model = run(place, tmp_path / str(number), prune_epochs=0, heads=2, **changes)
+        kept.append(Widths.of(model.backbone.config).heads)
+    assert len(set(kept)) > 1
+    again = run(place, tmp_path / "again", prune_epochs=0, heads=2, importance="random")
+    assert Widths.of(again.backbone.config).heads == kept[0]
+    assert (
+        run(place, tmp_path / "labels", distill=False).config.training["slimmed"]["recipe"]["distill"]
+        is False
+    )
+
+
+def test_stages_and_their_rates():
+    stages = plan(Event(12, 3072, 768), SlimRecipe(2, 512, 128), steps_an_epoch=215)
+    assert [stage.name for stage in stages[-3:]] == ["event-10", "representation", "prediction"]
+    assert stages[0].steps == round(5 * 215 / 10)
+    assert stages[2].rate == pytest.approx(1e-5 * 1.12**2)
+    assert stages[0].on_states == round(0.5 * stages[0].steps)
+    assert stages[-2].on_states == stages[-2].steps == 8 * 215
+    assert stages[-1].on_states == 0
+    assert [stage.name for stage in plan(Event(4, 9, None), SlimRecipe(4, 9, None, 0, 0.5, 0, 0), 7)] == [
+        "event-01"
+    ]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.7, 0.5])
+def test_a_share_of_the_parameters_is_used_up(share):
+    model = MultiExitModel(
+        MultiExitConfig(toys.config("bert", num_attention_heads=4).to_dict(), num_labels=2, exit_dense=False)
+    )
+    config = model.config
+    size = size_for(config, share)
+    whole = parameters_at(config, Event(4, 24, None))
+    assert whole == model.num_parameters()
+    there = parameters_at(config, size)
+    assert there <= share * whole
+    if size.units < 24:
+        assert there > share * whole - 4 * 33, "no unit more would fit"
+
+
+def test_an_eighth_of_bert_base():
+    base = {"model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072}
+    config = MultiExitConfig(
+        base | {"num_attention_heads": 12, "vocab_size": 30522}, num_labels=2, exit_dense=False
+    )
+    size = size_for(config, 0.125)
+    assert size.heads in (1, 2)
+    assert parameters_at(config, Event(2, 256, 128)) == pytest.approx(13.92e6, abs=5e3)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ((), "say how slender"),
+        (("--params", 0.5, "--heads", 2), "say how slender"),
+        (("--params", 0), "above 0 and at most 1"),
+        (("--params", 1.5), "above 0 and at most 1"),
+        (("--params", 0.01), "of the parameters already"),
+        (("--heads", 5), "heads: 5 cannot be kept of 4"),
+        (("--ffn", 99), "units: 99"),
+        (("--rank", 99), "rank: 99"),
+        (("--heads", 0), "heads"),
+        (("--heads", 2, "--batch-size", 0), "batch_size"),
+        (("--heads", 2, "--prune-epochs", -1), "prune_epochs"),
+    ],
+)
+def test_bad_input(options, word, place, tmp_path):
+    ran = commands.splitee("slim", place / "bert", *data(place), *options, "--out", tmp_path / "out")
+    assert word in ran.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_that_cannot_be_slimmed(place, tmp_path):
+    toys.checkpoint(tmp_path / "distil", "distilbert")
+    ran = commands.splitee("slim", tmp_path / "distil", *data(place), "--heads", 1, "--out", tmp_path / "out")
+    assert "'distilbert' cannot be slimmed" in ran.complaint
+    ran = commands.splitee(
+        "slim", tmp_path / "nothing", *data(place), "--heads", 1, "--out", tmp_path / "out"
+    )
+    assert "no checkpoint there" in ran.complaint
+
+
+def test_recipes_that_cannot_be():
+    for changes, word in (
+        ({"importance": "magic"}, "choose one of absolute"),
+        ({"temperature": 0}, "temperature"),
+        ({"representation_share": 2}, "representation_share"),
+    ):
+        with pytest.raises(InputError, match=word):
+            recipe(**changes)
