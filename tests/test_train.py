@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import splitee.training.finetune
+import splitee.training.finishing
 import splitee.training.loop
+import splitee.training.trainer
 from splitee.errors import InputError
 from splitee.tasks import load_file as load_rows
 from splitee.thresholds import recommend_threshold
@@ -210,7 +212,7 @@ def interrupt(monkeypatch, owner, name: str, at: int) -> None:
         ("evaluate", 3),  # ... the last epoch
         ("training_step", STEPS + 7),
         ("compute_trace", 1),  # trained, but nothing stored
-        ("refuse_existing", 2),  # about to be put in its place
+        ("refuse_existing", 1),  # about to be put in its place
     ],
 )
 def test_interrupted_anywhere_it_is_the_same_checkpoint(what, at, trained, place, tmp_path, monkeypatch):
@@ -218,7 +220,7 @@ def test_interrupted_anywhere_it_is_the_same_checkpoint(what, at, trained, place
     arguments = command(place, tmp_path / "model", checkpoint_steps=5)
     with monkeypatch.context() as patch:
         if what in ("compute_trace", "refuse_existing"):
-            interrupt(patch, splitee.training.finetune, what, at)
+            interrupt(patch, splitee.training.finishing, what, at)
         else:
             interrupt(patch, splitee.training.loop._Trainer, what, at)
         with pytest.raises(Interruption):
@@ -260,7 +262,7 @@ def test_patience_ends_it_and_a_resumed_run_ends_there_too(place, tmp_path, monk
     # nothing is learned at such a rate, so that no epoch after the first is better
     arguments = command(place, tmp_path / "model", learning_rate=1e-12, patience=1, epochs=6)
     with monkeypatch.context() as patch:
-        interrupt(patch, splitee.training.finetune, "compute_trace", 1)
+        interrupt(patch, splitee.training.finishing, "compute_trace", 1)
         with pytest.raises(Interruption):
             commands.splitee(*arguments)
     ran = commands.splitee(*arguments)
@@ -290,7 +292,7 @@ def test_the_order_of_an_epoch_is_fixed_and_all_of_it():
     lengths = np.random.default_rng(0).integers(3, 30, 50).tolist()
     orders = []
     for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0)):
-        sampler = splitee.training.loop._ByLength(lengths, 4, seed)
+        sampler = splitee.training.trainer.ByLength(lengths, 4, seed)
         sampler.set_epoch(epoch)
         torch.rand(3)  # whatever else draws random numbers
         orders.append(list(sampler))
@@ -412,7 +414,7 @@ def test_existing_output_is_never_lost(place, trained, tmp_path, monkeypatch):
     assert file.read_text() == "precious"
     # what appears while it trains is not lost either
     late = tmp_path / "late"
-    real = splitee.training.finetune.compute_trace
+    real = splitee.training.finishing.compute_trace
 
     def appear(*arguments):
         late.mkdir()
@@ -420,7 +422,7 @@ def test_existing_output_is_never_lost(place, trained, tmp_path, monkeypatch):
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(splitee.training.finetune, "compute_trace", appear)
+        patch.setattr(splitee.training.finishing, "compute_trace", appear)
         ran = commands.splitee(*command(place, late, epochs=1))
     assert ran.code == 2
     assert "exists already" in ran.err.splitlines()[-1]
