@@ -68,20 +68,17 @@ class ElueTask:
         What the metric is called.
     data : str
         The task of `splitee.tasks` that is the same data.
-    classes : int
-        How many there are; 1 where predictions are scores.
     """
 
     name: str
     metric: Metric
     measured: str
     data: str
-    classes: int = 2
 
     @property
     def regression(self) -> bool:
         """Whether predictions are scores."""
-        return self.classes == 1
+        return tasks.get_task(self.data).score_range is not None
 
 
 TASKS: dict[str, ElueTask] = {
@@ -90,8 +87,8 @@ TASKS: dict[str, ElueTask] = {
         ElueTask("sst-2", accuracy, "accuracy", "sst2_sentences"),
         ElueTask("imdb", accuracy, "accuracy", "imdb"),
         ElueTask("mrpc", accuracy_and_f1, "mean of accuracy and F1", "mrpc"),
-        ElueTask("sts-b", pearson_and_spearman, "mean of Pearson's and Spearman's correlation", "stsb", 1),
-        ElueTask("snli", accuracy, "accuracy", "snli", 3),
+        ElueTask("sts-b", pearson_and_spearman, "mean of Pearson's and Spearman's correlation", "stsb"),
+        ElueTask("snli", accuracy, "accuracy", "snli"),
         ElueTask("scitail", accuracy, "accuracy", "scitail"),
     )
 }

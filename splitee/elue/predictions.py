@@ -180,12 +180,13 @@ def read_method(folder: str | Path) -> Method:
         if setting.startswith("infer_exit_layer_"):
             continue
         said = _read(path, "prediction", like=gold)
-        exits = _read(folder / _exits_file(task, setting), "exit_layer", "flops", like=gold)
+        beside = folder / _exits_file(task, setting)
+        exits = _read(beside, "exit_layer", "flops", like=gold)
         if not about.regression:
             _whole(said["prediction"], path)
-        _whole(exits["exit_layer"], path.with_name(_exits_file(task, setting)), least=1)
+        _whole(exits["exit_layer"], beside, least=1)
         if (exits["flops"] <= 0).any():
-            raise InputError(f"{path.with_name(_exits_file(task, setting))}: flops must be above 0")
+            raise InputError(f"{beside}: flops must be above 0")
         settings[setting] = Setting(
             said["prediction"].to_numpy(),
             exits["exit_layer"].to_numpy(dtype=np.int64),

@@ -63,7 +63,6 @@ def replayed(
         raise InputError(f"{trace.name} does not tell how long its texts are")
     flops = Flops.from_manifest(trace.manifest)
     answers: Any = trace.value
-    right = np.asarray(right)
     if not about.regression:
         names = trace.manifest.get("class_names") or [str(i) for i in range(trace.classes)]
         numbers = class_numbers(about, names)
