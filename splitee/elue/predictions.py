@@ -251,7 +251,19 @@ def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.Dat
         frame = pd.read_csv(path, sep="\t")
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as tab-separated values: {error}") from error
-    for column in ("index", *columns):
+    check_numbers(frame, path, "index", *columns)
+    if frame.empty:
+        raise InputError(f"{path} has no rows")
+    if like is not None and not np.array_equal(frame["index"], like["index"]):
+        raise InputError(f"{path}: its indices are not those of {_GOLD} beside it")
+    return frame
+
+
+def check_numbers(frame: pd.DataFrame, path: Path, *columns: str) -> None:
+    """Raise InputError unless a table that was read has these columns, of finite numbers."""
+    import pandas as pd
+
+    for column in columns:
         if column not in frame.columns:
             there = ", ".join(map(str, frame.columns))
             raise InputError(f"{path} has no column {column!r}: its columns are {there}")
@@ -259,11 +271,6 @@ def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.Dat
         if not np.isfinite(numbers).all():
             row = int((~np.isfinite(numbers)).argmax())
             raise InputError(f"{path}, row {row}: column {column!r} holds no number")
-    if frame.empty:
-        raise InputError(f"{path} has no rows")
-    if like is not None and not np.array_equal(frame["index"], like["index"]):
-        raise InputError(f"{path}: its indices are not those of {_GOLD} beside it")
-    return frame
 
 
 def _whole(column: pd.Series, path: Path, least: int = 0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee.elue.metrics import get_task
-from splitee.elue.predictions import Method, Points, read_methods
+from splitee.elue.predictions import Method, Points, check_numbers, read_methods
 from splitee.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,17 +91,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}") from error
-    for column in ("reference", "task", "flops", "performance"):
+    for column in ("reference", "task"):
         if column not in frame.columns:
             raise InputError(f"{path} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
-    for column in ("flops", "performance"):
-        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(numbers).all():
-            row = int((~np.isfinite(numbers)).argmax())
-            raise InputError(f"{path}, row {row}: column {column!r} holds no number")
-        if column == "flops" and (numbers <= 0).any():
-            raise InputError(f"{path}, row {int((numbers <= 0).argmax())}: flops must be above 0")
-        frame[column] = numbers
+    check_numbers(frame, path, "flops", "performance")
+    if (below := frame["flops"].to_numpy(dtype=np.float64) <= 0).any():
+        raise InputError(f"{path}, row {int(below.argmax())}: flops must be above 0")
     if frame["reference"].isna().any():
         raise InputError(f"{path}: column 'reference' names no reference in some row")
     if frame.empty:
