@@ -19,6 +19,7 @@ _HOME = {  # name: the module it lives in
     "load_trace": "trace",
     "bundled_traces": "trace",
     "concatenate": "trace",
+    "with_cloud": "trace",
     "CostModel": "costs",
     "replay": "simulation",
     "Result": "result",
@@ -75,6 +76,7 @@ __all__ = [
     "load_trace",
     "recommend_threshold",
     "replay",
+    "with_cloud",
 ]
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ if TYPE_CHECKING:
     from splitee.results import Results, load_results
     from splitee.simulation import replay
     from splitee.thresholds import recommend_threshold
-    from splitee.trace import Trace, bundled_traces, concatenate, load_trace
+    from splitee.trace import Trace, bundled_traces, concatenate, load_trace, with_cloud
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,13 @@ from typing import Any
 from splitee.errors import InputError
 
 MODEL_TYPE = "splitee_multi_exit"
+BUNDLED = "sst2_slender"  # the checkpoint that comes with splitee
+_DATA = Path(__file__).parent / "data"
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Find the folder that `path` names: the bundled name goes before a folder of that name."""
+    return _DATA / BUNDLED if str(path) == BUNDLED else Path(path)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -21,7 +28,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     InputError
         Where the folder holds none.
     """
-    file = Path(folder) / "config.json"
+    file = find_checkpoint(folder) / "config.json"
     if not file.is_file():
         raise InputError(f"{folder}: no checkpoint there (config.json is missing)")
     try:
@@ -47,7 +54,7 @@ def parameters_of(folder: str | Path) -> int:
     InputError
         Where the file is missing or damaged.
     """
-    file = Path(folder) / "model.safetensors"
+    file = find_checkpoint(folder) / "model.safetensors"
     try:
         with file.open("rb") as handle:  # eight bytes: the header's length; then JSON
             header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))

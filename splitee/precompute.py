@@ -18,7 +18,7 @@ import transformers
 from numpy.typing import NDArray
 
 import splitee
-from splitee.checkpoints import file_sha256
+from splitee.checkpoints import file_sha256, find_checkpoint
 from splitee.errors import InputError
 from splitee.files import atomic_path, claimed_folder, discard, refuse_existing
 from splitee.models.encode import check_tokens, encode, load_tokenizer
@@ -89,8 +89,8 @@ def precompute(
 
     Parameters
     ----------
-    checkpoint : path
-        A folder written by `splitee train`.
+    checkpoint : str or path
+        A folder written by `splitee train` or `splitee slim`; or "sst2_slender", which comes with splitee.
     rows : Rows
         The data; labels, where there are any, are in the model's class order.
     out : path
@@ -110,7 +110,7 @@ def precompute(
         Where the checkpoint is none, or ``OUT.partial`` belongs to another run.
     """
     options = options or PrecomputeOptions()
-    out = Path(out)
+    checkpoint, out = find_checkpoint(checkpoint), Path(out)
     refuse_existing(out, overwrite)
     device = _device(options)
     model = load_checkpoint(checkpoint).to(device)

@@ -10,13 +10,15 @@ import torch
 import toys
 from safetensors.torch import load_file
 
-import splitee.training.slimming as module
+import splitee.training.slim_stage as module
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.rows import load_file as load_rows
 from splitee.trace import load_trace
+from splitee.training.distill import taught_by
+from splitee.training.pruning import first_layers
 from splitee.training.slim_recipe import Event, SlimRecipe, parameters_at, plan, size_for
 from splitee.training.slimming import slim_checkpoint
 
@@ -109,6 +111,50 @@ def test_the_teacher_is_approached(place, tmp_path):
     assert apart["taught"] < apart["cut"]
 
 
+def test_the_best_epoch_is_kept(place, tmp_path):
+    model = run(place, tmp_path / "out", kind="bert", distill=False, prediction_epochs=4, prediction_rate=6e-3)
+    judged = model.config.training["slimmed"]["stages"][-1]["judged"]
+    assert [entry["step"] for entry in judged] == [6, 12, 18, 24]
+    means = [np.mean(entry["exits"]) for entry in judged]
+    assert max(means) > min(means), "else there is nothing to choose"
+    trace = load_trace(tmp_path / "out" / "validation.parquet")
+    assert trace.accuracy_per_exit().mean() == pytest.approx(max(means), abs=1e-6)
+
+
+def test_fewer_layers(place, tmp_path):
+    """Squat instead of slender: the first layers as they are, the last of them taught by the last."""
+    out = tmp_path / "out"
+    command = ("slim", place / "mpnet", *data(place), "--layers", 2, *QUICK, *RATES, "--out", out, "--json")
+    ran = commands.splitee(*command)
+    assert ran.code == 0, ran
+    assert load_trace(out / "validation.parquet").layers == 2
+    teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
+    ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
+    whole = teacher(**ids).logits
+    assert torch.equal(taught_by(teacher, student, ids), whole[:, [0, -1]])
+    cut = first_layers(teacher, 2)
+    with torch.no_grad():
+        assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
+    assert cut.num_parameters() < teacher.num_parameters()
+    assert (
+        "9 cannot be kept"
+        in commands.splitee(
+            "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
+        ).complaint
+    )
+
+
+def test_exits_without_a_dense_layer(place, tmp_path):
+    ran = commands.splitee(
+        *("train", "--backbone", place / "toy-bert", *data(place), "--out", tmp_path / "out"),
+        *("--epochs", 1, "--max-tokens", 16, "--no-exit-dense"),
+    )
+    assert ran.code == 0, ran
+    model = load_checkpoint(tmp_path / "out")
+    assert not model.config.exit_dense
+    assert not [name for name, _ in model.exit_heads.named_parameters() if "dense" in name]
+
+
 class StopError(Exception):
     pass
 
@@ -131,7 +177,7 @@ def weights(folder):
 @pytest.mark.parametrize("steps", [[0], [3], [6], [9, 2], [13], [17]])  # six steps a stage, three stages
 def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
     run(place, tmp_path / "whole")
-    real = module._Told
+    real = module._Judge
     for stop in steps:
         left = [stop]
 
@@ -141,10 +187,10 @@ def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
                     raise StopError
                 left[0] -= 1
 
-        monkeypatch.setattr(module, "_Told", Interrupt)
+        monkeypatch.setattr(module, "_Judge", Interrupt)
         with pytest.raises(StopError):
             run(place, tmp_path / "again")
-    monkeypatch.setattr(module, "_Told", real)
+    monkeypatch.setattr(module, "_Judge", real)
     run(place, tmp_path / "again")
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "again")
     assert one.keys() == other.keys()

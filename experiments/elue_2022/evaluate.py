@@ -27,8 +27,8 @@ from splitee.trace import Trace
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-sys.path.append(str(HERE.parent / "splitee_2023"))
-from writing import write_csv, write_readable  # noqa: E402  # the other paper's
+sys.path.append(str(HERE.parent))
+from writing import write_csv, write_readable  # noqa: E402  # the experiments'
 
 TASKS = {"sst2": "sst-2", "mrpc": "mrpc", "stsb": "sts-b", "snli": "snli", "scitail": "scitail"}
 WAYS = ("joint", "depth-weighted", "two-stage", "alternating", "self-distillation")

@@ -10,8 +10,8 @@ replay of the trace: agreement.csv.
 from __future__ import annotations
 
 import argparse
-import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +26,20 @@ from splitee.elue.replayed import replayed, setting_name
 from splitee.files import write_text
 from splitee.policies.rules import AtExit
 from splitee.precompute import precompute
-from splitee.tasks import load_task, map_labels
+from splitee.tasks import Rows
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from scored import scored_rows  # noqa: E402  # the experiments'
+
 RESULTS = HERE / "results"
 ELUE = {"sst2": "sst-2", "mrpc": "mrpc", "stsb": "sts-b", "scitail": "scitail", "snli": "snli"}
 NAME = re.compile(r"(?P<task>[a-z0-9]+)-(?P<backbone>minilm|mpnet)(-first(?P<first>\d+)|-(?P<other>.+))?")
 
 
-def rows_for(task: str, data_root: Path, checkpoint: Path):
-    """The test split, its labels in the model's order."""
-    rows = load_task(TASKS[ELUE[task]].data, "test", data_root)
-    config = json.loads((checkpoint / "config.json").read_text())
-    if rows.regression:
-        return rows
-    names = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
-    return map_labels(rows, names, {})
+def rows_for(task: str, data_root: Path, checkpoint: Path) -> Rows:
+    """The test split of a task."""
+    return scored_rows(TASKS[ELUE[task]].data, data_root, checkpoint)
 
 
 def main() -> None:

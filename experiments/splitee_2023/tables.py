@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
 from scenarios import PAIRS, PAPER_OFFLOAD
-from writing import points, write_csv, write_readable
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from writing import points, write_csv, write_readable  # noqa: E402  # the experiments'
+
 NAMES = {"imdb": "IMDb", "yelp_sentences": "Yelp", "scitail": "SciTail", "qqp": "QQP", "snli": "SNLI"}
 MAIN = (  # rows of the main table, in order; a name that begins so
     *("final-exit", "exit 12", "source exit", "ElasticBERT", "DeeBERT", "PABEE", "cloud-only", "random"),

@@ -37,7 +37,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
     """
     import numpy as np
 
-    from splitee.checkpoints import parameters_of, read_config
+    from splitee.checkpoints import find_checkpoint, parameters_of, read_config
     from splitee.elue.flops import Flops
     from splitee.elue.score import track
     from splitee.trace import load_trace
@@ -45,7 +45,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
     if tokens < 1:
         raise InputError(f"--tokens {tokens}: give at least 1")
     size: int | None
-    if source.is_dir():
+    if find_checkpoint(source).is_dir():
         counted, size = Flops.from_config(read_config(source)), parameters_of(source)
     else:
         manifest = load_trace(source).manifest

@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from splitee.errors import InputError
-
-if TYPE_CHECKING:
-    from splitee.rows import Rows
 
 
 def need_models_extra() -> None:
@@ -72,47 +69,6 @@ def check_source(
     for option, value in other.items():
         if value:
             raise InputError(f"{option} does not go with {given}: leave it out")
-
-
-def labelled_rows(
-    task: str | None,
-    data_root: str | None,
-    text_file: str | None,
-    text_columns: Sequence[str],
-    label_column: str | None,
-    class_names: str | None,
-    validation_text: str | None,
-    validation_rows: int | None,
-    train_rows: int | None,
-    seed: int,
-    *,
-    regression: bool,
-) -> tuple[Rows, Rows]:
-    """Read the rows to train on and those to judge by, as the options say."""
-    from splitee.tasks import check_learnable, hold_out, load_file, load_task
-
-    if text_file is not None:
-        columns, names = text_columns or ("text",), names_list(class_names)
-        if label_column is None:
-            raise InputError("--text needs --label-column: training needs labels")
-        train = load_file(text_file, columns, label_column, names, regression)
-        check_learnable(train)  # before its class names are asked of the validation rows
-        if validation_text:
-            validation = load_file(validation_text, columns, label_column, train.label_names, regression)
-        elif validation_rows:
-            train, validation = hold_out(train, validation_rows, seed)
-        else:
-            raise InputError("give --validation-text FILE, or --validation-rows N to hold some rows out")
-    else:
-        assert task is not None
-        train = load_task(task, "train", data_root)
-        if validation_rows:
-            train, validation = hold_out(train, validation_rows, seed)
-        else:
-            validation = load_task(task, "validation", data_root)
-    if train_rows is not None and train_rows < len(train):
-        train = hold_out(train, train_rows, seed)[1]
-    return train, validation
 
 
 def names_list(names: str | None) -> Sequence[str] | None:

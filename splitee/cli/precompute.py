@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from splitee.checkpoints import BUNDLED
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra, pairs
 
 
 @click.command("precompute")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
 @data_options
 @click.option("--split", help="With --task: which split, or both as validation+test.  [default: test]")
 @click.option(
@@ -60,12 +61,15 @@ def command(
 ) -> None:
     """Run CHECKPOINT over data, one forward pass a text, and write the trace.
 
+    Without CHECKPOINT it is sst2_slender, a small model that comes with splitee: six layers that tell
+    negative from positive sentences.
+
     Killed, the same command goes on where it stopped and ends in the same file, byte for byte.
 
     \b
     Examples:
       splitee precompute sst2-model --task imdb --split test --out imdb.parquet
-      splitee precompute sst2-model --text reviews.csv --out mine.parquet
+      splitee precompute --text reviews.csv --out mine.parquet
     """
     need_models_extra()
     from splitee.files import refuse_existing

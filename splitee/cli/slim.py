@@ -7,20 +7,19 @@ from pathlib import Path
 
 import click
 
-from splitee.cli.models_extra import check_source, data_options, labelled_rows, need_models_extra
+from splitee.cli.models_extra import need_models_extra
+from splitee.cli.training_data import TrainingData, training_data
 from splitee.errors import InputError
 
 
 @click.command("slim")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@data_options
-@click.option("--validation-text", help="With --text: the file of the validation rows.")
-@click.option("--validation-rows", type=int, help="Hold out so many training rows (seeded) instead.")
-@click.option("--train-rows", type=int, help="Train on so many rows only (seeded).")
+@training_data
 @click.option("--params", type=float, help="Share of the parameters to keep at most, such as 0.125.")
 @click.option("--heads", type=int, help="Instead: attention heads of every layer.")
 @click.option("--ffn", "units", type=int, help="Feed-forward units of every layer.")
 @click.option("--rank", type=int, help="Of the word embedding.  [default: as it is]")
+@click.option("--layers", type=int, help="Keep only the first so many layers too (to compare).")
 @click.option("--prune-epochs", default=5.0, show_default=True, help="Between the events, all together.")
 @click.option("--representation-epochs", default=8.0, show_default=True, help="On the teacher's states.")
 @click.option("--prediction-epochs", default=6.0, show_default=True, help="On its states and answers.")
@@ -54,19 +53,12 @@ from splitee.errors import InputError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
 def command(
     checkpoint: Path,
-    task: str | None,
-    data_root: str | None,
-    text_file: str | None,
-    text_columns: tuple[str, ...],
-    label_column: str | None,
-    class_names: str | None,
-    validation_text: str | None,
-    validation_rows: int | None,
-    train_rows: int | None,
+    data: TrainingData,
     params: float | None,
     heads: int | None,
     units: int | None,
     rank: int | None,
+    layers: int | None,
     prune_epochs: float,
     representation_epochs: float,
     prediction_epochs: float,
@@ -98,9 +90,8 @@ def command(
     from splitee.files import refuse_existing
 
     refuse_existing(out, overwrite)
-    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
-    check_source(task, text_file, of_text | {"--validation-text": validation_text})
-    if (params is None) == (heads is None and units is None and rank is None):
+    data.check()
+    if (params is None) == all(wanted is None for wanted in (heads, units, rank, layers)):
         raise InputError("say how slender: --params SHARE, or --heads, --ffn and --rank")
 
     from splitee.models.multi_exit import load_config
@@ -119,6 +110,7 @@ def command(
         size.heads,
         size.units,
         size.rank,
+        layers=layers,
         prune_epochs=prune_epochs,
         representation_epochs=representation_epochs,
         prediction_epochs=prediction_epochs,
@@ -133,19 +125,7 @@ def command(
         seed=seed,
         checkpoint_steps=checkpoint_steps,
     )
-    train, validation = labelled_rows(
-        task,
-        data_root,
-        text_file,
-        text_columns,
-        label_column,
-        class_names,
-        validation_text,
-        validation_rows,
-        train_rows,
-        seed,
-        regression=config.regresses,
-    )
+    train, validation = data.rows(seed, regression=config.regresses)
 
     from splitee.training.slimming import slim_checkpoint
 

@@ -1,4 +1,4 @@
-"""`splitee trace`: show, verify, import, export and calibrate traces."""
+"""`splitee trace`: show, verify, import, export, calibrate and join traces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splitee.cli.calibrate import command as calibrate
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.files import atomic_path, refuse_existing
-from splitee.trace import Trace, load_trace
+from splitee.trace import Trace, load_trace, with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv
 from splitee.trace.importing import FORMATS, import_trace
@@ -31,7 +31,7 @@ _overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the 
 
 @click.group()
 def command() -> None:
-    """Show, verify, import, export and calibrate traces.
+    """Show, verify, import, export, calibrate and join traces.
 
     A trace is one Parquet file: what every exit of a model said about every sample. TRACE is such a file,
     or the name of a bundled trace.
@@ -166,6 +166,26 @@ def export(trace: str, out: str, layout: str, overwrite: bool) -> None:
         flags.append(f"--classes {loaded.classes}")
     if flags:
         click.echo(f"to import it again: splitee trace import {shlex.quote(out)} {' '.join(flags)}", err=True)
+
+
+@command.command(short_help="Let another model answer in the cloud.")
+@click.argument("device")
+@click.argument("cloud")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The trace's file (.parquet).")
+@click.option("--name", help="What to call the trace; default: that of DEVICE.")
+@_overwrite_option
+def join(device: str, cloud: str, out: Path, name: str | None, overwrite: bool) -> None:
+    """Join the trace DEVICE of a small model with CLOUD, a big one's of the same samples.
+
+    What is offloaded, the last exit of CLOUD answers.
+    """
+    refuse_existing(out, overwrite)
+    far = load_trace(cloud)
+    joined = with_cloud(load_trace(device), far)
+    if name:
+        joined = joined.replace(name=name)
+    joined.save(out, overwrite=overwrite)
+    click.echo(f"{out}: {_summary(joined)}; {far.name} answers in the cloud")
 
 
 command.add_command(calibrate)

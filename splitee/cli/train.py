@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from splitee.cli.models_extra import check_source, data_options, labelled_rows, need_models_extra
+from splitee.cli.models_extra import need_models_extra
+from splitee.cli.training_data import TrainingData, training_data
 from splitee.errors import InputError
 
 
@@ -15,15 +16,8 @@ from splitee.errors import InputError
 @click.option(
     "--backbone", required=True, help="Encoder to put exits on: a folder or a name on the Hugging Face hub."
 )
-@data_options
+@training_data
 @click.option("--regression", is_flag=True, help="With --text: the labels are numbers, to be regressed.")
-@click.option("--validation-text", help="With --text: the file of the validation rows.")
-@click.option(
-    "--validation-rows",
-    type=int,
-    help="Hold out so many training rows (seeded) instead of a validation split.",
-)
-@click.option("--train-rows", type=int, help="Train on so many rows only (seeded).")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint.")
 @click.option(
     "--pooling",
@@ -35,6 +29,12 @@ from splitee.errors import InputError
 @click.option("--exits", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
 @click.option(
     "--layers", type=int, help="Keep only the first so many layers of the backbone.  [default: all]"
+)
+@click.option(
+    "--exit-dense/--no-exit-dense",
+    default=True,
+    show_default=True,
+    help="Whether exits have a dense layer before their classifier (COST-EFF's have none).",
 )
 @click.option(
     "--objective",
@@ -75,21 +75,14 @@ from splitee.errors import InputError
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
 def command(
+    data: TrainingData,
     backbone: str,
-    task: str | None,
-    data_root: str | None,
-    text_file: str | None,
-    text_columns: tuple[str, ...],
-    label_column: str | None,
-    class_names: str | None,
     regression: bool,
-    validation_text: str | None,
-    validation_rows: int | None,
-    train_rows: int | None,
     out: Path,
     pooling: str,
     exits: str | None,
     layers: int | None,
+    exit_dense: bool,
     objective: str,
     epochs: int,
     patience: int,
@@ -120,23 +113,8 @@ def command(
     from splitee.files import refuse_existing
 
     refuse_existing(out, overwrite)
-    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
-    check_source(
-        task, text_file, of_text | {"--validation-text": validation_text, "--regression": regression}
-    )
-    train, validation = labelled_rows(
-        task,
-        data_root,
-        text_file,
-        text_columns,
-        label_column,
-        class_names,
-        validation_text,
-        validation_rows,
-        train_rows,
-        seed,
-        regression=regression,
-    )
+    data.check(regression=regression)
+    train, validation = data.rows(seed, regression=regression)
 
     from splitee.training.finetune import Recipe, finetune
 
@@ -144,6 +122,7 @@ def command(
         pooling=pooling,
         exits=_layers(exits),
         layers=layers,
+        exit_dense=exit_dense,
         objective=objective,
         epochs=epochs,
         patience=patience,

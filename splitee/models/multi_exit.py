@@ -16,7 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # its classes become known to Auto classes
-from splitee.checkpoints import read_config
+from splitee.checkpoints import find_checkpoint, read_config
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
@@ -298,7 +298,7 @@ def load_config(folder: str | Path) -> MultiExitConfig:
     InputError
         Where the folder holds none, or a model without exits.
     """
-    folder = Path(folder)
+    folder = find_checkpoint(folder)
     read_config(folder)
     if not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder}: model.safetensors is missing (no other format is read)")
@@ -310,18 +310,24 @@ def load_config(folder: str | Path) -> MultiExitConfig:
 
 
 def load_checkpoint(folder: str | Path) -> MultiExitModel:
-    """Load a multi-exit checkpoint, ready for inference.
+    """Load a multi-exit checkpoint, ready for inference in float32.
+
+    Parameters
+    ----------
+    folder : str or path
+        Written by `splitee train` or `splitee slim`; or "sst2_slender", which comes with splitee.
 
     Raises
     ------
     InputError
         Where the folder holds none, a model without exits, or weights that are damaged or incomplete.
     """
+    folder = find_checkpoint(folder)
     config = load_config(folder)
     model: MultiExitModel
     try:
         model, loading = MultiExitModel.from_pretrained(
-            folder, config=config, use_safetensors=True, output_loading_info=True
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error

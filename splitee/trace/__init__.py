@@ -1,7 +1,7 @@
 """The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
 
 from splitee.trace.bundled import bundled_traces
-from splitee.trace.joining import concatenate
+from splitee.trace.joining import concatenate, with_cloud
 from splitee.trace.trace import Trace, from_bytes, load_trace
 
-__all__ = ["Trace", "bundled_traces", "concatenate", "from_bytes", "load_trace"]
+__all__ = ["Trace", "bundled_traces", "concatenate", "from_bytes", "load_trace", "with_cloud"]

@@ -1,4 +1,4 @@
-"""Several traces of one model as one, such as domains that come one after the other."""
+"""Several traces as one: domains that come one after the other, or a device's and the cloud's model."""
 
 from __future__ import annotations
 
@@ -81,4 +81,61 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
         id=[f"{trace.name}/{i}" for trace in traces for i in trace.id],
         group=np.repeat(names, [trace.samples for trace in traces]).tolist(),
         manifest={**shared, "joined": [{k: m[k] for k in ("name", "fingerprint")} for m in manifests]},
+    )
+
+
+def with_cloud(trace: Trace, cloud: Trace) -> Trace:
+    """Let another model, in the cloud, answer what is offloaded: its last exit.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of the model on the device.
+    cloud : Trace
+        Of the model in the cloud, on the same samples (by id, in any order) and classes.
+
+    Returns
+    -------
+    Trace
+        The device's, with `cloud_confidence` and `cloud_prediction`.
+
+    Raises
+    ------
+    InputError
+        Where samples, labels or classes differ.
+
+    Examples
+    --------
+    >>> small = Trace([[0.6, 0.7], [0.9, 0.9]], [[0, 1], [1, 1]], id=["a", "b"], name="small")
+    >>> large = Trace([[0.7, 0.99], [0.8, 0.95]], [[1, 1], [1, 1]], id=["b", "a"], name="large")
+    >>> with_cloud(small, large).cloud_confidence.tolist()
+    [0.949999988079071, 0.9900000095367432]
+    """
+    if trace.value is not None or cloud.value is not None:
+        raise InputError(f"{trace.name} and {cloud.name}: scores that are regressed have no cloud columns")
+    for what in ("classes", "softmax"):
+        if getattr(trace, what) != getattr(cloud, what):
+            raise InputError(
+                f"{trace.name} and {cloud.name} have other {what}: they do not answer one question"
+            )
+    names, others = trace.manifest.get("class_names"), cloud.manifest.get("class_names")
+    if names and others and list(names) != list(others):
+        raise InputError(f"{trace.name} has the classes {', '.join(names)}, {cloud.name} {', '.join(others)}")
+    place = {id_: i for i, id_ in enumerate(cloud.id)}
+    missing = [id_ for id_ in trace.id if id_ not in place]
+    if missing or len(cloud.id) != len(trace.id):
+        told = (
+            f"such as {missing[0]!r} that the cloud's has not" if missing else "of which the cloud's has more"
+        )
+        raise InputError(
+            f"{trace.name} and {cloud.name} are of other samples, {told}: precompute both on one file"
+        )
+    order = np.array([place[id_] for id_ in trace.id])
+    if trace.label is not None and cloud.label is not None and (trace.label != cloud.label[order]).any():
+        raise InputError(f"{trace.name} and {cloud.name} label the same samples differently")
+    return trace.replace(
+        cloud_confidence=cloud.confidence[order, -1],
+        cloud_prediction=cloud.prediction[order, -1],
+        manifest=trace.manifest
+        | {"cloud": {key: cloud.manifest.get(key) for key in ("name", "fingerprint", "model")}},
     )

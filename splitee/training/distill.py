@@ -39,6 +39,17 @@ def noted_states(model: MultiExitModel) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
+def taught_by(teacher: MultiExitModel, student: MultiExitModel, inputs: dict[str, Tensor]) -> Tensor:
+    """Return what the student's exits are to say, as logits, shape (batch, exits, classes).
+
+    Each learns from the teacher's exit at the same layer; the last from the last, also of a student with
+    fewer layers.
+    """
+    exits = [*range(len(student.exits) - 1), -1]
+    logits: Tensor = teacher(**inputs).logits[:, exits]
+    return logits
+
+
 def representation_loss(student: list[Tensor], teacher: list[Tensor], mask: Tensor) -> Tensor:
     """Sum over states of their mean squared distance: over the width, and over tokens that are no padding.
 

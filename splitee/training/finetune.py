@@ -74,6 +74,7 @@ def finetune(
         label2id={name: i for i, name in enumerate(names)},
         exits=recipe.exits,
         layers=recipe.layers,
+        exit_dense=recipe.exit_dense,
         score_range=(train.label.min(), train.label.max()) if train.regression else None,
         **({} if recipe.pooling == "auto" else {"pooling": recipe.pooling}),
         gradient_equilibrium=recipe.equilibrium,

@@ -25,6 +25,8 @@ class Recipe:
         Layers with an exit; default all.
     layers : int, optional
         Keep only the first so many layers of the encoder; default all.
+    exit_dense : bool
+        Whether an exit has a dense layer before its tanh (BERT's pooler); COST-EFF's have none.
     objective : str
         One of `splitee.training.objectives.OBJECTIVES`: how the exits are trained.
     gradient_equilibrium : bool, optional
@@ -38,6 +40,7 @@ class Recipe:
     pooling: str = "auto"
     exits: tuple[int, ...] | None = None
     layers: int | None = None
+    exit_dense: bool = True
     objective: str = "joint"
     epochs: int = 5
     patience: int = 1

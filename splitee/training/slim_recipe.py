@@ -82,6 +82,9 @@ class SlimRecipe:
         Whether every exit has a say in what is kept, or only the last.
     distill : bool
         Whether the teacher teaches; else the labels do, for comparison.
+    layers : int, optional
+        Keep only the first so many layers too (squat, not slender, for comparison); the last of them learns
+        from the teacher's last exit.
     """
 
     heads: int
@@ -102,6 +105,7 @@ class SlimRecipe:
     importance: str = "absolute"
     every_exit: bool = True
     distill: bool = True
+    layers: int | None = None
     precision: str = "auto"
     seed: int = 0
     alpha_rule: str = "within:0.5"
@@ -112,6 +116,8 @@ class SlimRecipe:
         for name in ("heads", "units", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.layers is not None and self.layers < 1:
+            raise InputError(f"layers must be at least 1, not {self.layers}")
         for name in ("prune_epochs", "representation_epochs", "prediction_epochs"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")
@@ -136,6 +142,7 @@ class Stage:
     steps: int
     on_states: int  # so many of the steps are on the teacher's states alone
     rate: float
+    judged_every: int | None = None  # steps after which the student is judged; the best is kept
 
 
 def plan(before: Event, recipe: SlimRecipe, steps_an_epoch: int) -> list[Stage]:
@@ -157,7 +164,7 @@ def plan(before: Event, recipe: SlimRecipe, steps_an_epoch: int) -> list[Stage]:
     if states:
         stages.append(Stage("representation", None, states, states, recipe.representation_rate))
     if answers:
-        stages.append(Stage("prediction", None, answers, 0, recipe.prediction_rate))
+        stages.append(Stage("prediction", None, answers, 0, recipe.prediction_rate, steps_an_epoch))
     return stages
 
 

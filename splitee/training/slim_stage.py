@@ -1,0 +1,243 @@
+"""One stage of slimming: a student is taught for some steps, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TrainerCallback, set_seed
+
+from splitee.elue.flops import Flops
+from splitee.files import discard
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.slender import Widths
+from splitee.training.distill import noted_states, prediction_loss, representation_loss, taught_by
+from splitee.training.importance import inputs_of
+from splitee.training.loop import Report, accuracies, correlations, measure_of
+from splitee.training.slim_recipe import SlimRecipe, Stage
+from splitee.training.trainer import (
+    ByLength,
+    Example,
+    LengthTrainer,
+    collate,
+    newest_checkpoint,
+    quiet,
+    trainer_arguments,
+)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What all stages share: who teaches, what is learned, and on what the student is judged."""
+
+    teacher: MultiExitModel
+    learned: Sequence[Example]
+    judged: Sequence[Example]
+    pad_token: int
+    recipe: SlimRecipe
+    report: Report
+
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """All that is learned, in batches of like length, once."""
+        size = self.recipe.batch_size
+        order = list(ByLength([len(one["input_ids"]) for one in self.learned], size, self.recipe.seed))
+        return self._collated([self.learned[i] for i in order], size)
+
+    def scores(self, model: MultiExitModel) -> list[float]:
+        """How good each exit is on the rows to judge by."""
+        was_training = model.training
+        model.eval()
+        logits, labels = [], []
+        rows = sorted(self.judged, key=lambda one: len(one["input_ids"]))
+        with torch.no_grad():
+            for batch in self._collated(rows, 64):
+                logits.append(model(**inputs_of(batch)).logits.float().cpu().numpy())
+                labels.append(batch["labels"].cpu().numpy())
+        model.train(was_training)
+        by_exit = correlations if model.config.regresses else accuracies
+        return by_exit(np.concatenate(logits), np.concatenate(labels))
+
+    def flops(self, model: MultiExitModel) -> float:
+        """What a text of mean length costs through the last exit."""
+        tokens = round(float(np.mean([len(one["input_ids"]) for one in self.learned])))
+        return float(Flops.from_config(model.config.to_dict()).at(tokens)[-1])
+
+    def size(self, model: MultiExitModel) -> str:
+        """Parameters and FLOPs, beside the teacher's."""
+        count, whole = model.num_parameters(), self.teacher.num_parameters()
+        flops, all_flops = self.flops(model), self.flops(self.teacher)
+        return (
+            f"{count / 1e6:.2f} M parameters ({100 * count / whole:.1f} %), "
+            f"{flops / 1e9:.3g} GFLOPs ({100 * flops / all_flops:.1f} %)"
+        )
+
+    def _collated(self, rows: Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
+        for first in range(0, len(rows), size):
+            batch = collate(rows[first : first + size], self.pad_token)
+            yield {key: values.to(self.teacher.device) for key, values in batch.items()}
+
+
+def run_stage(
+    stage: Stage,
+    number: int,
+    student: Callable[[], MultiExitModel],
+    lesson: Lesson,
+    folder: Path,
+) -> tuple[MultiExitModel, dict[str, Any]]:
+    """Teach a student through a stage, and leave it in ``folder/done``.
+
+    Parameters
+    ----------
+    student : callable
+        Makes the student that the stage begins with; not called where the stage had begun before.
+
+    Returns
+    -------
+    (MultiExitModel, dict)
+        The student (of a judged stage the best of its epochs), and what is told of the stage.
+    """
+    done, start = folder / "done", folder / "start"
+    if done.is_dir():
+        return _loaded(done, lesson), json.loads((done / "stage.json").read_text(encoding="utf-8"))
+    if not start.is_dir():
+        _save(student(), start)
+    learner = _loaded(start, lesson)  # as a resumed run finds it
+    recipe, report = lesson.recipe, lesson.report
+    report(f"stage {stage.name}: {lesson.size(learner)}; {stage.steps} steps at {stage.rate:.2g}")
+    began = time.monotonic()
+    learner.train().requires_grad_(True)
+    set_seed(recipe.seed + number)
+    judge = _Judge(lesson, folder / "best", stage.judged_every)
+    trainer = _Trainer(
+        lesson.teacher if recipe.distill else None,
+        stage,
+        recipe.temperature,
+        model=learner,
+        args=trainer_arguments(
+            folder,
+            batch_size=recipe.batch_size,
+            learning_rate=stage.rate,
+            weight_decay=recipe.weight_decay,
+            warmup_steps=int(recipe.warmup * stage.steps),
+            seed=recipe.seed + number,
+            precision=recipe.precision,
+            save_steps=recipe.checkpoint_steps,
+            max_steps=stage.steps,
+            logging_steps=20,
+        ),
+        data_collator=lambda batch: collate(batch, lesson.pad_token),
+        train_dataset=list(lesson.learned),
+        callbacks=[judge],
+    )
+    quiet(trainer)
+    last = newest_checkpoint(folder)
+    if stage.steps:
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    learner.eval()
+    judged = [entry for entry in trainer.state.log_history if "exits" in entry]
+    if judged:
+        learner = _loaded(folder / "best", lesson)
+    report(f"  {stage.steps} steps in {time.monotonic() - began:.0f} s (this session)")
+    told = _described(stage, learner, lesson) | ({"judged": judged} if judged else {})
+    _save(learner, done, told)
+    for path in (*folder.glob("checkpoint-*"), start, folder / "best"):
+        shutil.rmtree(path, ignore_errors=True)
+    return learner, told
+
+
+def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
+    model = load_checkpoint(folder)
+    model.to(lesson.teacher.device)
+    return model
+
+
+def _save(student: MultiExitModel, folder: Path, told: dict[str, Any] | None = None) -> None:
+    """Write a student so that no half of it is ever found under its name."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}")
+    for old in (unfinished, folder):
+        if old.exists():
+            discard(old)
+    student.save_pretrained(unfinished)
+    if told is not None:
+        (unfinished / "stage.json").write_text(json.dumps(told), encoding="utf-8")
+    unfinished.rename(folder)
+
+
+def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[str, Any]:
+    widths = Widths.of(student.backbone.config)
+    told: dict[str, Any] = {
+        "stage": stage.name,
+        "steps": stage.steps,
+        "parameters": student.num_parameters(),
+        "flops": lesson.flops(student),
+    }
+    if stage.event is not None:
+        heads = [list(layer) for layer in widths.heads]
+        told |= {"heads": heads, "units": stage.event.units, "rank": widths.rank}
+    return told
+
+
+class _Trainer(LengthTrainer):
+    def __init__(
+        self, teacher: MultiExitModel | None, stage: Stage, temperature: float, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.teacher = teacher
+        self.stage = stage
+        self.temperature = temperature
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        """What the stage minimises at this step."""
+        if self.teacher is None:
+            outputs = model(**inputs)
+            return (outputs.loss, outputs) if return_outputs else outputs.loss
+        read = inputs_of(inputs)
+        with torch.no_grad(), noted_states(self.teacher) as theirs:
+            taught = taught_by(self.teacher, model, read)
+        with noted_states(model) as ours:
+            outputs = model(**read)
+        loss = representation_loss(ours, theirs[: len(ours)], inputs["attention_mask"])
+        if self.state.global_step >= self.stage.on_states:
+            loss = loss + prediction_loss(outputs.logits, taught, self.temperature)
+        return (loss, outputs) if return_outputs else loss
+
+
+class _Judge(TrainerCallback):
+    """Reports; after each epoch of a judged stage keeps the student if its exits' mean is the best so far.
+
+    That decision follows from the Trainer's own history, so that a resumed stage decides the same.
+    """
+
+    def __init__(self, lesson: Lesson, best: Path, every: int | None) -> None:
+        self.lesson = lesson
+        self.best = best
+        self.every = every
+        self.shown = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        now = time.monotonic()
+        if "loss" in logs and (now > self.shown + 10 or state.global_step == state.max_steps):
+            self.shown = now
+            loss = float(logs["loss"])
+            self.lesson.report(f"  step {state.global_step} of {state.max_steps}: loss {loss:.4g}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        step = state.global_step
+        if self.every is None or (step % self.every and step != state.max_steps):
+            return
+        scores = self.lesson.scores(model)
+        before = [float(np.mean(entry["exits"])) for entry in state.log_history if "exits" in entry]
+        if not before or np.mean(scores) > max(before):
+            _save(model, self.best)
+        state.log_history.append({"step": step, "exits": scores})
+        told = " ".join(f"{100 * score:.1f}" for score in scores)
+        self.lesson.report(f"  step {step}: validation {measure_of(model)} by exit, %: {told}")
