@@ -6,7 +6,7 @@ import torch
 import toys
 from safetensors.torch import load_file
 from torch.nn import functional
-from transformers import TrainerCallback
+from transformers import BertConfig, BertModel, TrainerCallback
 
 import splitee.training.pretrain as module
 from splitee.errors import InputError
@@ -186,3 +186,18 @@ def test_a_batch_without_a_masked_word():
 def test_what_cannot_be(make, word):
     with pytest.raises(InputError, match=word):
         make()
+
+
+def test_it_begins_with_an_encoder(tmp_path):
+    torch.manual_seed(7)
+    shape = config().to_dict()
+    shape.pop("model_type")
+    bert = BertModel(BertConfig(**shape))
+    how = Pretraining(steps=1, batch_size=8, tokens=23, learning_rate=1e-12, weight_decay=0)
+    made = pretrain(config(), TOKENIZER, PAIRS, PAIRS[:8], tmp_path / "out", how, encoder=bert)
+    for key, values in bert.state_dict().items():
+        if "pooler" not in key:
+            assert torch.allclose(made.elasticbert.state_dict()[key], values, atol=1e-6), key
+    narrow = BertModel(BertConfig(**shape | {"hidden_size": 8}))
+    with pytest.raises(InputError, match="of another shape"):
+        pretrain(config(), TOKENIZER, PAIRS, PAIRS[:8], tmp_path / "other", how, encoder=narrow)

@@ -112,7 +112,9 @@ def test_the_teacher_is_approached(place, tmp_path):
 
 
 def test_the_best_epoch_is_kept(place, tmp_path):
-    model = run(place, tmp_path / "out", kind="bert", distill=False, prediction_epochs=4, prediction_rate=6e-3)
+    model = run(
+        place, tmp_path / "out", kind="bert", distill=False, prediction_epochs=4, prediction_rate=6e-3
+    )
     judged = model.config.training["slimmed"]["stages"][-1]["judged"]
     assert [entry["step"] for entry in judged] == [6, 12, 18, 24]
     means = [np.mean(entry["exits"]) for entry in judged]

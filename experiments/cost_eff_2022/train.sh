@@ -68,6 +68,14 @@ for r in 8 4 2; do
     ((r < 8)) || variants "$task" "$r"
   done
 done
+# what comes with splitee (bundle.py): under 8 MB in float16
+[[ ! -f $work/sst2-minilm/model.safetensors ]] ||
+  run sst2-minilm-bundled slim "$work/sst2-minilm" $(source_of sst2) --heads 4 --ffn 192 --rank 32 "${rates[@]}" \
+    --prune-epochs 3 --representation-epochs 6 --prediction-epochs 6
+# MPNet, one size: the teacher is experiments/elue_2022's
+mpnet=$work/../elue/sst2-mpnet
+[[ ! -f $mpnet/model.safetensors ]] ||
+  run sst2-mpnet-4-slender slim "$mpnet" $(source_of sst2) --params 0.25 "${epochs[@]}" "${rates[@]}"
 for seed in 1 2; do
   family sst2 8 "$seed"
   variants sst2 8 "$seed"

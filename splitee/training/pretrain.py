@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import (
     DataCollatorForLanguageModeling,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
 )
@@ -103,10 +104,12 @@ def pretrain(
     out: str | Path,
     how: Pretraining | None = None,
     *,
+    encoder: PreTrainedModel | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ElasticBertForPreTraining:
-    """Pre-train from random weights and write the model to the folder `out`; go on after an interruption.
+    """Pre-train and write the model to the folder `out`; go on after an interruption.
 
+    The encoder starts from random weights, or from those of a pretrained BERT of the same shape, `encoder`.
     ``training.history`` of its configuration has every exit's held-out losses, step by step.
 
     Raises
@@ -114,18 +117,20 @@ def pretrain(
     FileExistsError
         Where `out` exists.
     InputError
-        Where ``OUT.partial`` belongs to another run.
+        Where ``OUT.partial`` belongs to another run, or `encoder` is of another shape.
     """
     how = how or Pretraining()
     out = Path(out)
     refuse_existing(out, overwrite=False)
-    claim = {
+    claim: dict[str, Any] = {
         "how": asdict(how),
         "config": config.to_dict(),
         "pairs": [_fingerprint(train), _fingerprint(held_out)],
     }
     torch.manual_seed(how.seed)
     model = ElasticBertForPreTraining(config)
+    if encoder is not None:
+        claim["encoder"] = _begin_with(model, encoder)
     with claimed_folder(out, claim) as work:
         arguments = trainer_arguments(
             work,
@@ -157,6 +162,20 @@ def pretrain(
         tokenizer.save_pretrained(final)
         put_in_place(final, out, work)
     return model
+
+
+def _begin_with(model: ElasticBertForPreTraining, encoder: PreTrainedModel) -> str:
+    """Take over embeddings and layers; return the SHA-256 of what was taken."""
+    mine, theirs = model.elasticbert.state_dict(), encoder.state_dict()
+    wanted = {key: values for key, values in mine.items() if "pooler" not in key}
+    for key, values in wanted.items():
+        if key not in theirs or theirs[key].shape != values.shape:
+            raise InputError(f"the encoder to begin with is of another shape: see {key}")
+    model.elasticbert.load_state_dict({key: theirs[key] for key in wanted}, strict=False)
+    digest = hashlib.sha256()
+    for key in sorted(wanted):
+        digest.update(theirs[key].float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(pairs: Sequence[Pair]) -> str:
