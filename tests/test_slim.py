@@ -10,6 +10,7 @@ import torch
 import toys
 from safetensors.torch import load_file
 
+import splitee.training.distill as distill
 import splitee.training.slim_stage as module
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
@@ -17,7 +18,6 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.rows import load_file as load_rows
 from splitee.trace import load_trace
-from splitee.training.distill import taught_by
 from splitee.training.pruning import first_layers
 from splitee.training.slim_recipe import Event, SlimRecipe, parameters_at, plan, size_for
 from splitee.training.slimming import slim_checkpoint
@@ -123,7 +123,7 @@ def test_the_best_epoch_is_kept(place, tmp_path):
     assert trace.accuracy_per_exit().mean() == pytest.approx(max(means), abs=1e-6)
 
 
-def test_fewer_layers(place, tmp_path):
+def test_fewer_layers(place, tmp_path, monkeypatch):
     """Squat instead of slender: the first layers as they are, the last of them taught by the last."""
     out = tmp_path / "out"
     command = ("slim", place / "mpnet", *data(place), "--layers", 2, *QUICK, *RATES, "--out", out, "--json")
@@ -133,7 +133,10 @@ def test_fewer_layers(place, tmp_path):
     teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
     ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
     whole = teacher(**ids).logits
-    assert torch.equal(taught_by(teacher, student, ids), whole[:, [0, -1]])
+    monkeypatch.setattr(distill, "NOTES", -1)
+    states, answers = distill.Teacher(teacher, [], 0).says(ids, student)
+    assert len(states) == 3
+    assert torch.equal(answers, whole[:, [0, -1]])
     cut = first_layers(teacher, 2)
     with torch.no_grad():
         assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
@@ -144,6 +147,28 @@ def test_fewer_layers(place, tmp_path):
             "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
         ).complaint
     )
+
+
+def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
+    teacher = load_checkpoint(place / "mpnet")
+    rng = np.random.default_rng(0)
+    learned = [{"input_ids": rng.integers(2, 9, n).tolist(), "row": i} for i, n in enumerate([5, 2, 7, 3, 4])]
+    batch = {
+        "input_ids": torch.tensor([learned[3]["input_ids"] + [1, 1], learned[0]["input_ids"]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
+        "rows": torch.tensor([3, 0]),
+    }
+    noted = distill.Teacher(teacher, learned, 1)
+    monkeypatch.setattr(distill, "NOTES", 0)
+    asked = distill.Teacher(teacher, learned, 1)
+    assert noted.noted
+    assert not asked.noted
+    (states, logits), (others, answers) = (one.says(batch, teacher) for one in (noted, asked))
+    torch.testing.assert_close(logits, answers, atol=1e-5, rtol=0)
+    there = batch["attention_mask"].bool()
+    assert len(states) == len(others) == toys.LAYERS + 1
+    for ours, theirs in zip(states, others, strict=True):
+        torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
 def test_exits_without_a_dense_layer(place, tmp_path):
@@ -268,6 +293,7 @@ def test_an_eighth_of_bert_base():
         (("--heads", 0), "heads"),
         (("--heads", 2, "--batch-size", 0), "batch_size"),
         (("--heads", 2, "--prune-epochs", -1), "prune_epochs"),
+        (("--heads", 2, "--importance-share", 0), "importance_share"),
     ],
 )
 def test_bad_input(options, word, place, tmp_path):

@@ -32,8 +32,8 @@ teacher() { # TASK: MiniLM, its exits without a dense layer, as COST-EFF's
   run "$1-minilm" train --backbone "$backbones/all-MiniLM-L6-v2" $(source_of "$1") --no-exit-dense \
     --epochs 4 --patience 4 --learning-rate 1e-4
 }
-# COST-EFF's stages, shorter and at higher rates
-epochs=(--prune-epochs 2 --representation-epochs 3 --prediction-epochs 3)
+# COST-EFF's stages, shorter and at higher rates; importance over an eighth of the rows, before each event
+epochs=(--prune-epochs 2 --representation-epochs 3 --prediction-epochs 3 --importance-share 0.125)
 rates=(--prune-rate 1e-4 --representation-rate 4e-4 --prediction-rate 2e-4)
 student() { # NAME TASK OPTION...: of MiniLM
   local name=$1 task=$2
@@ -71,7 +71,7 @@ done
 # what comes with splitee (bundle.py): under 8 MB in float16
 [[ ! -f $work/sst2-minilm/model.safetensors ]] ||
   run sst2-minilm-bundled slim "$work/sst2-minilm" $(source_of sst2) --heads 4 --ffn 192 --rank 32 "${rates[@]}" \
-    --prune-epochs 3 --representation-epochs 6 --prediction-epochs 6
+    --importance-share 0.125 --prune-epochs 3 --representation-epochs 6 --prediction-epochs 6
 # MPNet, one size: the teacher is experiments/elue_2022's
 mpnet=$work/../elue/sst2-mpnet
 [[ ! -f $mpnet/model.safetensors ]] ||

@@ -35,6 +35,9 @@ from splitee.errors import InputError
     help="Σ |w·Σ|g|| as COST-EFF's authors have it, |Σ w·g|, or drawn.",
 )
 @click.option(
+    "--importance-share", default=1.0, show_default=True, help="Over how much of the training rows."
+)
+@click.option(
     "--every-exit/--last-exit", default=True, show_default=True, help="Who has a say in what is kept."
 )
 @click.option("--distill/--labels", default=True, show_default=True, help="Whether the checkpoint teaches.")
@@ -67,6 +70,7 @@ def command(
     prediction_rate: float,
     batch_size: int,
     importance: str,
+    importance_share: float,
     every_exit: bool,
     distill: bool,
     precision: str,
@@ -119,6 +123,7 @@ def command(
         representation_rate=representation_rate,
         prediction_rate=prediction_rate,
         importance=importance,
+        importance_share=importance_share,
         every_exit=every_exit,
         distill=distill,
         precision=precision,

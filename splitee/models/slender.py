@@ -308,6 +308,8 @@ def _embed(to: Any, of: Any, rank: int | None) -> None:
         to.word_embeddings.load_state_dict(words.state_dict())
     else:
         table = words.weight if isinstance(words, nn.Embedding) else words.words.weight @ words.up.weight.T
-        u, s, v = torch.linalg.svd(table.double(), full_matrices=False)
-        to.word_embeddings.words.weight.copy_(u[:, :rank] * s[:rank])
-        to.word_embeddings.up.weight.copy_(v[:rank].T)
+        # the right singular vectors V of a table T are eigenvectors of TᵀT, which is small; U·S is T·V
+        table = table.double()
+        v = torch.linalg.eigh(table.T @ table).eigenvectors.flip(1)[:, :rank]
+        to.word_embeddings.words.weight.copy_(table @ v)
+        to.word_embeddings.up.weight.copy_(v)

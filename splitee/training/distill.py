@@ -6,16 +6,21 @@ over exits of the cross entropy between the student's and the teacher's answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from splitee.errors import InputError
+from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
+
+NOTES = 4 * 2**30  # bytes of memory that a teacher's notes may take
+_READ = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @contextmanager
@@ -39,15 +44,86 @@ def noted_states(model: MultiExitModel) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def taught_by(teacher: MultiExitModel, student: MultiExitModel, inputs: dict[str, Tensor]) -> Tensor:
-    """Return what the student's exits are to say, as logits, shape (batch, exits, classes).
+class Teacher:
+    """A full-size model that teaches: its states, and its exits' answers, to what a student's exits are.
 
-    Each learns from the teacher's exit at the same layer; the last from the last, also of a student with
-    fewer layers.
+    A teacher many times the size of its student takes most of the time; so all that it has to say of the rows
+    is noted once, in float16, where that fits into `NOTES` bytes.
+
+    Parameters
+    ----------
+    model : MultiExitModel
+        In evaluation mode.
+    learned : sequence of dict
+        Encoded examples; batches name theirs as ``rows``.
+    pad_token : int
+    precision : torch.dtype, optional
+        In which the encoder is run, mixed; default: float32.
     """
-    exits = [*range(len(student.exits) - 1), -1]
-    logits: Tensor = teacher(**inputs).logits[:, exits]
-    return logits
+
+    def __init__(
+        self,
+        model: MultiExitModel,
+        learned: Sequence[Mapping[str, Any]],
+        pad_token: int,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        self.model, self.precision = model, precision
+        lengths = np.array([len(one["input_ids"]) for one in learned])
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+        depth, width = len(model.layers) + 1, model.backbone.config.hidden_size
+        self.noted = int(self.starts[-1]) * depth * width * 2 <= NOTES
+        if not self.noted:
+            return
+        self.states = torch.empty((int(self.starts[-1]), depth, width), dtype=torch.float16)
+        self.logits = torch.empty((len(learned), len(model.exits), model.config.num_labels))
+        order = np.argsort(lengths, kind="stable")
+        for rows in np.array_split(order, max(1, len(order) // 32)):
+            batch = pad([{k: v for k, v in learned[i].items() if k in _READ} for i in rows], pad_token)
+            states, logits = self._run({key: values.to(model.device) for key, values in batch.items()})
+            stacked = torch.stack([state.half() for state in states], dim=2).cpu()
+            for place, row in enumerate(rows):
+                self.states[self.starts[row] : self.starts[row + 1]] = stacked[place, : lengths[row]]
+            self.logits[rows] = logits.float().cpu()
+
+    def says(
+        self, batch: Mapping[str, Tensor], student: MultiExitModel, *, states: bool = True
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return what a student's states and its exits' answers are to be.
+
+        Each exit learns from the teacher's exit at the same layer; the last from the last, also of a student
+        with fewer layers.
+
+        Returns
+        -------
+        (list of Tensor, Tensor)
+            The states, shape (batch, tokens, width), of the embedding and of the student's layers (unless
+            they are not asked for); logits, shape (batch, exits, classes).
+        """
+        if self.noted:
+            found, logits = self._noted(batch, states)
+        else:
+            found, logits = self._run({key: batch[key] for key in _READ if key in batch})
+        return found[: len(student.layers) + 1], logits[:, [*range(len(student.exits) - 1), -1]]
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+        kind = self.model.device.type
+        mixed = torch.autocast(kind, dtype=self.precision, enabled=self.precision is not None)
+        with torch.no_grad(), mixed, noted_states(self.model) as states:
+            logits: Tensor = self.model(**inputs).logits
+        return states, logits
+
+    def _noted(self, batch: Mapping[str, Tensor], states: bool) -> tuple[list[Tensor], Tensor]:
+        rows, device = batch["rows"].tolist(), batch["input_ids"].device
+        logits = self.logits[rows].to(device)
+        if not states:
+            return [], logits
+        _, depth, width = self.states.shape
+        whole = torch.zeros((len(rows), batch["input_ids"].shape[1], depth, width), dtype=torch.float16)
+        for place, row in enumerate(rows):
+            told = self.states[self.starts[row] : self.starts[row + 1]]
+            whole[place, : len(told)] = told
+        return list(whole.to(device).unbind(2)), logits
 
 
 def representation_loss(student: list[Tensor], teacher: list[Tensor], mask: Tensor) -> Tensor:

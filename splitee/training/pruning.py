@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from splitee.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel, exit_losses
 from splitee.models.slender import Widths, slim
-from splitee.training.distill import prediction_loss, taught_by
-from splitee.training.importance import Importance, inputs_of, keep_best, taylor_importance
+from splitee.training.distill import Teacher, prediction_loss
+from splitee.training.importance import Importance, keep_best, taylor_importance
 from splitee.training.slim_recipe import Event, SlimRecipe
 
 HARD = 0.1  # share of the hard labels in the loss that importance is taken of (the authors' code)
@@ -57,7 +56,7 @@ def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
 
 def smaller(
     before: MultiExitModel,
-    teacher: MultiExitModel,
+    teacher: Teacher,
     event: Event,
     batches: Iterable[dict[str, Tensor]],
     recipe: SlimRecipe,
@@ -68,7 +67,7 @@ def smaller(
     Parameters
     ----------
     batches : iterable of dict
-        Inputs and ``labels``, over which importance is taken.
+        Inputs, ``labels`` and ``rows``, over which importance is taken.
     """
     widths = Widths.of(before.backbone.config)
     if recipe.importance == "random":
@@ -81,13 +80,12 @@ def smaller(
         exits = slice(None) if recipe.every_exit else slice(-1, None)
 
         def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-            with torch.no_grad():
-                taught = taught_by(teacher, before, inputs_of(batch))
+            _, taught = teacher.says(batch, before, states=False)
             soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
             return (1 - HARD) * soft + HARD * exit_losses(logits[:, exits], batch["labels"]).sum()
 
         scores = taylor_importance(before, batches, loss, recipe.importance)
-        before.requires_grad_(before is not teacher)
+        before.requires_grad_(before is not teacher.model)
     heads, units = keep_best(scores, widths, event.heads, event.units)
     rank = None if event.rank == before.backbone.config.hidden_size else event.rank
     return _with_exits_of(before, slim(before.backbone, heads, units, rank), list(before.exits))

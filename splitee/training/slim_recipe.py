@@ -78,6 +78,8 @@ class SlimRecipe:
         The learning rate of event k is prune_rate·(1 + growth)^(k − 1).
     importance : {"absolute", "signed", "random"}
         By what is kept; "random" draws, for comparison.
+    importance_share : float
+        Over how much of the training rows it is taken, before every event.
     every_exit : bool
         Whether every exit has a say in what is kept, or only the last.
     distill : bool
@@ -103,6 +105,7 @@ class SlimRecipe:
     warmup: float = 0.1
     temperature: float = 1.0
     importance: str = "absolute"
+    importance_share: float = 1.0
     every_exit: bool = True
     distill: bool = True
     layers: int | None = None
@@ -124,6 +127,8 @@ class SlimRecipe:
         for name in ("prune_rate", "representation_rate", "prediction_rate", "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 < self.importance_share <= 1:
+            raise InputError(f"importance_share must be above 0 and at most 1, not {self.importance_share}")
         for name in ("representation_share", "warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")

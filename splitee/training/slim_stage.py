@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from splitee.elue.flops import Flops
 from splitee.files import discard
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
-from splitee.training.distill import noted_states, prediction_loss, representation_loss, taught_by
+from splitee.training.distill import Teacher, noted_states, prediction_loss, representation_loss
 from splitee.training.importance import inputs_of
 from splitee.training.loop import Report, accuracies, correlations, measure_of
 from splitee.training.slim_recipe import SlimRecipe, Stage
@@ -38,7 +39,7 @@ from splitee.training.trainer import (
 class Lesson:
     """What all stages share: who teaches, what is learned, and on what the student is judged."""
 
-    teacher: MultiExitModel
+    teacher: Teacher
     learned: Sequence[Example]
     judged: Sequence[Example]
     pad_token: int
@@ -46,10 +47,17 @@ class Lesson:
     report: Report
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        """All that is learned, in batches of like length, once."""
+        """What importance is taken over: the recipe's share of what is learned, in batches of like length."""
         size = self.recipe.batch_size
         order = list(ByLength([len(one["input_ids"]) for one in self.learned], size, self.recipe.seed))
+        order = order[: math.ceil(self.recipe.importance_share * len(order))]
         return self._collated([self.learned[i] for i in order], size)
+
+    def collate(self, batch: Sequence[Example]) -> dict[str, Tensor]:
+        """Stack examples, and say which they are."""
+        rows = torch.tensor([one["row"] for one in batch])
+        read = [{key: value for key, value in one.items() if key != "row"} for one in batch]
+        return collate(read, self.pad_token) | {"rows": rows}
 
     def scores(self, model: MultiExitModel) -> list[float]:
         """How good each exit is on the rows to judge by."""
@@ -72,8 +80,8 @@ class Lesson:
 
     def size(self, model: MultiExitModel) -> str:
         """Parameters and FLOPs, beside the teacher's."""
-        count, whole = model.num_parameters(), self.teacher.num_parameters()
-        flops, all_flops = self.flops(model), self.flops(self.teacher)
+        count, whole = model.num_parameters(), self.teacher.model.num_parameters()
+        flops, all_flops = self.flops(model), self.flops(self.teacher.model)
         return (
             f"{count / 1e6:.2f} M parameters ({100 * count / whole:.1f} %), "
             f"{flops / 1e9:.3g} GFLOPs ({100 * flops / all_flops:.1f} %)"
@@ -81,8 +89,8 @@ class Lesson:
 
     def _collated(self, rows: Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
         for first in range(0, len(rows), size):
-            batch = collate(rows[first : first + size], self.pad_token)
-            yield {key: values.to(self.teacher.device) for key, values in batch.items()}
+            batch = self.collate(rows[first : first + size])
+            yield {key: values.to(self.teacher.model.device) for key, values in batch.items()}
 
 
 def run_stage(
@@ -133,7 +141,7 @@ def run_stage(
             max_steps=stage.steps,
             logging_steps=20,
         ),
-        data_collator=lambda batch: collate(batch, lesson.pad_token),
+        data_collator=lesson.collate,
         train_dataset=list(lesson.learned),
         callbacks=[judge],
     )
@@ -155,7 +163,7 @@ def run_stage(
 
 def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
     model = load_checkpoint(folder)
-    model.to(lesson.teacher.device)
+    model.to(lesson.teacher.model.device)
     return model
 
 
@@ -187,9 +195,7 @@ def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[st
 
 
 class _Trainer(LengthTrainer):
-    def __init__(
-        self, teacher: MultiExitModel | None, stage: Stage, temperature: float, **options: Any
-    ) -> None:
+    def __init__(self, teacher: Teacher | None, stage: Stage, temperature: float, **options: Any) -> None:
         super().__init__(**options)
         self.teacher = teacher
         self.stage = stage
@@ -200,12 +206,10 @@ class _Trainer(LengthTrainer):
         if self.teacher is None:
             outputs = model(**inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
-        read = inputs_of(inputs)
-        with torch.no_grad(), noted_states(self.teacher) as theirs:
-            taught = taught_by(self.teacher, model, read)
+        theirs, taught = self.teacher.says(inputs, model)
         with noted_states(model) as ours:
-            outputs = model(**read)
-        loss = representation_loss(ours, theirs[: len(ours)], inputs["attention_mask"])
+            outputs = model(**inputs_of(inputs))
+        loss = representation_loss(ours, theirs, inputs["attention_mask"])
         if self.state.global_step >= self.stage.on_states:
             loss = loss + prediction_loss(outputs.logits, taught, self.temperature)
         return (loss, outputs) if return_outputs else loss

@@ -21,9 +21,11 @@ from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
 from splitee.rows import Rows, check_learnable, map_labels
+from splitee.training.distill import Teacher
 from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import first_layers, size_of, smaller
+from splitee.training.recipe import mixed_precision
 from splitee.training.slim_recipe import SlimRecipe, Stage, plan
 from splitee.training.slim_stage import Lesson, run_stage
 
@@ -67,7 +69,11 @@ def slim_checkpoint(
     train, validation = (_answered(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
     learned, judged = (
-        examples(teacher, tokenizer, rows, teacher.config.max_tokens) for rows in (train, validation)
+        [
+            one | {"row": row}
+            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
+        ]
+        for rows in (train, validation)
     )
     student = teacher if recipe.layers is None else first_layers(teacher, recipe.layers)
     stages = plan(size_of(student), recipe, -(-len(learned) // recipe.batch_size))
@@ -79,8 +85,11 @@ def slim_checkpoint(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for model in (student, teacher):
         model.to(device).eval().requires_grad_(False)
-    lesson = Lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
     with claimed_folder(out, claim) as work:
+        mixed = mixed_precision(recipe.precision)
+        narrow = None if mixed == "float32" else getattr(torch, mixed)
+        taught = Teacher(teacher, learned, tokenizer.pad_token_id, narrow)
+        lesson = Lesson(taught, learned, judged, tokenizer.pad_token_id, recipe, report)
         shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
         report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")
         history = []
