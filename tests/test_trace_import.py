@@ -54,6 +54,23 @@ def test_decimals_give_the_same_float32_again(values):
     assert import_trace(exported(trace, "wide")).trace.fingerprint == trace.fingerprint
 
 
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_scores_that_are_regressed_come_back_too(layout):
+    value, target = [[0.25, 3.5], [4.125, 5.0]], [3.75, 4.5]
+    trace = Trace(
+        [[0.5, 0.75], [0.5, 1.0]],
+        [[0, 4], [4, 5]],
+        [4, 5],
+        classes=6,
+        softmax=False,
+        value=value,
+        target=target,
+    )
+    back = import_trace(exported(trace, layout), classes=6, softmax=False).trace
+    assert back.fingerprint == trace.fingerprint
+    assert back.target is not None
+
+
 def test_the_exported_table_is_plain():
     assert exported(TRACE, "long").decode().splitlines()[:3] == [
         "sample,exit,confidence,prediction,label",

@@ -33,7 +33,7 @@ teacher() { # TASK: MiniLM, its exits without a dense layer, as COST-EFF's
     --epochs 4 --patience 4 --learning-rate 1e-4
 }
 # COST-EFF's stages, shorter and at higher rates; importance over an eighth of the rows, before each event
-epochs=(--prune-epochs 2 --representation-epochs 3 --prediction-epochs 3 --importance-share 0.125)
+epochs=(--prune-epochs 2 --representation-epochs 2 --prediction-epochs 2 --importance-share 0.125)
 rates=(--prune-rate 1e-4 --representation-rate 4e-4 --prediction-rate 2e-4)
 student() { # NAME TASK OPTION...: of MiniLM
   local name=$1 task=$2

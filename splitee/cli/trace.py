@@ -117,7 +117,7 @@ def import_(
 
     \b
     NPZ   arrays confidence and prediction, (samples, exits), and optionally label, entropy, id,
-          length, group, logits, cloud_confidence, cloud_prediction
+          length, group, logits, cloud_confidence, cloud_prediction, value, target (of scores)
     long  a row per sample and exit: sample, exit, confidence, prediction; optionally the others
     wide  a row per sample: confidence_1, prediction_1, confidence_2, ...; optionally id and the others
 

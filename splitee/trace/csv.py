@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from splitee.errors import InputError
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
 
-_PER_EXIT = ("confidence", "prediction", "entropy")
+_OPTIONAL = ("entropy", "value")  # of each exit
+_PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
-_PER_SAMPLE = ("label", "length", "group", "cloud_confidence", "cloud_prediction")
+_PER_SAMPLE = ("label", "target", "length", "group", "cloud_confidence", "cloud_prediction")
 
 
 class Found(NamedTuple):
@@ -190,7 +191,7 @@ def _read_long(table: _Table, names: Mapping[str, str], class_names: Sequence[st
     row = _rows(samples.indices.to_numpy().astype(np.int64), exit_, ids, numbers)
 
     wanted = _per_sample(table, names) | {
-        (name, 0): names[name] for name in _PER_EXIT if name != "entropy" or table.holds(names[name])
+        (name, 0): names[name] for name in _PER_EXIT if name not in _OPTIONAL or table.holds(names[name])
     }
     arrays, found = _arrays(table, wanted, class_names)
     columns: dict[str, Any] = {"id": ids}
@@ -209,8 +210,9 @@ def _read_long(table: _Table, names: Mapping[str, str], class_names: Sequence[st
 def _read_wide(table: _Table, names: Mapping[str, str], class_names: Sequence[str] | None) -> Found:
     numbered = {name: _numbered(table, name, names[name]) for name in _PER_EXIT}
     notes = _check_exits(np.array(sorted(numbered["confidence"])))
-    if not any(table.holds(theirs) for theirs in numbered["entropy"].values()):
-        del numbered["entropy"]
+    for name in _OPTIONAL:
+        if not any(table.holds(theirs) for theirs in numbered[name].values()):
+            del numbered[name]
     for name, by_exit in numbered.items():
         for exit_ in sorted(by_exit.keys() ^ numbered["confidence"].keys()):
             has, lacks = ("confidence", name) if exit_ in numbered["confidence"] else (name, "confidence")

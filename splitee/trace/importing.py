@@ -19,7 +19,7 @@ from splitee.trace.csv import Found, read_csv
 FORMATS = ("auto", "npz", "long", "wide")
 _ARRAYS = (
     *("confidence", "prediction", "label", "entropy", "id", "length", "group", "logits"),
-    *("cloud_confidence", "cloud_prediction", "classes", "class_names"),
+    *("cloud_confidence", "cloud_prediction", "value", "target", "classes", "class_names"),
 )
 
 
