@@ -87,7 +87,11 @@ def test_out_holds_tables_and_figures_and_is_not_overwritten(trace_file: Path, t
     assert refused.returncode == 2
     assert "overwrite" in refused.stderr
     assert (folder / "manifest.json").stat().st_mtime_ns == before
-    assert run(*options, "--overwrite", cwd=tmp_path).returncode == 0
+    (tmp_path / "out" / "report.html").write_text("of the results before")
+    again = run(*options, "--overwrite", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "removed" in again.stderr
+    assert not (tmp_path / "out" / "report.html").exists(), "it would show what is no more"
 
 
 def test_a_trace_without_labels_shows_agreement(tmp_path: Path) -> None:

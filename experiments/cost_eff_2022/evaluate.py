@@ -34,6 +34,7 @@ from writing import write_csv, write_readable  # noqa: E402  # the experiments'
 
 TASKS = {"sst2": "sst-2", "mrpc": "mrpc"}
 BACKBONES = {"minilm": "all-MiniLM-L6-v2", "mpnet": "all-mpnet-base-v2"}
+MPNET = HERE.parent / "elue_2022" / "results" / "traces" / "sst2-mpnet.parquet"  # the teacher of its student
 WAYS = {
     "slender": "slender (COST-EFF)",
     "last-exit": "only the last exit's say",
@@ -41,9 +42,10 @@ WAYS = {
     "labels": "labels teach, not the teacher",
     "depth": "first l layers, no fewer FLOPs",
     "depth-svd": "first l layers, SVD, as many parameters",
+    "bundled": "4 heads, 192 units, rank 32 (comes with splitee)",
 }
 NAME = re.compile(
-    r"(?P<task>[a-z0-9]+)-(?P<backbone>minilm|mpnet)(-(?P<ratio>\d+)-(?P<way>[a-z-]+?)(-seed(?P<seed>\d+))?)?"
+    r"(?P<task>[a-z0-9]+)-(?P<backbone>minilm|mpnet)(-((?P<ratio>\d+)-)?(?P<way>[a-z-]+?)(-seed(?P<seed>\d+))?)?"
 )
 ALPHAS = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
 
@@ -54,7 +56,7 @@ class Model:
 
     task: str
     backbone: str
-    ratio: int  # of the parameters, one in so many; 1 is the teacher
+    ratio: int  # of the parameters, one in so many; 1 is the teacher, 0 none that was asked for
     way: str
     seed: int
     right: NDArray[np.float64]  # of every exit, shape (n, exits)
@@ -66,7 +68,10 @@ class Model:
 def models() -> list[Model]:
     """All that was predicted, teachers first."""
     found = []
-    for file in sorted((RESULTS / "traces").glob("*.parquet")):
+    files = sorted((RESULTS / "traces").glob("*.parquet"))
+    if any("-mpnet-" in file.name for file in files):
+        files.append(MPNET)
+    for file in files:
         trace = splitee.load_trace(file)
         facts: dict[str, Any] = dict(trace.manifest)
         assert trace.label is not None
@@ -82,7 +87,13 @@ def models() -> list[Model]:
         found.append(Model(*_named(folder.name), right, size, float(said.flops.mean())))
     return sorted(
         found,
-        key=lambda one: (one.backbone, one.task, one.ratio, [*WAYS, "teacher"].index(one.way), one.seed),
+        key=lambda one: (
+            one.backbone,
+            one.task,
+            one.ratio or 99,
+            [*WAYS, "teacher"].index(one.way),
+            one.seed,
+        ),
     )
 
 
@@ -90,7 +101,8 @@ def _named(name: str) -> tuple[str, str, int, str, int]:
     told = NAME.fullmatch(name)
     assert told is not None, name
     seed = int(told["seed"] or 0)
-    return told["task"], told["backbone"], int(told["ratio"] or 1), told["way"] or "teacher", seed
+    way = told["way"] or "teacher"
+    return told["task"], told["backbone"], int(told["ratio"] or (way == "teacher")), way, seed
 
 
 def sizes(all_models: list[Model]) -> pd.DataFrame:
@@ -159,7 +171,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": table["task"],
-            "size": ["1" if ratio == 1 else f"1/{ratio}" for ratio in table["ratio"]],
+            "size": ["1" if way == "teacher" else f"1/{1 / share:.3g}" for way, share in zip(table["way"], table["parameters_share"], strict=True)],
             "model": [WAYS.get(way, "teacher, full size") for way in table["way"]],
             "seeds": table["seeds"],
             "parameters, M (%)": [f"{a / 1e6:.2f} ({100 * b:.1f})" for a, b in zip(table["parameters"], table["parameters_share"], strict=True)],

@@ -47,36 +47,49 @@ depth=([2]=4 [4]=2 [8]=1)
 rank=([2]=128 [4]=61 [8]=27)
 share=([2]=0.5 [4]=0.25 [8]=0.125)
 
+slender() { # TASK RATIO [SEED]
+  student "$2-slender${3:+-seed$3}" "$1" --params "${share[$2]}" --seed "${3:-0}"
+}
+squat() { # TASK RATIO [SEED]
+  student "$2-depth${3:+-seed$3}" "$1" --layers "${depth[$2]}" --seed "${3:-0}"
+  student "$2-depth-svd${3:+-seed$3}" "$1" --layers "${depth[$2]}" --rank "${rank[$2]}" --seed "${3:-0}"
+}
+variants() { # TASK RATIO [SEED]: slender, but otherwise chosen or taught
+  student "$2-last-exit${3:+-seed$3}" "$1" --params "${share[$2]}" --last-exit --seed "${3:-0}"
+  student "$2-random${3:+-seed$3}" "$1" --params "${share[$2]}" --importance random --seed "${3:-0}"
+  student "$2-labels${3:+-seed$3}" "$1" --params "${share[$2]}" --labels --seed "${3:-0}"
+}
+
 for task in sst2 mrpc; do
   teacher "$task"
 done
-family() { # TASK RATIO OPTION...
-  local task=$1 r=$2 suffix=${3:+-seed$3} seed=${3:-0}
-  student "$r-slender$suffix" "$task" --params "${share[$r]}" --seed "$seed"
-  student "$r-depth$suffix" "$task" --layers "${depth[$r]}" --seed "$seed"
-  student "$r-depth-svd$suffix" "$task" --layers "${depth[$r]}" --rank "${rank[$r]}" --seed "$seed"
-}
-variants() { # TASK RATIO [SEED]: slender, but otherwise chosen or taught
-  local task=$1 r=$2 suffix=${3:+-seed$3} seed=${3:-0}
-  student "$r-last-exit$suffix" "$task" --params "${share[$r]}" --last-exit --seed "$seed"
-  student "$r-random$suffix" "$task" --params "${share[$r]}" --importance random --seed "$seed"
-  student "$r-labels$suffix" "$task" --params "${share[$r]}" --labels --seed "$seed"
-}
-for r in 8 4 2; do
-  for task in sst2 mrpc; do
-    family "$task" "$r"
-    ((r < 8)) || variants "$task" "$r"
-  done
-done
+slender sst2 8
+squat sst2 8
 # what comes with splitee (bundle.py): under 8 MB in float16
 [[ ! -f $work/sst2-minilm/model.safetensors ]] ||
   run sst2-minilm-bundled slim "$work/sst2-minilm" $(source_of sst2) --heads 4 --ffn 192 --rank 32 "${rates[@]}" \
-    --importance-share 0.125 --prune-epochs 3 --representation-epochs 6 --prediction-epochs 6
+    --importance-share 0.125 --prune-epochs 3 --representation-epochs 4 --prediction-epochs 5
+variants sst2 8
+slender mrpc 8
+squat mrpc 8
+slender sst2 4
+slender sst2 2
 # MPNet, one size: the teacher is experiments/elue_2022's
 mpnet=$work/../elue/sst2-mpnet
 [[ ! -f $mpnet/model.safetensors ]] ||
-  run sst2-mpnet-4-slender slim "$mpnet" $(source_of sst2) --params 0.25 "${epochs[@]}" "${rates[@]}"
+  run sst2-mpnet-4-slender slim "$mpnet" $(source_of sst2) --params 0.25 "${rates[@]}" \
+    --importance-share 0.0625 --prune-epochs 1 --representation-epochs 1 --prediction-epochs 1
+slender mrpc 4
+slender mrpc 2
+for r in 4 2; do
+  squat sst2 "$r"
+done
+variants mrpc 8
+for r in 4 2; do
+  squat mrpc "$r"
+done
 for seed in 1 2; do
-  family sst2 8 "$seed"
+  slender sst2 8 "$seed"
+  squat sst2 8 "$seed"
   variants sst2 8 "$seed"
 done

@@ -37,7 +37,9 @@ def main() -> None:
     if not out.exists():
         tokenizer = load_tokenizer(given.backbones / "all-MiniLM-L6-v2")
         texts = pd.read_parquet(given.data_root / "imdb" / "train.parquet")["text"].tolist()
-        how = Pretraining(steps=800, batch_size=32, tokens=64, learning_rate=3e-4, precision="bfloat16")
+        how = Pretraining(
+            steps=300, batch_size=32, tokens=64, learning_rate=3e-4, evaluate_every=50, precision="bfloat16"
+        )
         encoder = AutoModel.from_pretrained(given.backbones / "all-MiniLM-L6-v2", dtype=torch.float32)
         depth = encoder.config.num_hidden_layers
         described = encoder.config.to_dict()

@@ -262,6 +262,9 @@ def _write(
         tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))
     write_text(out / "summary.csv", pd.concat(tables, ignore_index=True).to_csv(index=False), overwrite=True)
     write_text(out / "run.json", json.dumps({"scenarios": document}, indent=1) + "\n", overwrite=True)
+    if (page := out / "report.html").exists():  # made by splitee report of what was there before
+        page.unlink()
+        click.echo(f"removed {page}, which showed the results before: splitee report {out}", err=True)
 
 
 def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
