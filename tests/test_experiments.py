@@ -19,11 +19,12 @@ WRITTEN = HERE / "results" / "tables"
 def modules():
     """The scripts, which import each other by their bare names."""
     names = ("writing", "scenarios", "tables")
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     try:
         yield {name: importlib.import_module(name) for name in names}
     finally:
-        sys.path.remove(str(HERE))
+        for folder in (HERE, HERE.parent):
+            sys.path.remove(str(folder))
         for name in names:
             sys.modules.pop(name, None)
 

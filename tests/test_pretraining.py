@@ -198,6 +198,9 @@ def test_it_begins_with_an_encoder(tmp_path):
     for key, values in bert.state_dict().items():
         if "pooler" not in key:
             assert torch.allclose(made.elasticbert.state_dict()[key], values, atol=1e-6), key
+    deep = BertModel(BertConfig(**shape | {"num_hidden_layers": 6}))
+    with pytest.raises(InputError, match="num_hidden_layers is 6, not 4"):
+        pretrain(config(), TOKENIZER, PAIRS, PAIRS[:8], tmp_path / "other", how, encoder=deep)
     narrow = BertModel(BertConfig(**shape | {"hidden_size": 8}))
     with pytest.raises(InputError, match="of another shape"):
         pretrain(config(), TOKENIZER, PAIRS, PAIRS[:8], tmp_path / "other", how, encoder=narrow)

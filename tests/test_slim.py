@@ -123,7 +123,7 @@ def test_the_best_epoch_is_kept(place, tmp_path):
     assert trace.accuracy_per_exit().mean() == pytest.approx(max(means), abs=1e-6)
 
 
-def test_fewer_layers(place, tmp_path, monkeypatch):
+def test_fewer_layers(place, tmp_path):
     """Squat instead of slender: the first layers as they are, the last of them taught by the last."""
     out = tmp_path / "out"
     command = ("slim", place / "mpnet", *data(place), "--layers", 2, *QUICK, *RATES, "--out", out, "--json")
@@ -133,8 +133,7 @@ def test_fewer_layers(place, tmp_path, monkeypatch):
     teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
     ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
     whole = teacher(**ids).logits
-    monkeypatch.setattr(distill, "NOTES", -1)
-    states, answers = distill.Teacher(teacher, [], 0).says(ids, student)
+    states, answers = distill.Teacher(teacher, [], 0, note=False).says(ids, student)
     assert len(states) == 3
     assert torch.equal(answers, whole[:, [0, -1]])
     cut = first_layers(teacher, 2)
@@ -199,6 +198,40 @@ def run(place, out, kind="mpnet", **changes):
 
 def weights(folder):
     return load_file(folder / "model.safetensors")
+
+
+EPOCHS = 11 / 6  # of the last stage: its last checkpoint is within an epoch
+
+
+def test_stopped_after_its_last_checkpoint_a_stage_is_not_trained_on(place, tmp_path, monkeypatch):
+    run(place, tmp_path / "whole", prediction_epochs=EPOCHS)
+    real = module._save
+
+    def stopped(student, folder, told=None):
+        if folder.name == "done" and folder.parent.name.endswith("prediction"):
+            raise StopError
+        real(student, folder, told)
+
+    monkeypatch.setattr(module, "_save", stopped)
+    with pytest.raises(StopError):
+        run(place, tmp_path / "again", prediction_epochs=EPOCHS)
+    monkeypatch.setattr(module, "_save", real)
+    run(place, tmp_path / "again", prediction_epochs=EPOCHS)
+    for name in ("config.json", "model.safetensors", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_importance_is_taken_over_rows_of_all_lengths(place):
+    rng = np.random.default_rng(0)
+    learned = [
+        {"input_ids": [3] * int(n), "labels": 0, "row": i} for i, n in enumerate(rng.integers(2, 60, 800))
+    ]
+    teacher = distill.Teacher(load_checkpoint(place / "bert"), [], 1, note=False)
+    lesson = module.Lesson(teacher, learned, [], 1, recipe(importance_share=0.25, batch_size=16), print)
+    rows = np.concatenate([batch["rows"] for batch in lesson.batches()])
+    assert len(set(rows)) == len(rows) == 200
+    lengths = [len(learned[i]["input_ids"]) for i in rows]
+    assert np.mean(lengths) == pytest.approx(30.5, abs=3)
 
 
 @pytest.mark.parametrize("steps", [[0], [3], [6], [9, 2], [13], [17]])  # six steps a stage, three stages
@@ -283,7 +316,7 @@ def test_an_eighth_of_bert_base():
     ("options", "word"),
     [
         ((), "say how slender"),
-        (("--params", 0.5, "--heads", 2), "say how slender"),
+        (("--params", 0.5, "--heads", 2), "leave out --heads"),
         (("--params", 0), "above 0 and at most 1"),
         (("--params", 1.5), "above 0 and at most 1"),
         (("--params", 0.01), "of the parameters already"),

@@ -71,6 +71,18 @@ def test_scores_that_are_regressed_come_back_too(layout):
     assert back.target is not None
 
 
+@pytest.mark.parametrize("renamed", [{}, {"label": "target"}])
+def test_a_column_called_target_may_be_anything(renamed):
+    data = WIDE.replace(b"label", b"target")
+    made, notes = import_trace(data, renamed=renamed)
+    assert made.has_labels == bool(renamed)
+    assert bool(notes) != bool(renamed), "what is not used is told"
+    arrays = {"confidence": TRACE.confidence, "prediction": TRACE.prediction, "target": TRACE.label}
+    assert import_trace(npz(**arrays), renamed=renamed).trace.has_labels == bool(renamed)
+    named = LONG.replace(b"label", b"value").replace(b",1\n", b",yes\n").replace(b",0\n", b",no\n")
+    assert import_trace(named).trace.value is None
+
+
 def test_the_exported_table_is_plain():
     assert exported(TRACE, "long").decode().splitlines()[:3] == [
         "sample,exit,confidence,prediction,label",

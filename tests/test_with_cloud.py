@@ -54,6 +54,11 @@ def test_what_does_not_go_together(changes, word):
         with_cloud(small, trace("large", 5, 1, IDS, **changes))
 
 
+def test_ids_that_repeat():
+    with pytest.raises(InputError, match="several samples have one id"):
+        with_cloud(trace("small", 3, 0, ["8", "8"]), trace("large", 5, 1, ["8", "8"]))
+
+
 def test_of_more_samples():
     with pytest.raises(InputError, match="cloud's has more"):
         with_cloud(trace("small", 3, 0, IDS[:-1]), trace("large", 5, 1, IDS))

@@ -40,8 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     source = given.work / "sst2-minilm-bundled"
     out = Path(splitee.__file__).parent / "data" / BUNDLED
-    shutil.rmtree(out, ignore_errors=True)
-    model = load_checkpoint(source)
+    model, tokenizer = load_checkpoint(source), load_tokenizer(source)
     slender = model.config.backbone["slender"]
     told = {
         "layers": len(model.layers),
@@ -50,8 +49,9 @@ def main() -> None:
         "rank": slender["rank"],
         "millions": model.num_parameters() / 1e6,
     }
+    shutil.rmtree(out, ignore_errors=True)
     model.to(torch.float16).save_pretrained(out)
-    load_tokenizer(source).save_pretrained(out)
+    tokenizer.save_pretrained(out)
     (out / "README.md").write_text(NOTICE.format(name=BUNDLED, **told), encoding="utf-8")
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"wrote {out}: {size / 1e6:.2f} MB")

@@ -204,7 +204,7 @@ def figure_methods(all_models: list[Model]) -> tuple[list[Method], Reference]:
         policies = {setting_name(policy): policy for policy in map(splitee.ElasticBERT, ALPHAS)}
         methods.append(replayed(one.trace, policies, name, task))
         if one.way == "teacher":
-            cuts = {f"cut {i}": splitee.FixedExit(i) for i in range(1, one.trace.layers + 1)}
+            cuts = {f"cut-{i}": splitee.FixedExit(i) for i in range(1, one.trace.layers + 1)}
             points = np.array(replayed(one.trace, cuts, "cut", task).points())
             curves[task] = points[np.argsort(points[:, 0])]
     return methods, Reference("teacher, cut at l", curves, {})
@@ -258,7 +258,7 @@ def joined(all_models: list[Model]) -> pd.DataFrame:
                             "alpha": alpha,
                             "accuracy": 100 * row["accuracy"],
                             "cost": row["cost"],
-                            "offloaded": 100 * row["offloaded"],
+                            "offloaded": 100 * row["offload_rate"],
                         }
                     )
     return pd.DataFrame(rows)

@@ -71,7 +71,7 @@ done
 for task in stsb sst2 mrpc; do
   mpnet "$task-mpnet" "$task"
 done
-for l in 1 12 6 3; do
+for l in 1 6 12 3; do
   for task in sst2 stsb mrpc; do
     fewer=()
     ((l < 6)) || fewer=(--epochs "$([[ $task == mrpc ]] && echo 3 || echo 2)") # for time

@@ -131,6 +131,7 @@ def predict(
       splitee elue predict sst2.parquet --task sst-2 --policy elasticbert --threshold 0.8,0.9 --out elastic
       splitee elue predict sst2-model --task sst-2 --data-root data --policy pabee:3 --out pabee
     """
+    from splitee.checkpoints import find_checkpoint
     from splitee.elue.metrics import get_task
     from splitee.elue.predictions import write_method
     from splitee.files import refuse_existing
@@ -139,7 +140,7 @@ def predict(
     get_task(elue_task)
     thresholds = _numbers(threshold)
     told = names or ("exits",)
-    if source.is_dir():
+    if find_checkpoint(source).is_dir():
         data = data_root, text_file, text_columns, label_column, class_names, split
         method = _run(source, elue_task, data, told, thresholds, name, batch_size, seed)
     else:

@@ -95,8 +95,11 @@ def command(
 
     refuse_existing(out, overwrite)
     data.check()
-    if (params is None) == all(wanted is None for wanted in (heads, units, rank, layers)):
-        raise InputError("say how slender: --params SHARE, or --heads, --ffn and --rank")
+    sized = any(wanted is not None for wanted in (heads, units, rank, layers))
+    if params is None and not sized:
+        raise InputError("say how slender: --params SHARE, or --heads, --ffn and --rank (or --layers)")
+    if params is not None and sized:
+        raise InputError("--params settles the whole size: leave out --heads, --ffn, --rank and --layers")
 
     from splitee.models.multi_exit import load_config
     from splitee.models.slender import Widths, check_slimmable

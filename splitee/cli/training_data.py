@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from splitee.rows import Rows
 
 
+HELD_OUT = 0  # draws the rows held out: of a teacher and its student, and of all seeds, they are the same
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What was given of these options."""
@@ -55,14 +58,14 @@ class TrainingData:
                 known = train.label_names
                 validation = load_file(self.validation_text, columns, self.label_column, known, regression)
             elif self.validation_rows:
-                train, validation = hold_out(train, self.validation_rows, seed)
+                train, validation = hold_out(train, self.validation_rows, HELD_OUT)
             else:
                 raise InputError("give --validation-text FILE, or --validation-rows N to hold some rows out")
         else:
             assert self.task is not None
             train = load_task(self.task, "train", self.data_root)
             if self.validation_rows:
-                train, validation = hold_out(train, self.validation_rows, seed)
+                train, validation = hold_out(train, self.validation_rows, HELD_OUT)
             else:
                 validation = load_task(self.task, "validation", self.data_root)
         if self.train_rows is not None and self.train_rows < len(train):
@@ -84,7 +87,7 @@ def training_data(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--validation-rows",
             type=int,
-            help="Hold out so many training rows (seeded) instead of a validation split.",
+            help="Hold out so many training rows, the same whatever the seed, instead of a validation split.",
         ),
         click.option("--validation-text", help="With --text: the file of the validation rows."),
         data_options,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from splitee.checkpoints import find_checkpoint
 from splitee.elue.flops import Flops
 from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
@@ -65,7 +64,7 @@ def inferred(
     if not about.regression:
         names = [model.config.id2label[i] for i in range(model.config.num_labels)]
         numbers, rows = class_numbers(about, names), map_labels(rows, names, {})
-    tokenizer = load_tokenizer(find_checkpoint(checkpoint))
+    tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens
     encoded = encode(tokenizer, rows.text, limit)
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)

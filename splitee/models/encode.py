@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from splitee.checkpoints import find_checkpoint
 from splitee.errors import InputError
 
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
@@ -24,7 +25,7 @@ def load_tokenizer(name: str | Path) -> Any:
         Where there is none, its files are damaged, or it cannot pad.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(name))
+        tokenizer = AutoTokenizer.from_pretrained(str(find_checkpoint(name)))
     except Exception as error:
         # damaged files surface as whatever the parser stumbles over; tokenizers raises bare Exceptions
         if not isinstance(error, _DAMAGED) and type(error) is not Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from splitee.errors import InputError
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
 
+SCORES = ("value", "target")  # of models that regress
 _OPTIONAL = ("entropy", "value")  # of each exit
 _PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
@@ -71,6 +72,7 @@ def read_csv(
         if ours not in names:
             raise InputError(f"--map {ours}={theirs}: the columns of a {layout} table are {', '.join(names)}")
         names[ours] = theirs
+    names = without_half_scores(names, table.header, renamed)
     _check_present(table, names, [*_NEEDED[layout], *renamed])
     columns, names_found, notes = (_read_long if layout == "long" else _read_wide)(table, names, class_names)
     if ignored := [name for name in table.header if name not in table.used]:
@@ -191,7 +193,9 @@ def _read_long(table: _Table, names: Mapping[str, str], class_names: Sequence[st
     row = _rows(samples.indices.to_numpy().astype(np.int64), exit_, ids, numbers)
 
     wanted = _per_sample(table, names) | {
-        (name, 0): names[name] for name in _PER_EXIT if name not in _OPTIONAL or table.holds(names[name])
+        (name, 0): names[name]
+        for name in _PER_EXIT
+        if name in names and (name not in _OPTIONAL or table.holds(names[name]))
     }
     arrays, found = _arrays(table, wanted, class_names)
     columns: dict[str, Any] = {"id": ids}
@@ -208,9 +212,9 @@ def _read_long(table: _Table, names: Mapping[str, str], class_names: Sequence[st
 
 
 def _read_wide(table: _Table, names: Mapping[str, str], class_names: Sequence[str] | None) -> Found:
-    numbered = {name: _numbered(table, name, names[name]) for name in _PER_EXIT}
+    numbered = {name: _numbered(table, name, names[name]) for name in _PER_EXIT if name in names}
     notes = _check_exits(np.array(sorted(numbered["confidence"])))
-    for name in _OPTIONAL:
+    for name in numbered.keys() & set(_OPTIONAL):
         if not any(table.holds(theirs) for theirs in numbered[name].values()):
             del numbered[name]
     for name, by_exit in numbered.items():
@@ -278,8 +282,25 @@ def _per_sample(table: _Table, names: Mapping[str, str]) -> dict[tuple[str, int]
     return {
         (name, 0): names[name]
         for name in _PER_SAMPLE
-        if (names[name] in table.header if name == "group" else table.holds(names[name]))
+        if name in names and (names[name] in table.header if name == "group" else table.holds(names[name]))
     }
+
+
+def without_half_scores(
+    names: Mapping[str, str], held: Collection[str], asked: Collection[str]
+) -> dict[str, str]:
+    """Leave out `value` and `target` (the scores of a model that regresses) unless they are meant.
+
+    They are where both are there, or where they are asked for; else such a column is anything, or another's.
+    """
+    both = all(any(re.fullmatch(_pattern(names[name]), column) for column in held) for name in SCORES)
+    claimed = [theirs for ours, theirs in names.items() if ours not in SCORES]
+    meant = {name for name in SCORES if names[name] not in claimed and (both or name in asked)}
+    return {ours: theirs for ours, theirs in names.items() if ours not in SCORES or ours in meant}
+
+
+def _pattern(name: str) -> str:
+    return re.escape(name).replace(re.escape("{}"), "[0-9]+")
 
 
 def _arrays(

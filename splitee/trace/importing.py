@@ -14,7 +14,7 @@ import numpy as np
 from splitee.errors import InputError
 from splitee.trace import Trace
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
-from splitee.trace.csv import Found, read_csv
+from splitee.trace.csv import Found, read_csv, without_half_scores
 
 FORMATS = ("auto", "npz", "long", "wide")
 _ARRAYS = (
@@ -99,6 +99,7 @@ def _read_npz(data: bytes, renamed: Mapping[str, str], class_names: Sequence[str
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             held = list(file)
+            names = without_half_scores(names, held, renamed)
             columns: dict[str, Any] = {ours: file[theirs] for ours, theirs in names.items() if theirs in held}
     # a ValueError is numpy's word for arrays of objects, which only pickle could read
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:

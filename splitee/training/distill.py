@@ -18,9 +18,9 @@ from torch.nn import functional
 from splitee.errors import InputError
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
+from splitee.training.trainer import inputs_of
 
 NOTES = 4 * 2**30  # bytes of memory that a teacher's notes may take
-_READ = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @contextmanager
@@ -59,6 +59,8 @@ class Teacher:
     pad_token : int
     precision : torch.dtype, optional
         In which the encoder is run, mixed; default: float32.
+    note : bool
+        False: it is asked each time.
     """
 
     def __init__(
@@ -67,19 +69,20 @@ class Teacher:
         learned: Sequence[Mapping[str, Any]],
         pad_token: int,
         precision: torch.dtype | None = None,
+        note: bool = True,
     ) -> None:
         self.model, self.precision = model, precision
         lengths = np.array([len(one["input_ids"]) for one in learned])
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
         depth, width = len(model.layers) + 1, model.backbone.config.hidden_size
-        self.noted = int(self.starts[-1]) * depth * width * 2 <= NOTES
+        self.noted = note and int(self.starts[-1]) * depth * width * 2 <= NOTES
         if not self.noted:
             return
         self.states = torch.empty((int(self.starts[-1]), depth, width), dtype=torch.float16)
         self.logits = torch.empty((len(learned), len(model.exits), model.config.num_labels))
         order = np.argsort(lengths, kind="stable")
         for rows in np.array_split(order, max(1, len(order) // 32)):
-            batch = pad([{k: v for k, v in learned[i].items() if k in _READ} for i in rows], pad_token)
+            batch = pad([inputs_of(learned[i]) for i in rows], pad_token)
             states, logits = self._run({key: values.to(model.device) for key, values in batch.items()})
             stacked = torch.stack([state.half() for state in states], dim=2).cpu()
             for place, row in enumerate(rows):
@@ -103,7 +106,7 @@ class Teacher:
         if self.noted:
             found, logits = self._noted(batch, states)
         else:
-            found, logits = self._run({key: batch[key] for key in _READ if key in batch})
+            found, logits = self._run(inputs_of(batch))
         return found[: len(student.layers) + 1], logits[:, [*range(len(student.exits) - 1), -1]]
 
     def _run(self, inputs: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from splitee.errors import InputError
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, layer_parts
+from splitee.training.trainer import inputs_of
 
 FORMS = ("absolute", "signed")
 Scores = NDArray[np.float64]
@@ -74,10 +75,7 @@ def taylor_importance(
     count = 0
     for batch in batches:
         model.zero_grad()
-        inputs = {
-            key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch
-        }
-        loss(model(**inputs).logits, batch).backward()
+        loss(model(**inputs_of(batch)).logits, batch).backward()
         count += 1
         for linears, totals in zip(maps, sums, strict=True):
             for linear, total in zip(linears, totals, strict=True):
@@ -96,11 +94,6 @@ def taylor_importance(
         heads.append(_reduced(out.sum(0).view(-1, size).sum(1), form))
         units.append(_reduced(up.sum(1) + down.sum(0), form))
     return Importance(heads, units)
-
-
-def inputs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep of a batch what the encoder reads."""
-    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
 
 
 def _products(linear: nn.Linear, total: Tensor, form: str) -> Tensor:

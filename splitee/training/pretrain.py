@@ -166,6 +166,12 @@ def pretrain(
 
 def _begin_with(model: ElasticBertForPreTraining, encoder: PreTrainedModel) -> str:
     """Take over embeddings and layers; return the SHA-256 of what was taken."""
+    for name in ("num_hidden_layers", "num_attention_heads", "hidden_act"):
+        if getattr(encoder.config, name) != getattr(model.config, name):
+            raise InputError(
+                "the encoder to begin with is of another shape: "
+                f"its {name} is {getattr(encoder.config, name)}, not {getattr(model.config, name)}"
+            )
     mine, theirs = model.elasticbert.state_dict(), encoder.state_dict()
     wanted = {key: values for key, values in mine.items() if "pooler" not in key}
     for key, values in wanted.items():

@@ -70,7 +70,11 @@ def smaller(
         Inputs, ``labels`` and ``rows``, over which importance is taken.
     """
     widths = Widths.of(before.backbone.config)
-    if recipe.importance == "random":
+    if event.heads == len(widths.heads[0]) and event.units == widths.units[0]:  # all stay: nothing to weigh
+        scores = Importance(
+            [np.zeros(event.heads) for _ in widths.heads], [np.zeros(event.units) for _ in widths.units]
+        )
+    elif recipe.importance == "random":
         rng = np.random.default_rng([recipe.seed, number])
         scores = Importance(
             [rng.random(len(heads)) for heads in widths.heads], [rng.random(units) for units in widths.units]
@@ -80,9 +84,12 @@ def smaller(
         exits = slice(None) if recipe.every_exit else slice(-1, None)
 
         def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+            by_labels = exit_losses(logits[:, exits], batch["labels"]).sum()
+            if not recipe.distill:
+                return by_labels
             _, taught = teacher.says(batch, before, states=False)
             soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
-            return (1 - HARD) * soft + HARD * exit_losses(logits[:, exits], batch["labels"]).sum()
+            return (1 - HARD) * soft + HARD * by_labels
 
         scores = taylor_importance(before, batches, loss, recipe.importance)
         before.requires_grad_(before is not teacher.model)

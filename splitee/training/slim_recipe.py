@@ -83,7 +83,7 @@ class SlimRecipe:
     every_exit : bool
         Whether every exit has a say in what is kept, or only the last.
     distill : bool
-        Whether the teacher teaches; else the labels do, for comparison.
+        Whether the teacher teaches; else the labels do, also what is kept, for comparison.
     layers : int, optional
         Keep only the first so many layers too (squat, not slender, for comparison); the last of them learns
         from the teacher's last exit.

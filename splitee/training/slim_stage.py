@@ -21,16 +21,17 @@ from splitee.files import discard
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, noted_states, prediction_loss, representation_loss
-from splitee.training.importance import inputs_of
 from splitee.training.loop import Report, accuracies, correlations, measure_of
 from splitee.training.slim_recipe import SlimRecipe, Stage
 from splitee.training.trainer import (
-    ByLength,
     Example,
     LengthTrainer,
     collate,
+    inputs_of,
     newest_checkpoint,
     quiet,
+    read_state,
+    step_of,
     trainer_arguments,
 )
 
@@ -47,11 +48,12 @@ class Lesson:
     report: Report
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        """What importance is taken over: the recipe's share of what is learned, in batches of like length."""
-        size = self.recipe.batch_size
-        order = list(ByLength([len(one["input_ids"]) for one in self.learned], size, self.recipe.seed))
-        order = order[: math.ceil(self.recipe.importance_share * len(order))]
-        return self._collated([self.learned[i] for i in order], size)
+        """What importance is taken over: the recipe's share of the rows, drawn, in batches of like length."""
+        size, count = self.recipe.batch_size, len(self.learned)
+        rng = np.random.default_rng(self.recipe.seed)
+        drawn = rng.permutation(count)[: math.ceil(self.recipe.importance_share * count)]
+        rows = sorted((self.learned[i] for i in sorted(drawn)), key=lambda one: len(one["input_ids"]))
+        return self._collated(rows, size)
 
     def collate(self, batch: Sequence[Example]) -> dict[str, Tensor]:
         """Stack examples, and say which they are."""
@@ -122,7 +124,8 @@ def run_stage(
     report(f"stage {stage.name}: {lesson.size(learner)}; {stage.steps} steps at {stage.rate:.2g}")
     began = time.monotonic()
     learner.train().requires_grad_(True)
-    set_seed(recipe.seed + number)
+    seed = int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0] >> 1)
+    set_seed(seed)
     judge = _Judge(lesson, folder / "best", stage.judged_every)
     trainer = _Trainer(
         lesson.teacher if recipe.distill else None,
@@ -135,7 +138,7 @@ def run_stage(
             learning_rate=stage.rate,
             weight_decay=recipe.weight_decay,
             warmup_steps=int(recipe.warmup * stage.steps),
-            seed=recipe.seed + number,
+            seed=seed,
             precision=recipe.precision,
             save_steps=recipe.checkpoint_steps,
             max_steps=stage.steps,
@@ -147,10 +150,13 @@ def run_stage(
     )
     quiet(trainer)
     last = newest_checkpoint(folder)
-    if stage.steps:
+    if last is not None and step_of(last) == stage.steps:  # the Trainer would take one step more
+        learner, log = _loaded(last, lesson), (read_state(last) or {})["log_history"]
+    else:
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        log = trainer.state.log_history
     learner.eval()
-    judged = [entry for entry in trainer.state.log_history if "exits" in entry]
+    judged = [entry for entry in log if "exits" in entry]
     if judged:
         learner = _loaded(folder / "best", lesson)
     report(f"  {stage.steps} steps in {time.monotonic() - began:.0f} s (this session)")

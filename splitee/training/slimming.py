@@ -88,10 +88,15 @@ def slim_checkpoint(
     with claimed_folder(out, claim) as work:
         mixed = mixed_precision(recipe.precision)
         narrow = None if mixed == "float32" else getattr(torch, mixed)
-        taught = Teacher(teacher, learned, tokenizer.pad_token_id, narrow)
+        taught = Teacher(teacher, learned, tokenizer.pad_token_id, narrow, note=recipe.distill)
         lesson = Lesson(taught, learned, judged, tokenizer.pad_token_id, recipe, report)
         shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
         report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")
+        if _told(teacher, "sha256") not in (None, validation.identity.get("sha256")):
+            report(
+                f"note: the teacher was judged on other rows than {validation.name}'s: if it was trained on "
+                "some of these, the best epoch and α are chosen too favourably"
+            )
         history = []
         for number, stage in enumerate(stages):
             begin = partial(_begin, student, stage, number, lesson)
@@ -103,6 +108,11 @@ def slim_checkpoint(
         student.config.recommended_threshold = None
         finish(student, tokenizer, validation, recipe.alpha_rule, work, out, overwrite, report)
         return student
+
+
+def _told(teacher: MultiExitModel, fact: str) -> object:
+    """What a checkpoint tells of its validation rows."""
+    return ((teacher.config.training or {}).get("validation") or {}).get(fact)
 
 
 def _begin(before: MultiExitModel, stage: Stage, number: int, lesson: Lesson) -> MultiExitModel:

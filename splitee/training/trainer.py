@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def collate(batch: Sequence[Example], pad_token: int) -> dict[str, torch.Tensor]
     labels = torch.tensor([one["labels"] for one in batch])  # floats where the model regresses
     texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
     return pad(texts, pad_token) | {"labels": labels}
+
+
+def inputs_of(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a batch, or of an example, what the encoder reads."""
+    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
 
 
 class ByLength(Sampler[int]):
