@@ -81,18 +81,32 @@ def test_authors_numbers_are_marked_as_theirs() -> None:
 ELUE = ROOT / "experiments" / "elue_2022"
 
 
-@pytest.fixture(scope="module")
-def elue():
-    """The script of ELUE's evaluation."""
-    sys.path.insert(0, str(ELUE))
+COST_EFF = ROOT / "experiments" / "cost_eff_2022"
+
+
+def evaluation(folder: Path):
+    """Import a script of that name, and forget it."""
     before = sys.modules.pop("evaluate", None)
+    sys.path.insert(0, str(folder))
     try:
-        yield importlib.import_module("evaluate")
+        return importlib.import_module("evaluate")
     finally:
-        sys.path.remove(str(ELUE))
+        sys.path.remove(str(folder))
         sys.modules.pop("evaluate", None)
         if before is not None:
             sys.modules["evaluate"] = before
+
+
+@pytest.fixture(scope="module")
+def elue():
+    """The script of ELUE's evaluation."""
+    return evaluation(ELUE)
+
+
+@pytest.fixture(scope="module")
+def cost_eff():
+    """The script of COST-EFF's."""
+    return evaluation(COST_EFF)
 
 
 def test_elues_tables_are_what_traces_and_answers_say(elue) -> None:
@@ -122,3 +136,25 @@ def test_the_router_agrees_with_the_replay_on_real_models() -> None:
     agreement = pd.read_csv(ELUE / "results" / "agreement.csv")
     assert len(agreement) >= 8
     assert (agreement["other_exit"] + agreement["other_answer"]).sum() <= 1e-3 * agreement["samples"].sum()
+
+
+def test_slender_models_tables_are_what_traces_and_answers_say(cost_eff) -> None:
+    tables = COST_EFF / "results" / "tables"
+    every = cost_eff.models()
+    told, again = pd.read_csv(tables / "sizes.csv"), cost_eff.sizes(every)
+    pd.testing.assert_frame_equal(told, again, rtol=1e-4, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tables / "joined.csv"), cost_eff.joined(every), rtol=1e-4, check_dtype=False
+    )
+    shown = (tables / "sizes_minilm.md").read_text()
+    for cells in cost_eff.shown(again[again["backbone"] == "minilm"]).to_numpy():
+        assert f"| {' | '.join(map(str, cells))} |" in shown
+
+
+def test_an_eighth_keeps_what_was_asked_for() -> None:
+    told = pd.read_csv(COST_EFF / "results" / "tables" / "sizes.csv")
+    (row,) = told.query(
+        "backbone == 'minilm' and task == 'sst-2' and ratio == 8 and way == 'slender'"
+    ).to_dict("records")
+    assert row["parameters_share"] <= 0.125
+    assert row["kept"] >= 92

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -236,32 +237,43 @@ def joined(all_models: list[Model]) -> pd.DataFrame:
             systems = {name: one.trace}
             if ratio > 1:
                 systems[f"{name}, full in the cloud"] = splitee.with_cloud(one.trace, full.trace)
-            for system, trace in systems.items():
-                alpha = one.trace.recommended_threshold
-                assert alpha is not None
-                policies = {
-                    "all on the device": splitee.FinalExit(),
-                    "all to the cloud": splitee.CloudOnly(),
-                    "SplitEE": splitee.SplitEE(alpha),
-                    "SplitEE-S": splitee.SplitEES(alpha),
-                    "ElasticBERT": splitee.ElasticBERT(alpha),
-                }
-                if trace.cloud_confidence is not None:  # what no cloud takes part in is told above
-                    del policies["all on the device"], policies["ElasticBERT"]
-                table = splitee.replay(trace, policies, costs, mu=0.1, repeats=20, seed=0).summary()
-                for policy, (_, row) in zip(policies, table.iterrows(), strict=True):
-                    rows.append(
-                        {
-                            "task": TASKS[task],
-                            "system": system,
-                            "policy": policy,
-                            "alpha": alpha,
-                            "accuracy": 100 * row["accuracy"],
-                            "cost": row["cost"],
-                            "offloaded": 100 * row["offload_rate"],
-                        }
-                    )
+            alphas = dict.fromkeys((one.trace.recommended_threshold, full.trace.recommended_threshold))
+            for (system, trace), alpha in product(systems.items(), alphas):
+                rows += _played(
+                    trace,
+                    costs,
+                    alpha,
+                    next(iter(alphas)),
+                    {"task": TASKS[task], "system": system, "alpha": alpha},
+                )
     return pd.DataFrame(rows)
+
+
+def _played(
+    trace: Trace, costs: splitee.CostModel, alpha: float, first: float, told: dict[str, Any]
+) -> list[dict[str, Any]]:
+    policies = {
+        "all on the device": splitee.FinalExit(),
+        "all to the cloud": splitee.CloudOnly(),
+        "ElasticBERT": splitee.ElasticBERT(alpha),
+        "SplitEE": splitee.SplitEE(alpha),
+        "SplitEE-S": splitee.SplitEES(alpha),
+    }
+    if trace.cloud_confidence is not None:  # what no cloud takes part in is told without one
+        del policies["all on the device"], policies["ElasticBERT"]
+    if alpha != first:  # what knows no α is told once
+        policies = {name: policy for name, policy in policies.items() if hasattr(policy, "threshold")}
+    table = splitee.replay(trace, policies, costs, mu=0.1, repeats=20, seed=0).summary()
+    return [
+        told
+        | {
+            "policy": policy,
+            "accuracy": 100 * row["accuracy"],
+            "cost": row["cost"],
+            "offloaded": 100 * row["offload_rate"],
+        }
+        for policy, (_, row) in zip(policies, table.iterrows(), strict=True)
+    ]
 
 
 def _prices(trace: Trace) -> tuple[float, float]:

@@ -55,8 +55,8 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
         axes.set_ylabel(f"{_short(get_task(task).measured)}, %")
-    for axes in panels[-1]:
-        axes.set_xlabel("GFLOPs a sample")
+    for column in panels.T:  # under the lowest panel there is
+        [axes for axes in column if axes.get_visible()][-1].set_xlabel("GFLOPs a sample")
     figure.legend(entries.values(), entries.keys(), loc="outside upper left", ncols=min(3, len(entries)))
     figure.supxlabel(
         "Matrix products at true lengths, means over samples; exits that were asked included.",
