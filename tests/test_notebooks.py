@@ -228,3 +228,14 @@ def test_your_own_policy(run) -> None:
     assert max(second) == second[greedy]
     assert max(first) == first[wide]
     assert min(together) == together[window]
+
+
+def test_your_own_text(run) -> None:
+    shown = run("5_your_own_text")
+    assert "12 samples × 6 exits, 2 classes, labels" in shown.outputs["read"][0]["data"]["text/plain"]
+    lines = dict(line.split(": ", 1) for line in shown.printed("infer").splitlines() if ": " in line)
+    assert lines["layers run"] == lines["the replay"]
+    assert int(lines["right"].rstrip("%")) >= 60
+    sent, right = zip(*([float(cell) for cell in row[2:]] for row in shown.rows("joined")[1:]), strict=True)
+    assert list(sent) == sorted(sent)
+    assert right[-1] >= right[0]

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from transformers.utils import logging
 
 import splitee
 from splitee.checkpoints import BUNDLED
@@ -38,6 +39,7 @@ def main() -> None:
     )
     parser.add_argument("work", type=Path, nargs="?", default=Path.home() / ".cache" / "splitee" / "cost-eff")
     given = parser.parse_args()
+    logging.disable_progress_bar()
     source = given.work / "sst2-minilm-bundled"
     out = Path(splitee.__file__).parent / "data" / BUNDLED
     model, tokenizer = load_checkpoint(source), load_tokenizer(source)
@@ -52,6 +54,8 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
+    for file in out.iterdir():
+        file.chmod(0o644)
     (out / "README.md").write_text(NOTICE.format(name=BUNDLED, **told), encoding="utf-8")
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"wrote {out}: {size / 1e6:.2f} MB")

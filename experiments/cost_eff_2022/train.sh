@@ -54,10 +54,14 @@ squat() { # TASK RATIO [SEED]
   student "$2-depth${3:+-seed$3}" "$1" --layers "${depth[$2]}" --seed "${3:-0}"
   student "$2-depth-svd${3:+-seed$3}" "$1" --layers "${depth[$2]}" --rank "${rank[$2]}" --seed "${3:-0}"
 }
-variants() { # TASK RATIO [SEED]: slender, but otherwise chosen or taught
-  student "$2-last-exit${3:+-seed$3}" "$1" --params "${share[$2]}" --last-exit --seed "${3:-0}"
-  student "$2-random${3:+-seed$3}" "$1" --params "${share[$2]}" --importance random --seed "${3:-0}"
-  student "$2-labels${3:+-seed$3}" "$1" --params "${share[$2]}" --labels --seed "${3:-0}"
+variant() { # WAY TASK RATIO [SEED]: slender, but otherwise chosen or taught
+  local option
+  case $1 in
+  last-exit) option=(--last-exit) ;;
+  random) option=(--importance random) ;;
+  labels) option=(--labels) ;;
+  esac
+  student "$3-$1${4:+-seed$4}" "$2" --params "${share[$3]}" "${option[@]}" --seed "${4:-0}"
 }
 
 for task in sst2 mrpc; do
@@ -69,27 +73,34 @@ squat sst2 8
 [[ ! -f $work/sst2-minilm/model.safetensors ]] ||
   run sst2-minilm-bundled slim "$work/sst2-minilm" $(source_of sst2) --heads 4 --ffn 192 --rank 32 "${rates[@]}" \
     --importance-share 0.125 --prune-epochs 3 --representation-epochs 4 --prediction-epochs 5
-variants sst2 8
-slender mrpc 8
-squat mrpc 8
-slender sst2 4
-slender sst2 2
+variant random sst2 8
+variant last-exit sst2 8
 # MPNet, one size: the teacher is experiments/elue_2022's
 mpnet=$work/../elue/sst2-mpnet
 [[ ! -f $mpnet/model.safetensors ]] ||
   run sst2-mpnet-4-slender slim "$mpnet" $(source_of sst2) --params 0.25 "${rates[@]}" \
     --importance-share 0.0625 --prune-epochs 1 --representation-epochs 1 --prediction-epochs 1
-slender mrpc 4
-slender mrpc 2
+slender mrpc 8
+squat mrpc 8
+for task in sst2 mrpc; do
+  for r in 4 2; do
+    slender "$task" "$r"
+  done
+done
+variant labels sst2 8
 for r in 4 2; do
   squat sst2 "$r"
 done
-variants mrpc 8
+for way in random last-exit labels; do
+  variant "$way" mrpc 8
+done
 for r in 4 2; do
   squat mrpc "$r"
 done
 for seed in 1 2; do
   slender sst2 8 "$seed"
   squat sst2 8 "$seed"
-  variants sst2 8 "$seed"
+  for way in random last-exit labels; do
+    variant "$way" sst2 8 "$seed"
+  done
 done
