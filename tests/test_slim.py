@@ -170,6 +170,33 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
         torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
+def test_a_teaching_assistant_comes_first(place, tmp_path, monkeypatch):
+    """Each of its exits learns from labels and the checkpoint's last answers; then it teaches."""
+    whole = run(place, tmp_path / "whole", assistant_epochs=2, assistant_rate=3e-3)
+    history = whole.config.training["slimmed"]["stages"]
+    assert history[0]["stage"] == "assistant"
+    assert history[0]["parameters"] == load_checkpoint(place / "mpnet").num_parameters()
+    assert history[0]["steps"] == 12
+    assert len(history[0]["judged"]) == 2
+    plain = run(place, tmp_path / "plain")
+    assert not torch.equal(whole.exit_heads[0].classifier.weight, plain.exit_heads[0].classifier.weight)
+    real, left = module._Judge, [15]  # in the stage after it
+
+    class Interrupt(real):
+        def on_step_begin(self, args, state, control, **_):
+            if left[0] == 0:
+                raise StopError
+            left[0] -= 1
+
+    monkeypatch.setattr(module, "_Judge", Interrupt)
+    with pytest.raises(StopError):
+        run(place, tmp_path / "again", assistant_epochs=2, assistant_rate=3e-3)
+    monkeypatch.setattr(module, "_Judge", real)
+    run(place, tmp_path / "again", assistant_epochs=2, assistant_rate=3e-3)
+    for name in ("config.json", "model.safetensors", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
 def test_exits_without_a_dense_layer(place, tmp_path):
     ran = commands.splitee(
         *("train", "--backbone", place / "toy-bert", *data(place), "--out", tmp_path / "out"),

@@ -276,6 +276,32 @@ def _played(
     ]
 
 
+def latencies() -> pd.DataFrame:
+    """What latency.py measured, a row a model and batch size, beside the teacher's full pass."""
+    told = pd.read_csv(RESULTS / "latency.csv")
+    wide = told.pivot_table(
+        index=["batch", "model"], columns="early_exit", values=["milliseconds", "mean_layer"], sort=False
+    )
+    rows = []
+    for (batch, model), row in wide.iterrows():
+        task, backbone, ratio, way, _ = _named(model)
+        whole = wide.loc[(batch, f"{task}-{backbone}"), ("milliseconds", "no")]
+        full, early = row["milliseconds", "no"], row.get(("milliseconds", "yes"), np.nan)
+        alone = np.isnan(early)
+        rows.append(
+            {
+                "batch": batch,
+                "model": "teacher, full size" if way == "teacher" else f"{f'1/{ratio}, ' if ratio else ''}{WAYS[way]}",
+                "all layers, ms": f"{full:.3g}",
+                "× as fast": f"{whole / full:.2f}",
+                "early exit, ms": "—" if alone else f"{early:.3g}",
+                "then × as fast": "—" if alone else f"{whole / early:.2f}",
+                "layers run then": "—" if alone else f"{row['mean_layer', 'yes']:.2f}",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _prices(trace: Trace) -> tuple[float, float]:
     """FLOPs of a layer and of an exit, at the mean length."""
     flops = Flops.from_manifest(trace.manifest)
@@ -325,6 +351,13 @@ def main() -> None:
         "o = 5 λ; λ: a layer of the full model with its exit, in FLOPs)."
     )
     write_readable(readable, tables / "joined", caption)
+    if (RESULTS / "latency.csv").exists():
+        threads = pd.read_csv(RESULTS / "latency.csv")["threads"].iloc[0]
+        caption = (
+            f"Milliseconds a batch of SST-2's test sentences, float32, {threads} threads, all in one run (latency.py); × as fast "
+            "as the teacher's full pass. Early exit by confidence at each model's own recommended α."
+        )
+        write_readable(latencies(), tables / "latency", caption)
 
 
 if __name__ == "__main__":

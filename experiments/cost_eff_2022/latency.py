@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 from scored import scored_rows  # noqa: E402  # the experiments'
 
-NAME = re.compile(r"sst2-minilm(-\d-(slender|depth|depth-svd))?")
+NAME = re.compile(r"sst2-minilm(-\d-(slender|depth|depth-svd)|-bundled)?")
 ROUNDS = 7
 TEXTS = {1: 64, 32: 512}  # by batch size
 

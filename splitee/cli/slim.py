@@ -20,6 +20,9 @@ from splitee.errors import InputError
 @click.option("--ffn", "units", type=int, help="Feed-forward units of every layer.")
 @click.option("--rank", type=int, help="Of the word embedding.  [default: as it is]")
 @click.option("--layers", type=int, help="Keep only the first so many layers too (to compare).")
+@click.option(
+    "--assistant-epochs", default=0.0, show_default=True, help="Of a full-size teaching assistant, first."
+)
 @click.option("--prune-epochs", default=5.0, show_default=True, help="Between the events, all together.")
 @click.option("--representation-epochs", default=8.0, show_default=True, help="On the teacher's states.")
 @click.option("--prediction-epochs", default=6.0, show_default=True, help="On its states and answers.")
@@ -62,6 +65,7 @@ def command(
     units: int | None,
     rank: int | None,
     layers: int | None,
+    assistant_epochs: float,
     prune_epochs: float,
     representation_epochs: float,
     prediction_epochs: float,
@@ -118,6 +122,7 @@ def command(
         size.units,
         size.rank,
         layers=layers,
+        assistant_epochs=assistant_epochs,
         prune_epochs=prune_epochs,
         representation_epochs=representation_epochs,
         prediction_epochs=prediction_epochs,

@@ -87,6 +87,10 @@ class SlimRecipe:
     layers : int, optional
         Keep only the first so many layers too (squat, not slender, for comparison); the last of them learns
         from the teacher's last exit.
+    assistant_epochs : float
+        Of a full-size teaching assistant, first: a third of them on the checkpoint's states, then each of its
+        exits on the mean of labels and the checkpoint's final answers. It then teaches. 0: the checkpoint
+        does.
     """
 
     heads: int
@@ -109,6 +113,8 @@ class SlimRecipe:
     every_exit: bool = True
     distill: bool = True
     layers: int | None = None
+    assistant_epochs: float = 0
+    assistant_rate: float = 2e-5
     precision: str = "auto"
     seed: int = 0
     alpha_rule: str = "within:0.5"
@@ -121,10 +127,11 @@ class SlimRecipe:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.layers is not None and self.layers < 1:
             raise InputError(f"layers must be at least 1, not {self.layers}")
-        for name in ("prune_epochs", "representation_epochs", "prediction_epochs"):
+        for name in ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("prune_rate", "representation_rate", "prediction_rate", "temperature"):
+        rates = ("assistant_rate", "prune_rate", "representation_rate", "prediction_rate")
+        for name in (*rates, "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
         if not 0 < self.importance_share <= 1:
@@ -148,6 +155,15 @@ class Stage:
     on_states: int  # so many of the steps are on the teacher's states alone
     rate: float
     judged_every: int | None = None  # steps after which the student is judged; the best is kept
+    assistant: bool = False  # exits learn from labels and the teacher's final answers
+
+
+def assistant_stage(recipe: SlimRecipe, steps_an_epoch: int) -> Stage | None:
+    """The stage that makes a teaching assistant, where there is one."""
+    steps = round(recipe.assistant_epochs * steps_an_epoch)
+    if not steps:
+        return None
+    return Stage("assistant", None, steps, steps // 3, recipe.assistant_rate, steps_an_epoch, assistant=True)
 
 
 def plan(before: Event, recipe: SlimRecipe, steps_an_epoch: int) -> list[Stage]:

@@ -18,7 +18,7 @@ from transformers import TrainerCallback, set_seed
 
 from splitee.elue.flops import Flops
 from splitee.files import discard
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, noted_states, prediction_loss, representation_loss
 from splitee.training.loop import Report, accuracies, correlations, measure_of
@@ -215,8 +215,13 @@ class _Trainer(LengthTrainer):
         theirs, taught = self.teacher.says(inputs, model)
         with noted_states(model) as ours:
             outputs = model(**inputs_of(inputs))
-        loss = representation_loss(ours, theirs, inputs["attention_mask"])
-        if self.state.global_step >= self.stage.on_states:
+        if self.state.global_step < self.stage.on_states:
+            loss = representation_loss(ours, theirs, inputs["attention_mask"])
+        elif self.stage.assistant:
+            soft = prediction_loss(outputs.logits, taught[:, -1:], self.temperature)
+            loss = (soft + exit_losses(outputs.logits, inputs["labels"]).sum()) / 2
+        else:
+            loss = representation_loss(ours, theirs, inputs["attention_mask"])
             loss = loss + prediction_loss(outputs.logits, taught, self.temperature)
         return (loss, outputs) if return_outputs else loss
 

@@ -8,6 +8,7 @@ its own folder: a run that was killed goes on in the stage where it stopped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
-from splitee.training.slim_recipe import SlimRecipe, Stage, plan
+from splitee.training.slim_recipe import SlimRecipe, Stage, assistant_stage, plan
 from splitee.training.slim_stage import Lesson, run_stage
+from splitee.training.trainer import Example
 
 
 def slim_checkpoint(
@@ -75,29 +77,31 @@ def slim_checkpoint(
         ]
         for rows in (train, validation)
     )
-    student = teacher if recipe.layers is None else first_layers(teacher, recipe.layers)
-    stages = plan(size_of(student), recipe, -(-len(learned) // recipe.batch_size))
+    steps = -(-len(learned) // recipe.batch_size)
+    cut = first_layers(teacher, recipe.layers) if recipe.layers is not None else teacher
+    stages, assistant = plan(size_of(cut), recipe, steps), assistant_stage(recipe, steps)
     claim = {
         "checkpoint": file_sha256(checkpoint / "model.safetensors"),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    for model in (student, teacher):
-        model.to(device).eval().requires_grad_(False)
     with claimed_folder(out, claim) as work:
-        mixed = mixed_precision(recipe.precision)
-        narrow = None if mixed == "float32" else getattr(torch, mixed)
-        taught = Teacher(teacher, learned, tokenizer.pad_token_id, narrow, note=recipe.distill)
-        lesson = Lesson(taught, learned, judged, tokenizer.pad_token_id, recipe, report)
-        shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
-        report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")
+        lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
         if _told(teacher, "sha256") not in (None, validation.identity.get("sha256")):
             report(
                 f"note: the teacher was judged on other rows than {validation.name}'s: if it was trained on "
                 "some of these, the best epoch and α are chosen too favourably"
             )
         history = []
+        if assistant is not None:
+            begin = partial(_begin, teacher, assistant, len(stages), lesson)
+            teacher, told = run_stage(assistant, len(stages), begin, lesson, work / assistant.name)
+            history.append(told)
+            lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
+        student = teacher
+        if recipe.layers is not None:
+            student = first_layers(teacher, recipe.layers)
+            student.to(teacher.device)
         for number, stage in enumerate(stages):
             begin = partial(_begin, student, stage, number, lesson)
             student, told = run_stage(stage, number, begin, lesson, work / f"{number:02d}-{stage.name}")
@@ -108,6 +112,25 @@ def slim_checkpoint(
         student.config.recommended_threshold = None
         finish(student, tokenizer, validation, recipe.alpha_rule, work, out, overwrite, report)
         return student
+
+
+def _lesson(
+    teacher: MultiExitModel,
+    learned: Sequence[Example],
+    judged: Sequence[Example],
+    pad_token: int,
+    recipe: SlimRecipe,
+    report: Report,
+) -> Lesson:
+    """Let a model teach: it learns no more, and notes what it has to say."""
+    teacher.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
+    mixed = mixed_precision(recipe.precision)
+    narrow = None if mixed == "float32" else getattr(torch, mixed)
+    taught = Teacher(teacher, learned, pad_token, narrow, note=recipe.distill)
+    lesson = Lesson(taught, learned, judged, pad_token, recipe, report)
+    shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
+    report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")
+    return lesson
 
 
 def _told(teacher: MultiExitModel, fact: str) -> object:
