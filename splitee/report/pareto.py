@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from splitee.elue.metrics import get_task
 from splitee.elue.predictions import Method, Points
 from splitee.elue.reference import Reference
+from splitee.elue.score import at
 from splitee.errors import InputError
 from splitee.report.style import FAINT, INK, LOOKS, freeze, new_figure, paper
 
@@ -35,9 +36,11 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
     entries = {}
     for axes, task in zip(panels.flat, tasks, strict=False):
         curve = reference.curves[task]
+        between = np.union1d(np.linspace(curve[0, 0], curve[-1, 0], 200), curve[:, 0])
         entries[f"{reference.name} (reference)"] = axes.plot(
-            curve[:, 0] / 1e9, curve[:, 1], color=INK, lw=2.2, alpha=0.55, marker="s", ms=4, zorder=2
-        )[0]
+            between / 1e9, at(curve, between), color=INK, lw=2.2, alpha=0.55,
+            marker="s", ms=4, markevery=np.searchsorted(between, curve[:, 0]).tolist(), zorder=2,
+        )[0]  # fmt: skip
         for k, name in enumerate(names):
             seeds = [method for method in methods if method.name == name and method.task == task]
             if not seeds:
