@@ -126,6 +126,7 @@ def test_every_exit_learns(tmp_path):
     assert [entry["step"] for entry in history] == [0, 120, 240]
     first, last = np.array(history[0]["mlm"]), np.array(history[-1]["mlm"])
     assert (last < first - 0.5).all()
+    assert (np.array(history[-1]["order"])[1:] < 0.67).all(), "order is learned, but not at the first exit"
     backbone = MultiExitModel.from_backbone(tmp_path / "model", num_labels=2)
     pooler = net.elasticbert.encoder.pooler[2].dense.weight
     assert torch.equal(backbone.exit_heads[2].dense.weight, pooler.cpu())

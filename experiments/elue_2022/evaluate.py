@@ -2,7 +2,7 @@
 
 python experiments/elue_2022/evaluate.py [--draws 1000]
 
-Half a minute on two cores. Running it twice gives identical files.
+A minute on two cores. Running it twice gives identical files.
 """
 
 from __future__ import annotations
