@@ -138,9 +138,20 @@ def sizes(all_models: list[Model]) -> pd.DataFrame:
                 else np.nan,
                 "mean_over_exits": 100 * np.mean([one.right.mean() for one in seeds]),
             }
+            | _beside(last, groups.get((backbone, task, ratio, "slender"), []) if way in WAYS else [])
             | _early(seeds, teacher)
         )
     return pd.DataFrame(rows)
+
+
+def _beside(last: NDArray[np.float64], slender: list[Model]) -> dict[str, float]:
+    """Accuracy less that of the slender model of the same ratio, in points, with its interval; NaN where none is."""
+    if not slender:
+        return dict.fromkeys(("beside_slender", "beside_low", "beside_high"), np.nan)
+    theirs = np.mean([one.right[:, -1] for one in slender], axis=0)
+    (drawn,) = bootstrap_means([(last - theirs)[:, None]], np.ones(len(last)), 2000)
+    low, high = (100 * float(np.squeeze(end)) for end in data_interval(drawn))
+    return {"beside_slender": 100 * float((last - theirs).mean()), "beside_low": low, "beside_high": high}
 
 
 def _early(seeds: list[Model], teacher: Model) -> dict[str, float]:
@@ -166,6 +177,11 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
         spread = "" if np.isnan(row["seeds_spread"]) else f" ± {row['seeds_spread']:.1f}"
         return f"{row['kept']:.1f} [{row['kept_low']:.1f}, {row['kept_high']:.1f}]{spread}"
 
+    def beside(row: pd.Series) -> str:
+        if np.isnan(row["beside_slender"]) or row["way"] == "slender":
+            return "—"
+        return f"{row['beside_slender']:+.1f} [{row['beside_low']:+.1f}, {row['beside_high']:+.1f}]"
+
     def percent(value: float, digits: int = 1) -> str:
         return "—" if np.isnan(value) else f"{value:.{digits}f}"
 
@@ -179,6 +195,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
             "FLOPs, %": [percent(100 * share) for share in table["flops_share"]],
             "last exit, %": [percent(value) for value in table["accuracy"]],
             "kept, %": [kept(row) for _, row in table.iterrows()],
+            "− slender, points": [beside(row) for _, row in table.iterrows()],
             "mean over exits, %": [percent(value) for value in table["mean_over_exits"]],
             "early exit: accuracy, %": [percent(value) for value in table["early_accuracy"]],
             "FLOPs then, %": [percent(100 * share) for share in table["early_flops_share"]],
@@ -324,7 +341,7 @@ def main() -> None:
             caption = (
                 f"{model} slimmed, and rivals with the same teacher and steps, on the test split. Kept: of the teacher's "
                 "accuracy at the last exit [95 % over samples, paired] ± standard deviation over seeds, where there are "
-                "several. Early exit: by confidence at each model's own recommended α. FLOPs: of the teacher's full pass."
+                "several. − slender: less the slender model's of that size [paired]. Early exit: by confidence at each model's own recommended α. FLOPs: of the teacher's full pass."
             )
             write_readable(shown(mine), tables / f"sizes_{backbone}", caption)
     methods, reference = figure_methods(every)
