@@ -6,6 +6,7 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
+import toys  # noqa: F401  # makes transformers quiet, before anything imports it
 from safetensors.torch import load_file
 
 import splitee
