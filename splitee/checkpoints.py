@@ -1,4 +1,4 @@
-"""What a checkpoint's files tell without loading it: its configuration and its number of parameters."""
+"""Where checkpoints are and may be, and what their files tell unloaded: configuration and size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from splitee.errors import InputError
+from splitee.files import refuse_existing
 
 MODEL_TYPE = "splitee_multi_exit"
 BUNDLED = "sst2_slender"  # the checkpoint that comes with splitee
@@ -18,6 +19,21 @@ _DATA = Path(__file__).parent / "data"
 def find_checkpoint(path: str | Path) -> Path:
     """Find the folder that `path` names: the bundled name goes before a folder of that name."""
     return _DATA / BUNDLED if str(path) == BUNDLED else Path(path)
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Raise where a new checkpoint may not be written to `out`.
+
+    Raises
+    ------
+    FileExistsError
+        Where something is there and may not be replaced.
+    InputError
+        Where it may, but is no checkpoint.
+    """
+    refuse_existing(out, overwrite)
+    if out.exists() and not (out / "config.json").is_file():
+        raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -271,7 +271,7 @@ def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dic
             "target": rows.label,
         }
     confidence, entropy, prediction = read_logits(logits)
-    names = [model.config.id2label[i] for i in range(logits.shape[-1])]
+    names = model.config.class_names
     return {
         "confidence": confidence,
         "prediction": prediction,

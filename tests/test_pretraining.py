@@ -166,6 +166,31 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
         run(tmp_path / "whole")
 
 
+def test_stopped_after_its_last_checkpoint_it_is_not_trained_on(tmp_path, monkeypatch):
+    """Twelve steps are no whole number of epochs here: the Trainer would take a thirteenth."""
+
+    def run(out):
+        return pretrain(config(), TOKENIZER, PAIRS, PAIRS[:8], out, HOW)
+
+    assert HOW.steps % -(-len(PAIRS) // HOW.batch_size)
+    whole, seen, real = run(tmp_path / "whole"), [], module.put_in_place
+
+    def stopped(*_):
+        raise StopError
+
+    monkeypatch.setattr(module, "put_in_place", stopped)
+    with pytest.raises(StopError):
+        run(tmp_path / "again")
+    monkeypatch.setattr(module, "put_in_place", real)
+    collate_ = module.collate
+    monkeypatch.setattr(module, "collate", lambda *given: seen.append(1) or collate_(*given))
+    again = run(tmp_path / "again")
+    assert len(seen) == 1, "what is held out is read, no batch of a step"
+    assert whole.config.training["history"] == again.config.training["history"]
+    files = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "again")]
+    assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
+
+
 def test_a_batch_without_a_masked_word():
     inputs = batch(2)
     inputs["labels"][:] = -100

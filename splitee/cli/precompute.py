@@ -89,7 +89,7 @@ def command(
 
     from splitee.precompute import PrecomputeOptions, Run, precompute, run_on
 
-    classes = [config.id2label[i] for i in range(config.num_labels)]
+    classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
     if not config.regresses:
         rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))

@@ -62,7 +62,7 @@ def inferred(
             f"{checkpoint} gives {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
         )
     if not about.regression:
-        names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        names = model.config.class_names
         numbers, rows = class_numbers(about, names), map_labels(rows, names, {})
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens

@@ -73,6 +73,11 @@ class MultiExitConfig(PretrainedConfig):
         """Whether the exits give a score, not classes."""
         return self.score_range is not None
 
+    @property
+    def class_names(self) -> list[str]:
+        """The classes' names, in the order of their numbers."""
+        return [self.id2label[i] for i in range(self.num_labels)]
+
     def backbone_config(self) -> PretrainedConfig:
         """The encoder's configuration as the library's own class."""
         options = dict(self.backbone)

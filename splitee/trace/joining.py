@@ -121,10 +121,10 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
     names, others = trace.manifest.get("class_names"), cloud.manifest.get("class_names")
     if names and others and list(names) != list(others):
         raise InputError(f"{trace.name} has the classes {', '.join(names)}, {cloud.name} {', '.join(others)}")
-    place = {id_: i for i, id_ in enumerate(cloud.id)}
     for one in (trace, cloud):
         if len(set(one.id)) < one.samples:
             raise InputError(f"{one.name}: several samples have one id, so it cannot be told which is which")
+    place = {id_: i for i, id_ in enumerate(cloud.id)}
     missing = [id_ for id_ in trace.id if id_ not in place]
     if missing or len(cloud.id) != len(trace.id):
         told = (

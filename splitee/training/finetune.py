@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 import transformers
 
+from splitee.checkpoints import check_out
 from splitee.errors import InputError
-from splitee.files import claimed_folder, refuse_existing
+from splitee.files import claimed_folder
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
 from splitee.tasks import Rows, check_learnable
@@ -53,9 +54,7 @@ def finetune(
     """
     recipe = recipe or Recipe()
     out = Path(out)
-    refuse_existing(out, overwrite)
-    if out.exists() and not (out / "config.json").is_file():
-        raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
+    check_out(out, overwrite)
     for rows in (train, validation):
         check_learnable(rows)
     assert train.label is not None

@@ -24,7 +24,7 @@ from splitee.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
 from splitee.training.recipe import mixed_precision
-from splitee.training.trainer import newest_checkpoint, quiet, trainer_arguments
+from splitee.training.trainer import quiet, train_to_the_end, trainer_arguments
 
 Pair = dict[str, Any]
 
@@ -153,9 +153,7 @@ def pretrain(
             callbacks=[_Measure(tokenizer, list(held_out), how, report)],
         )
         quiet(trainer)
-        last = newest_checkpoint(work)
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        history = [entry for entry in trainer.state.log_history if "mlm" in entry]
+        history = [entry for entry in train_to_the_end(trainer, work) if "mlm" in entry]
         model.config.training = {"how": asdict(how), "pairs": len(train), "history": history}
         final = work / "final"
         model.save_pretrained(final)

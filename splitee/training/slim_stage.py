@@ -28,10 +28,8 @@ from splitee.training.trainer import (
     LengthTrainer,
     collate,
     inputs_of,
-    newest_checkpoint,
     quiet,
-    read_state,
-    step_of,
+    train_to_the_end,
     trainer_arguments,
 )
 
@@ -149,14 +147,8 @@ def run_stage(
         callbacks=[judge],
     )
     quiet(trainer)
-    last = newest_checkpoint(folder)
-    if last is not None and step_of(last) == stage.steps:  # the Trainer would take one step more
-        learner, log = _loaded(last, lesson), (read_state(last) or {})["log_history"]
-    else:
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        log = trainer.state.log_history
+    judged = [entry for entry in train_to_the_end(trainer, folder) if "exits" in entry]
     learner.eval()
-    judged = [entry for entry in log if "exits" in entry]
     if judged:
         learner = _loaded(folder / "best", lesson)
     report(f"  {stage.steps} steps in {time.monotonic() - began:.0f} s (this session)")

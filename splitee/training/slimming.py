@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from splitee.checkpoints import file_sha256, find_checkpoint
+from splitee.checkpoints import check_out, file_sha256, find_checkpoint
 from splitee.errors import InputError
-from splitee.files import claimed_folder, refuse_existing
+from splitee.files import claimed_folder
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
@@ -63,9 +63,7 @@ def slim_checkpoint(
         Where the encoder cannot be slimmed so, or ``OUT.partial`` belongs to another run.
     """
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
-    refuse_existing(out, overwrite)
-    if out.exists() and not (out / "config.json").is_file():
-        raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
+    check_out(out, overwrite)
     teacher = load_checkpoint(checkpoint)
     check_slimmable(teacher.backbone.config)
     train, validation = (_answered(rows, teacher, checkpoint) for rows in (train, validation))
@@ -78,8 +76,8 @@ def slim_checkpoint(
         for rows in (train, validation)
     )
     steps = -(-len(learned) // recipe.batch_size)
-    cut = first_layers(teacher, recipe.layers) if recipe.layers is not None else teacher
-    stages, assistant = plan(size_of(cut), recipe, steps), assistant_stage(recipe, steps)
+    student = _cut(teacher, recipe)
+    stages, assistant = plan(size_of(student), recipe, steps), assistant_stage(recipe, steps)
     claim = {
         "checkpoint": file_sha256(checkpoint / "model.safetensors"),
         "recipe": asdict(recipe),
@@ -87,7 +85,7 @@ def slim_checkpoint(
     }
     with claimed_folder(out, claim) as work:
         lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
-        if _told(teacher, "sha256") not in (None, validation.identity.get("sha256")):
+        if _judged_on(teacher) not in (None, validation.identity.get("sha256")):
             report(
                 f"note: the teacher was judged on other rows than {validation.name}'s: if it was trained on "
                 "some of these, the best epoch and α are chosen too favourably"
@@ -98,10 +96,8 @@ def slim_checkpoint(
             teacher, told = run_stage(assistant, len(stages), begin, lesson, work / assistant.name)
             history.append(told)
             lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
-        student = teacher
-        if recipe.layers is not None:
-            student = first_layers(teacher, recipe.layers)
-            student.to(teacher.device)
+            student = _cut(teacher, recipe)
+        student.to(teacher.device)
         for number, stage in enumerate(stages):
             begin = partial(_begin, student, stage, number, lesson)
             student, told = run_stage(stage, number, begin, lesson, work / f"{number:02d}-{stage.name}")
@@ -133,9 +129,14 @@ def _lesson(
     return lesson
 
 
-def _told(teacher: MultiExitModel, fact: str) -> object:
-    """What a checkpoint tells of its validation rows."""
-    return ((teacher.config.training or {}).get("validation") or {}).get(fact)
+def _cut(teacher: MultiExitModel, recipe: SlimRecipe) -> MultiExitModel:
+    """What slimming begins with: the teacher, or its first layers."""
+    return teacher if recipe.layers is None else first_layers(teacher, recipe.layers)
+
+
+def _judged_on(teacher: MultiExitModel) -> object:
+    """The SHA-256 of the rows that a checkpoint was judged on, where it tells."""
+    return ((teacher.config.training or {}).get("validation") or {}).get("sha256")
 
 
 def _begin(before: MultiExitModel, stage: Stage, number: int, lesson: Lesson) -> MultiExitModel:
@@ -151,4 +152,4 @@ def _answered(rows: Rows, teacher: MultiExitModel, checkpoint: Path) -> Rows:
         raise InputError(f"{rows.name} and {checkpoint} do not go together: one has scores, one classes")
     if rows.regression:
         return rows
-    return map_labels(rows, [teacher.config.id2label[i] for i in range(teacher.config.num_labels)], {})
+    return map_labels(rows, teacher.config.class_names, {})

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_model
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -115,6 +116,21 @@ def newest_checkpoint(work: Path) -> Path | None:
     """Find the newest checkpoint that was written to the end."""
     whole = [path for path in work.glob("checkpoint-*") if read_state(path) is not None]
     return max(whole, key=step_of) if whole else None
+
+
+def train_to_the_end(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
+    """Train through ``max_steps``, from the newest whole checkpoint in `work` on; return the history.
+
+    Stopped after its last checkpoint, a training is not gone on with: the Trainer would take one step more.
+    """
+    last = newest_checkpoint(work)
+    if last is not None and step_of(last) == trainer.args.max_steps:
+        load_model(trainer.model, last / "model.safetensors")
+        history: list[dict[str, Any]] = (read_state(last) or {})["log_history"]
+    else:
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        history = trainer.state.log_history
+    return history
 
 
 def step_of(checkpoint: Path) -> int:
