@@ -6,7 +6,7 @@ cost. So a round is one count, and counts can be added up in any order, by any n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -32,8 +32,7 @@ METRICS = (
     "cost_offload",
 )
 Counts = NDArray[np.int32]
-OUT_OF_CACHE = 100_000  # samples: from here on, rounds of a shuffle are counted sample by sample
-RIGHT, AGREES = 1, 2  # what can be said of an answer, as bits
+RIGHT, AGREES, SENT = 1, 2, 4  # what can be said of an answer, as bits: eight kinds of answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,29 +76,52 @@ def answers_of(trace: Trace) -> Answers:
 
 
 @dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What comes of each sample at each layer, 0 (the input is sent) to L.
+
+    Attributes
+    ----------
+    said : ndarray of float32, shape (L + 1, n)
+        Confidence of whoever answers.
+    marks : ndarray of uint8, shape (L + 1, n)
+        Whether the answer is right, agrees with the last exit's, and came from where it was sent, as bits.
+    """
+
+    said: NDArray[np.float32]
+    marks: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
 class Tally:
     """What was counted of some repeats.
 
     Attributes
     ----------
-    plays : ndarray of int, shape (repeats, kinds, L + 1, 2)
-        Rounds by kind, layer, and whether the sample was sent.
-    at_points : ndarray of int, shape (repeats, p, kinds, L + 1)
+    answers : ndarray of int, shape (kinds, repeats, L + 1, 8)
+        Rounds by kind, layer, and the marks of the answer.
+    at_points : ndarray of int, shape (kinds, repeats, p, L + 1)
         Rounds by kind and layer, up to some points of the stream.
     settled : ndarray of int, shape (repeats,)
         The layer played most in the second half of the stream, the lowest of equals.
-    sure, added, right, agrees : ndarray, shape (repeats,)
-        Sums of the answers' confidences, and of what samples added to prices; how many answers were right,
-        and agree with the last exit's.
+    sure, added : ndarray, shape (repeats,)
+        Sums of the answers' confidences, and of what samples added to prices.
     """
 
-    plays: NDArray[np.int64]
-    at_points: NDArray[np.int64]
+    answers: NDArray[np.int32]
+    at_points: NDArray[np.int32]
     settled: NDArray[np.int16]
     sure: Floats
     added: Floats
-    right: Floats
-    agrees: Floats
+
+    @property
+    def plays(self) -> NDArray[np.int64]:
+        """Rounds by kind and layer, shape (kinds, repeats, L + 1)."""
+        return self.answers.sum(axis=-1, dtype=np.int64)  # type: ignore[no-any-return]
+
+    def marked(self, mark: int) -> NDArray[np.int64]:
+        """Return the rounds of which a mark is told, shape (kinds, repeats, L + 1)."""
+        told: NDArray[np.int64] = self.answers[..., (np.arange(8) & mark) > 0].sum(axis=-1, dtype=np.int64)
+        return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,70 +185,90 @@ class Ledger:
         """Return a fresh count of rounds by kind, layer and sample, shape (kinds, L + 1, n)."""
         return np.zeros((len(self.exits), *self.answers.marks.shape), dtype=np.int32)
 
+    def outcomes(self) -> Outcomes:
+        """Work out what comes of each sample at each layer."""
+        told = self.answers
+        said, marks = np.empty(told.marks.shape, dtype=np.float32), np.empty_like(told.marks)
+        _outcomes(told.confidence, told.far, told.marks, self.below, said, marks)
+        return Outcomes(said, marks)
+
     def count(
         self,
         orders: Orders,
-        splits: Layers,
+        played: Iterable[Layers],
         parts: Sequence[tuple[int, int, int]],
         points: NDArray[np.int64],
+        outcomes: Outcomes,
         counts: Counts,
-        shuffled: bool,
     ) -> Tally:
         """Count some repeats.
 
         Parameters
         ----------
-        orders, splits : ndarray, shape (repeats, m)
-            Which samples came, and where they stopped.
+        orders : ndarray, shape (m, repeats)
+            Which samples came.
+        played : iterable of ndarray, shape (rounds, repeats)
+            Where they stopped, some rounds at a time.
         parts : sequence of (first, end, kind)
             Consecutive rounds of one kind.
         points : ndarray of int, shape (p,)
             Rounds (0-based, ascending) after which the plays of each layer are wanted.
+        outcomes : Outcomes
+            This ledger's.
         counts : ndarray, shape (kinds, L + 1, n)
             Added to.
-        shuffled : bool
-            Whether every repeat shows every sample exactly once.
         """
-        said = self.answers
-        repeats, rounds = splits.shape
-        plays = np.zeros((repeats, len(self.exits), self.layers + 1, 2), dtype=np.int64)
-        at_points = np.zeros((repeats, len(points), len(self.exits), self.layers + 1), dtype=np.int64)
-        late = np.zeros((repeats, self.layers + 1), dtype=np.int64)
-        sums = np.zeros((repeats, 4))
-        as_it_lies = shuffled and len(parts) == 1 and rounds > OUT_OF_CACHE
-        for first, end, kind in parts:
-            a, b = np.searchsorted(points, [first, end])
-            stops = splits[:, first:end]
-            _count_plays(stops, points[a:b] - first, at_points[:, a:b, kind], rounds // 2 - first, late)
-            _count(
-                orders[:, first:end],
-                stops,
-                as_it_lies,
-                said.confidence,
-                said.far,
-                said.marks,
-                self.extra,
-                self.below,
-                counts[kind],
-                plays[:, kind],
-                sums,
-            )
-            at_points[:, b:, kind] = plays[:, None, kind].sum(axis=-1)
-        return Tally(plays, at_points, late.argmax(axis=1).astype(np.int16), *sums.T)
+        rounds, repeats = orders.shape
+        kinds, layers = len(self.exits), self.layers + 1
+        answers = np.zeros((kinds, repeats, layers, 8), dtype=np.int32)
+        at_points = np.zeros((kinds, repeats, len(points), layers), dtype=np.int32)
+        early = np.zeros((kinds, repeats, layers), dtype=np.int32)
+        sure, added = np.zeros((2, repeats))
+        begin = 0
+        for splits in played:
+            for first, end, kind in parts:
+                a, b = max(first, begin), min(end, begin + len(splits))
+                if a < b:
+                    _count(
+                        orders[a:b],
+                        splits[a - begin : b - begin],
+                        a,
+                        points,
+                        rounds // 2,
+                        outcomes.said,
+                        outcomes.marks,
+                        self.extra,
+                        counts[kind],
+                        answers[kind],
+                        at_points[kind],
+                        early[kind],
+                        sure,
+                        added,
+                    )
+            begin += len(splits)
+        plays = answers.sum(axis=-1)
+        for _, end, kind in parts:
+            at_points[kind, :, points >= end] = plays[kind]
+            if end <= rounds // 2:
+                early[kind] = plays[kind]
+        settled = (plays - early).sum(axis=0).argmax(axis=1).astype(np.int16)
+        return Tally(answers, at_points, settled, sure, added)
 
     def totals(self, tally: Tally) -> Floats:
         """Return each repeat's means a round, shape (repeats, metrics)."""
-        plays, sent = tally.plays.sum(axis=3), tally.plays[:, :, :, 1].sum(axis=1)
-        rounds = plays.sum(axis=(1, 2))
-        device = (plays * self.gamma).sum(axis=(1, 2))
-        computing = (plays * self.layers_only).sum(axis=(1, 2))
+        plays, sent = tally.plays, tally.marked(SENT).sum(axis=0)
+        rounds = plays.sum(axis=(0, 2))
+        device = (plays * self.gamma[:, None]).sum(axis=(0, 2))
+        computing = (plays * self.layers_only).sum(axis=(0, 2))
         sending = np.where(sent > 0, self.sending, 0.0)  # NaN where nothing is ever sent
         offload = (sent * sending).sum(axis=1) + tally.added
-        right = tally.right / rounds if self.answers.labelled else np.full(len(rounds), np.nan)
+        right = np.full(len(rounds), np.nan)
+        if self.answers.labelled:
+            right = tally.marked(RIGHT).sum(axis=(0, 2)) / rounds
         cost = (device + offload) / rounds
         means = [
             right,
-            tally.agrees / rounds,
+            tally.marked(AGREES).sum(axis=(0, 2)) / rounds,
             cost,
             tally.sure / rounds - self.mu * cost,
             right - self.mu * cost,
@@ -239,95 +281,92 @@ class Ledger:
 
     def per_sample(self, counts: Counts) -> Floats:
         """Return the sums of each metric over a sample's rounds, shape (n, metrics)."""
-        said = self.answers
-        sums = np.zeros((len(METRICS), len(said.far)))
+        outcomes = self.outcomes()
+        sums = np.zeros((len(METRICS), counts.shape[-1]))
         for kind in range(len(self.exits)):
             _sum_by_sample(
                 counts[kind],
-                said.confidence,
-                said.far,
-                said.marks,
+                outcomes.said,
+                outcomes.marks,
                 self.extra,
-                self.below,
                 self.gamma[kind],
                 self.layers_only,
                 self.sending,
                 self.mu,
                 sums,
             )
-        if not said.labelled:
+        if not self.answers.labelled:
             sums[[METRICS.index("accuracy"), METRICS.index("utility")]] = np.nan
         return sums.T
 
 
 @compiled
-def _count(  # type: ignore[no-untyped-def]
-    orders, splits, as_it_lies, confidence, far, marks, extra, below, counts, tally, sums
-):
-    """Count repeats; those of shuffles may be taken sample by sample, so that memory is read as it lies."""
-    rounds = orders.shape[1]
-    stops = np.empty(rounds if as_it_lies else 0, dtype=splits.dtype)
-    for repeat in range(orders.shape[0]):
-        if as_it_lies:
-            for position in range(rounds):
-                stops[np.uintp(orders[repeat, position])] = splits[repeat, position]
-        sure, added, right, agrees = 0.0, 0.0, np.int64(0), np.int64(0)
-        for position in range(rounds):
-            if as_it_lies:
-                sample, layer = np.uintp(position), np.uintp(stops[position])
-            else:
-                sample, layer = np.uintp(orders[repeat, position]), np.uintp(splits[repeat, position])
-            here, there = np.float64(confidence[exit_of(layer), sample]), np.float64(far[sample])
-            sent = np.uintp(here < below[layer])  # a number: no processor foresees this branch
-            mark = marks[layer - sent * layer, sample]
-            tally[repeat, layer, sent] += 1
-            counts[layer, sample] += 1
-            sure += there if sent else here
-            right += np.int64(mark & RIGHT)
-            agrees += np.int64(mark >> 1)
-            if extra.shape[0]:
-                added += extra[sample] * sent
-        sums[repeat, 0] += sure
-        sums[repeat, 1] += added
-        sums[repeat, 2] += right
-        sums[repeat, 3] += agrees
+def _outcomes(confidence, far, marks, below, said, told):  # type: ignore[no-untyped-def]
+    for layer in range(told.shape[0]):
+        here, mark, least = confidence[exit_of(layer)], marks[layer], below[layer]
+        for sample in range(told.shape[1]):
+            own, other, gone = here[sample], far[sample], marks[0, sample] | np.uint8(SENT)
+            stayed, sent = mark[sample], np.float64(own) < least
+            said[layer, sample] = other if sent else own
+            told[layer, sample] = gone if sent else stayed
 
 
 @compiled
-def _count_plays(splits, points, at_points, half, late):  # type: ignore[no-untyped-def]
-    """Fill in the plays of each layer up to each point, shape (repeats, p, L + 1); add up those from `half`.
+def _count(  # type: ignore[no-untyped-def]
+    orders, splits, start, points, half, said, marks, extra, counts, answers, at_points, early, sure, added
+):
+    """Count rounds of one kind, from round `start` (0-based) on; `orders` and `splits`: (rounds, repeats).
 
-    Points and half are rounds from the first of these splits.
+    At each of `points` that is met, the plays so far are written to `at_points`; at `half`, to `early`.
     """
-    plays = np.zeros(at_points.shape[2], dtype=np.int64)
-    for repeat in range(splits.shape[0]):
-        plays[:] = 0
-        first = 0
-        for k in range(points.shape[0]):
-            for position in range(first, points[k] + 1):
-                plays[np.uintp(splits[repeat, position])] += 1
-            at_points[repeat, k] = plays
-            first = points[k] + 1
-        for position in range(max(half, 0), splits.shape[1]):
-            late[repeat, np.uintp(splits[repeat, position])] += 1
+    (rounds, repeats), layers, samples = splits.shape, marks.shape[0], np.uintp(marks.shape[1])
+    # what is met at random is flat: one sum finds all that is known of a sample at a layer
+    said, marks, counts, tally = said.ravel(), marks.ravel(), counts.ravel(), answers.ravel()
+    begin, point = 0, np.searchsorted(points, start)
+    while begin < rounds:
+        end = rounds
+        if point < points.shape[0]:
+            end = min(end, points[point] + 1 - start)
+        if begin + start < half:
+            end = min(end, half - start)
+        for position in range(begin, end):
+            for repeat in range(repeats):
+                layer, sample = np.uintp(splits[position, repeat]), np.uintp(orders[position, repeat])
+                at = layer * samples + sample
+                mark = np.uintp(marks[at])
+                tally[(np.uintp(repeat) * np.uintp(layers) + layer) * np.uintp(8) + mark] += 1
+                counts[at] += 1
+                sure[repeat] += np.float64(said[at])
+                if extra.shape[0]:
+                    added[repeat] += extra[sample] if mark & np.uintp(SENT) else 0.0
+        at_point = point < points.shape[0] and end + start == points[point] + 1
+        if at_point or end + start == half:
+            for repeat in range(repeats):
+                for row in range(layers):
+                    plays = np.int64(0)
+                    for kind in range(8):
+                        plays += np.int64(answers[repeat, row, kind])
+                    if at_point:
+                        at_points[repeat, point, row] = plays
+                    if end + start == half:
+                        early[repeat, row] = plays
+        point += at_point
+        begin = end
 
 
 @compiled
 def _sum_by_sample(  # type: ignore[no-untyped-def]
-    counts, confidence, far, marks, extra, below, gamma, layers_only, sending, mu, sums
+    counts, said, marks, extra, gamma, layers_only, sending, mu, sums
 ):
     for layer in range(counts.shape[0]):
         for sample in range(counts.shape[1]):
             rounds = np.float64(counts[layer, sample])
             if rounds == 0.0:
                 continue
-            here = confidence[exit_of(layer), sample]
-            sent = here < below[layer]
-            mark = marks[0 if sent else layer, sample]
-            price = 0.0
-            if sent:
+            mark, price = marks[layer, sample], 0.0
+            if mark & SENT:
                 price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
-            sure = np.float64(far[sample] if sent else here)
+            sure = np.float64(said[layer, sample])
             right = 1.0 if mark & RIGHT else 0.0
             cost = gamma[layer] + price
             sums[0, sample] += rounds * right
@@ -335,7 +374,7 @@ def _sum_by_sample(  # type: ignore[no-untyped-def]
             sums[2, sample] += rounds * cost
             sums[3, sample] += rounds * (sure - mu * cost)
             sums[4, sample] += rounds * (right - mu * cost)
-            sums[5, sample] += rounds if sent else 0.0
+            sums[5, sample] += rounds if mark & SENT else 0.0
             sums[6, sample] += rounds * layers_only[layer]
             sums[7, sample] += rounds * (gamma[layer] - layers_only[layer])
             sums[8, sample] += rounds * price

@@ -6,7 +6,7 @@ evaluates every exit. Everything else, labels included, is worked out here, wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from itertools import pairwise
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.accounting import METRICS, Counts, Ledger
+from splitee.accounting import METRICS, Counts, Ledger, Outcomes
 from splitee.costs import Floats
 from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds
 from splitee.regret import armless_gap, gaps, has_arms, may_send
@@ -67,22 +67,24 @@ class Player:
         self.log = log or not isinstance(policy, Policy)  # one's own might not do the same again
         costs = policy.priced(scene.costs) if isinstance(policy, Policy) else scene.costs
         alpha = scene.threshold(policy)  # read once, before anything is played
-        exits, self._parts = kinds_of_rounds(policy, scene.rounds)
+        exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
         self._gaps: dict[tuple[int, bool], Floats] = {}
 
     def play(self, repeats: range) -> Played:
         """Play some repeats."""
-        counts = self.ledger.counts()
+        counts, outcomes = self.ledger.counts(), self.ledger.outcomes()
         told: list[tuple[Floats, NDArray[np.int16], Floats]] = []
         logged: list[Layers] = []
-        lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.rounds))
+        lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
         for block in _blocks(repeats, lanes):
-            orders = self.scene.block(block.start, block.stop)
-            splits = self.scene.splits(self.policy, block, self.ledger.threshold)
-            told.append(self._count(block, orders, splits, counts))
-            logged += list(splits) if self.log else []
+            orders = self.scene.arrivals.block(block.start, block.stop)
+            played: Iterable[Layers] = self.scene.play(self.policy, block, orders, self.ledger.threshold)
+            if self.log:
+                played = list(played)
+                logged += list(np.concatenate(played).T)
+            told.append(self._count(block, orders, played, outcomes, counts))
         totals, settled, curves = zip(*told, strict=True)
         return Played(
             counts, np.concatenate(totals), np.concatenate(settled), np.concatenate(curves, 1), logged
@@ -91,21 +93,23 @@ class Player:
     @cached_property
     def still(self) -> Played | None:
         """What comes of all repeats, where they are one: each sample always stops where it does."""
-        if not self.scene.all_shuffled or not isinstance(self.policy, Policy):
+        if not self.scene.arrivals.all_shuffled or not isinstance(self.policy, Policy):
             return None
         every = np.arange(self.scene.trace.samples, dtype=np.int32)
         stops = self.policy.by_sample(self.scene.stream(0, every))
         if stops is None:
             return None
-        repeats, counts = self.scene.repeats, self.ledger.counts()
-        totals, _, curves = self._count(range(1), every[None], stops[None], counts)
+        repeats, counts = self.scene.arrivals.repeats, self.ledger.counts()
+        totals, _, curves = self._count(
+            range(1), every[:, None], [stops[:, None]], self.ledger.outcomes(), counts
+        )
         counts *= repeats
         settled = np.full(repeats, stops[0])
         if (stops != stops[0]).any():
             for repeat in range(repeats):
-                late = self.scene.order(repeat)[len(stops) // 2 :]
+                late = self.scene.arrivals.order(repeat)[len(stops) // 2 :]
                 settled[repeat] = np.bincount(stops[late]).argmax()
-        logged = [stops[self.scene.order(repeat)] for repeat in range(repeats)] if self.log else []
+        logged = [stops[self.scene.arrivals.order(repeat)] for repeat in range(repeats)] if self.log else []
         return Played(counts, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged)
 
     def result(self, parts: Sequence[Played]) -> Result:
@@ -116,9 +120,9 @@ class Player:
             policy=self.policy,
             totals=np.concatenate([part.totals for part in parts]),
             books=(self.ledger, reduce(np.add, [part.counts for part in parts])),
-            shown=self.scene.shown,
+            shown=self.scene.arrivals.shown,
             settled=np.concatenate([part.settled for part in parts]),
-            curve=Curve(curve_points(self.scene.rounds) + 1, common, own),
+            curve=Curve(curve_points(self.scene.arrivals.rounds) + 1, common, own),
             on_device=self._fits(),
             threshold=self.ledger.threshold,
             scene=self.scene,
@@ -126,17 +130,21 @@ class Player:
         )
 
     def _count(
-        self, repeats: range, orders: Orders, splits: Layers, counts: Counts
+        self, repeats: range, orders: Orders, played: Iterable[Layers], outcomes: Outcomes, counts: Counts
     ) -> tuple[Floats, NDArray[np.int16], Floats]:
         """Count some repeats: their totals, what they settled on, and their curves of regret."""
         scene, ledger = self.scene, self.ledger
-        points = curve_points(scene.rounds)
-        tally = ledger.count(orders, splits, self._parts, points, counts, scene.all_shuffled)
+        points = curve_points(scene.arrivals.rounds)
+        tally = ledger.count(orders, played, self._parts, points, outcomes, counts)
         totals = ledger.totals(tally)
         if has_arms(self.policy):
-            each = zip(repeats, splits, strict=True)
-            owing = np.stack([self._owing(repeat, may_send(self.policy, split)) for repeat, split in each])
-            return totals, tally.settled, np.einsum("rpkl,rkal->arp", tally.at_points, owing)
+            # one's own policy may send the input without saying so
+            sends = tally.plays[:, :, 0].sum(axis=0) > 0
+            each = zip(repeats, sends.tolist(), strict=True)
+            owing = np.stack(
+                [self._owing(repeat, may_send(self.policy, sent)) for repeat, sent in each]
+            )
+            return totals, tally.settled, np.einsum("krpl,rkal->arp", tally.at_points, owing)
         rewards = totals[:, METRICS.index("reward")]
         layers, alpha = scene.trace.layers, ledger.threshold
         gap = [
@@ -148,7 +156,7 @@ class Player:
     def _owing(self, repeat: int, sends: bool) -> Floats:
         """Return the policy's `gaps` in a repeat; those of all that show the same samples are one."""
         scene, ledger = self.scene, self.ledger
-        key = (-1 if scene.shuffles(repeat) else repeat, sends)
+        key = (-1 if scene.arrivals.shuffles(repeat) else repeat, sends)
         if key not in self._gaps:
             layers, alpha = scene.trace.layers, ledger.threshold
             self._gaps[key] = gaps(

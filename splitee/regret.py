@@ -7,17 +7,17 @@ order: not the luck of the sample it met.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from splitee.arrivals import Arrivals
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
 from splitee.policies.base import (
     AnyPolicy,
     Layers,
-    Orders,
     Policy,
     Stream,
     kinds_of_rounds,
@@ -33,16 +33,12 @@ class MeanRewards:
     ----------
     stream : Stream
         Of any order: only its trace and its prices are read.
-    order : callable
-        Gives the samples of a repeat.
-    shuffles : callable
-        Says whether a repeat shows every sample once: all those have the same means.
+    arrivals : Arrivals
+        The orders; repeats that show every sample once have the same means.
     """
 
-    def __init__(
-        self, stream: Stream, order: Callable[[int], Orders], shuffles: Callable[[int], bool]
-    ) -> None:
-        self._stream, self._order, self._shuffles = stream, order, shuffles
+    def __init__(self, stream: Stream, arrivals: Arrivals) -> None:
+        self._stream, self._arrivals = stream, arrivals
         self._known: dict[tuple[object, ...], Floats] = {}
 
     def of(
@@ -50,12 +46,12 @@ class MeanRewards:
     ) -> Floats:
         """Return r̄(0), …, r̄(L) over one repeat, or over some of its rounds."""
         if rounds is not None:
-            return means_of(self._stream, costs, alpha, every_exit, self._order(repeat)[rounds])
-        shuffled = self._shuffles(repeat)
+            return means_of(self._stream, costs, alpha, every_exit, self._arrivals.order(repeat)[rounds])
+        shuffled = self._arrivals.shuffles(repeat)
         key = (None if shuffled else repeat, *_key(alpha, every_exit, costs))
         if key not in self._known:
             every = np.arange(len(self._stream.far), dtype=np.int32)
-            order = every if shuffled else self._order(repeat)
+            order = every if shuffled else self._arrivals.order(repeat)
             self._known[key] = means_of(self._stream, costs, alpha, every_exit, order)
         return self._known[key]
 
@@ -142,7 +138,7 @@ def cumulative_regret(
     cuts = np.concatenate([[0], np.cumsum(segments if segments is not None else [len(split)])])
     for a, b in pairwise(cuts.tolist()):
         rounds = None if segments is None else slice(a, b)
-        sends = may_send(policy, split)
+        sends = may_send(policy, not split.all())
         owing = gaps(means, policy, costs, repeat, layers, alpha, exits, sends, rounds)
         for first, end, kind in kinds:
             part = slice(max(a, first), max(a, first, min(b, end)))
@@ -156,9 +152,9 @@ def has_arms(policy: AnyPolicy) -> bool:
     return not isinstance(policy, Policy) or policy.has_arms
 
 
-def may_send(policy: AnyPolicy, split: Layers) -> bool:
-    """Whether sending the input is one of a policy's arms: it says so, or (one's own) it has done it."""
-    return sends_input(policy) or (not isinstance(policy, Policy) and not split.all())
+def may_send(policy: AnyPolicy, sent: bool) -> bool:
+    """Whether sending the input is one of a policy's arms: it says so, or (one's own) it has `sent` one."""
+    return sends_input(policy) or (not isinstance(policy, Policy) and sent)
 
 
 def armless_gap(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Home(Protocol):
-    """All results of a call: where a result is compared and saved."""
+class Table(Protocol):
+    """Results of a call: where one is compared with the reference, and saved."""
 
     def summary(self, interval: str = "data") -> pd.DataFrame:
         """Return one row a policy."""
 
     def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
-        """Write all results."""
+        """Write the results."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Result:
     scene: Scene | None = None
     logged: list[Layers] | None = None
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
-    home: Home | None = field(default=None, repr=False)
+    alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Floats:
         if name in METRICS:
@@ -142,7 +142,7 @@ class Result:
         if self.logged is not None:
             return np.stack(self.logged)
         if self.scene is not None and not isinstance(self.policy, dict):
-            return self.scene.splits(self.policy, range(self.scene.repeats), self.threshold)
+            return self.scene.splits(self.policy, self.threshold)
         return self._saved("split").astype(np.int16)
 
     @cached_property
@@ -182,14 +182,16 @@ class Result:
 
     def summary(self, interval: str = "data") -> pd.DataFrame:
         """Return one row of numbers; see `Results.summary`."""
-        assert self.home is not None
-        table = self.home.summary(interval)
-        return table[table["policy"] == self.name].reset_index(drop=True)
+        return self._alone.summary(interval)
 
     def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
-        """Save this result, and those it was replayed with; see `Results.save`."""
-        assert self.home is not None
-        self.home.save(folder, choices=choices, overwrite=overwrite)
+        """Save this result, and the reference it is compared with; see `Results.save`."""
+        self._alone.save(folder, choices=choices, overwrite=overwrite)
+
+    @property
+    def _alone(self) -> Table:
+        assert self.alone is not None
+        return self.alone({self.name: self})
 
     def choices(self) -> pd.DataFrame:
         """Return every choice: repeat, t (from 1), sample id, split, offloaded."""
@@ -200,7 +202,7 @@ class Result:
                 raise InputError(f"the choices of {self.name} were not saved")
             return self.saved_choices
         repeats, m = self.split.shape
-        orders = np.concatenate([self.scene.order(r) for r in range(repeats)])
+        orders = np.concatenate([self.scene.arrivals.order(r) for r in range(repeats)])
         return pd.DataFrame(
             {
                 "repeat": np.repeat(np.arange(1, repeats + 1, dtype=np.int32), m),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,9 @@ class Results(Mapping[str, Result]):
         self.reference = reference
         self._facts = facts
         self.ids = ids
+        alone = partial(Results, reference=reference, facts=facts, ids=ids)  # no cycle: memory is given back
         for result in self._results.values():
-            object.__setattr__(result, "home", self)
+            object.__setattr__(result, "alone", alone)
 
     def __getitem__(self, name: str | int) -> Result:
         """Return the result of a policy, by its name or its place in the call."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee.accounting import Answers, answers_of
+from splitee.arrivals import Arrivals
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
 from splitee.policies.base import (
@@ -38,10 +38,7 @@ class Scene:
     trace: Trace
     costs: CostModel
     mu: float
-    orders: Orders | None
-    shuffled: NDArray[np.bool_] | None  # of given orders: whether each shows every sample exactly once
-    asked_repeats: int
-    seed: int
+    arrivals: Arrivals
     default_threshold: float
 
     def __post_init__(self) -> None:
@@ -49,47 +46,10 @@ class Scene:
         self.costs.sending(self.trace.layers)
         self.costs.by_sample(self.trace.samples)
 
-    @property
-    def repeats(self) -> int:
-        """How many orders there are."""
-        return self.asked_repeats if self.orders is None else len(self.orders)
-
     @cached_property
     def answers(self) -> Answers:
         """What the trace says of every sample."""
         return answers_of(self.trace)
-
-    def shuffles(self, repeat: int) -> bool:
-        """Whether a repeat shows every sample exactly once."""
-        return self.shuffled is None or bool(self.shuffled[repeat])
-
-    @cached_property
-    def all_shuffled(self) -> bool:
-        """Whether every repeat shows every sample exactly once."""
-        return self.shuffled is None or bool(self.shuffled.all())
-
-    @cached_property
-    def shown(self) -> Floats:
-        """How often each sample comes in all repeats, shape (n,)."""
-        if self.orders is None or self.all_shuffled:
-            return np.full(self.trace.samples, float(self.repeats))
-        return np.bincount(self.orders.ravel(), minlength=self.trace.samples).astype(np.float64)
-
-    @property
-    def rounds(self) -> int:
-        """How many samples a repeat has, m."""
-        return self.trace.samples if self.orders is None else int(self.orders.shape[1])
-
-    def order(self, repeat: int) -> Orders:
-        """Return the samples of one repeat, in order, shape (m,)."""
-        order: Orders = self.block(repeat, repeat + 1)[0]
-        return order
-
-    def block(self, first: int, end: int) -> Orders:
-        """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
-        if self.orders is not None:
-            return self.orders[first:end]
-        return _permutations(self.trace.samples, self.seed, first, end)
 
     def stream(self, repeat: int, order: Orders | None = None) -> Stream:
         """Return what a policy may see of one repeat, whose order may be at hand."""
@@ -100,11 +60,11 @@ class Scene:
             value=self.trace.value,
             far=self.answers.far,
             other_cloud=self.trace.cloud_confidence is not None,
-            order=self.order(repeat) if order is None else order,
+            order=self.arrivals.order(repeat) if order is None else order,
             arms=self.costs.arms(self.trace.layers),
             costs=self.costs,
             mu=self.mu,
-            seed=(self.seed, (1, repeat)),
+            seed=(self.arrivals.seed, (1, repeat)),
         )
 
     def threshold(self, policy: AnyPolicy) -> float:
@@ -136,17 +96,22 @@ class Scene:
         if sends_input(policy):
             self.costs.sending(self.trace.layers, send_input=True)
 
-    def splits(self, policy: AnyPolicy, repeats: range, alpha: float) -> Layers:
-        """Return where the policy stopped at each sample of consecutive repeats, shape (repeats, m)."""
-        orders = self.block(repeats.start, repeats.stop)
-        streams = [self.stream(repeat, order) for repeat, order in zip(repeats, orders, strict=True)]
+    def play(self, policy: AnyPolicy, repeats: range, orders: Orders, alpha: float) -> Iterator[Layers]:
+        """Yield where the policy stops in some repeats, a few rounds at a time, shape (rounds, repeats)."""
+        streams = [self.stream(repeat, order) for repeat, order in zip(repeats, orders.T, strict=True)]
         if isinstance(policy, Policy):
             return policy.play(streams, orders)
-        return np.stack([play(policy, stream, alpha) for stream in streams])
+        return iter([np.stack([play(policy, stream, alpha) for stream in streams], axis=1)])
+
+    def splits(self, policy: AnyPolicy, alpha: float) -> Layers:
+        """Return where the policy stopped at each sample of all repeats, shape (repeats, m)."""
+        repeats = self.arrivals.repeats
+        orders = self.arrivals.block(0, repeats)
+        return np.concatenate(list(self.play(policy, range(repeats), orders, alpha))).T
 
     def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
         """Return which samples were sent, shape (m,)."""
-        own = self.trace.confidence[self.order(repeat), np.maximum(split, 1) - 1].astype(np.float64)
+        own = self.trace.confidence[self.arrivals.order(repeat), np.maximum(split, 1) - 1].astype(np.float64)
         unsure = (own < leaves_below(policy, alpha)) & (split < self.trace.layers)
         sent: NDArray[np.bool_] = (split == 0) | unsure
         return sent
@@ -170,7 +135,7 @@ class Scene:
     def means(self) -> MeanRewards:
         """Mean rewards of the arms, in every repeat."""
         none = np.empty(0, dtype=np.int32)  # of the stream only its trace and prices are read
-        return MeanRewards(self.stream(0, none), self.order, self.shuffles)
+        return MeanRewards(self.stream(0, none), self.arrivals)
 
     def facts(self) -> dict[str, object]:
         """Return what was replayed, in plain types, for a manifest."""
@@ -180,28 +145,14 @@ class Scene:
             | {k: told[k] for k in ("model", "data") if k in told},
             "costs": self.costs.to_dict(),
             "mu": self.mu,
-            "repeats": self.repeats,
-            "orders": "permutations" if self.orders is None else f"given, SHA-256 {_sha256(self.orders)}",
+            "repeats": self.arrivals.repeats,
+            "orders": self.arrivals.told,
             "threshold": self.default_threshold,
-            "seed": self.seed,
+            "seed": self.arrivals.seed,
             "seed_scheme": SEED_SCHEME,
         }
-
-
-@lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders
-def _permutations(samples: int, seed: int, first: int, end: int) -> Orders:
-    orders = np.empty((end - first, samples), dtype=np.int32)
-    for repeat, order in enumerate(orders, start=first):
-        children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
-        order[:] = np.random.default_rng(children).permutation(samples)
-    orders.flags.writeable = False
-    return orders
 
 
 def leaves_below(policy: AnyPolicy, alpha: float) -> float:
     """Return the confidence below which a policy offloads: α, unless it never does."""
     return -math.inf if isinstance(policy, Policy) and not policy.offloads else alpha
-
-
-def _sha256(orders: Orders) -> str:
-    return hashlib.sha256(orders.astype("<i8").tobytes()).hexdigest()

@@ -10,15 +10,14 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import overload
 
-import numpy as np
 from numba import config
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from splitee.compiled import compiled
+from splitee.arrivals import Arrivals
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
-from splitee.policies.base import AnyPolicy, Orders, Policy, check_threshold, display_name
+from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
 from splitee.result import Result
 from splitee.results import REFERENCE, Results
@@ -131,8 +130,10 @@ def replay(
     if threshold is None:
         threshold = DEFAULT_THRESHOLD
     check_threshold(threshold)
-    given, shuffled = _orders(orders, trace.samples)
-    scene = Scene(trace, costs, float(mu), given, shuffled, int(repeats), int(seed), float(threshold))
+    arrivals = Arrivals(trace.samples, int(repeats), int(seed))
+    if orders is not None:
+        arrivals = Arrivals.of(orders, trace.samples, int(seed))
+    scene = Scene(trace, costs, float(mu), arrivals, float(threshold))
     if isinstance(policies, Mapping):
         named = dict(policies)
     elif isinstance(policies, Sequence):
@@ -166,37 +167,16 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
         elif isinstance(player.policy, Policy):
             moving.append(player)
         else:  # one's own holds the interpreter
-            parts[player.name] = [player.play(range(scene.repeats))]
+            parts[player.name] = [player.play(range(scene.arrivals.repeats))]
     threads = config.NUMBA_NUM_THREADS
     enough = len(moving) % threads == 0 or len(moving) >= 2 * threads
-    shares = 1 if enough else min(threads, scene.repeats)  # more lanes in one go are faster
-    cuts = [scene.repeats * k // shares for k in range(shares + 1)]
+    shares = 1 if enough else min(threads, scene.arrivals.repeats)  # more lanes in one go are faster
+    cuts = [scene.arrivals.repeats * k // shares for k in range(shares + 1)]
     jobs = [(player, range(a, b)) for player in moving for a, b in pairwise(cuts)]
     with ThreadPoolExecutor(max_workers=threads) as pool:
         for (player, _), played in zip(jobs, pool.map(lambda job: job[0].play(job[1]), jobs), strict=True):
             parts.setdefault(player.name, []).append(played)
     return {player.name: player.result(parts[player.name]) for player in players}
-
-
-def _orders(orders: ArrayLike | None, samples: int) -> tuple[Orders | None, NDArray[np.bool_] | None]:
-    """Check and copy orders, and tell which of them show every sample exactly once."""
-    if orders is None:
-        return None, None
-    given = np.asarray(orders)
-    if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
-        raise InputError(
-            f"orders has shape {given.shape} and type {given.dtype}: give whole numbers, shape (repeats, m)"
-        )
-    given = given.astype(given.dtype.newbyteorder("="), copy=False)
-    copied = np.empty(given.shape, dtype=np.int32)
-    shuffled = np.full(len(given), given.shape[1] == samples)
-    outside = _copy_orders(given, samples, copied, shuffled)
-    if outside >= 0:
-        raise InputError(
-            f"orders name sample {given.flat[outside]}: the trace has samples 0 to {samples - 1}"
-        )
-    copied.flags.writeable = False
-    return copied, shuffled
 
 
 def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
@@ -209,21 +189,3 @@ def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
             raise InputError(f"two policies are called {name!r}: give a dict of names to policies")
         named[name] = policy
     return named
-
-
-@compiled
-def _copy_orders(given, samples, copied, shuffled):  # type: ignore[no-untyped-def]
-    """Copy; return the place of a sample that the trace does not have, or −1; tell who shows one twice."""
-    seen = np.empty(samples, dtype=np.bool_)
-    for repeat in range(given.shape[0]):
-        seen[:] = False
-        once = True
-        for position in range(given.shape[1]):
-            sample = given[repeat, position]
-            if sample < 0 or sample >= samples:
-                return repeat * given.shape[1] + position
-            copied[repeat, position] = sample
-            once &= not seen[np.uintp(sample)]
-            seen[np.uintp(sample)] = True
-        shuffled[repeat] &= once
-    return -1

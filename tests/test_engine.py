@@ -11,7 +11,6 @@ from strategies import Case, cases, worlds
 from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
-import splitee.accounting
 import splitee.engine
 import splitee.simulation
 from splitee.policies.base import PlainPolicy
@@ -168,11 +167,9 @@ def test_other_policies_in_the_call_and_how_many_repeats_change_nothing(case: Ca
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), st.integers(1, 5), st.booleans())
-def test_how_rounds_are_shared_out_and_counted_changes_nothing(
-    case: Case, threads: int, as_it_lies: bool
-) -> None:
-    """Lanes, threads, and whether a shuffle is counted round by round or sample by sample."""
+@given(cases(), st.integers(1, 5), st.sampled_from([1, 24, 2**16]))
+def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threads: int, plays: int) -> None:
+    """Lanes, threads, and how many rounds are played before they are counted."""
     trace, costs = trace_of(case.world), costs_of(case.world)
     policies = [
         splitee.SplitEES(case.threshold, case.exploration),
@@ -189,7 +186,7 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(
     with (
         mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
         mock.patch.object(splitee.engine, "LANE_ROUNDS", 1),  # eight lanes at most
-        mock.patch.object(splitee.accounting, "OUT_OF_CACHE", 0 if as_it_lies else 10**9),
+        mock.patch.object(splitee.policies.bandit, "PLAYS", plays),  # one to three rounds at a time
     ):
         after = told()
     for one, other in zip(before, after, strict=True):

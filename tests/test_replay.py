@@ -116,7 +116,7 @@ def test_a_policy_that_leaves_the_device_is_refused() -> None:
 def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
     trace = random_trace(50)
     result = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=3, seed=9)
-    orders = [result.scene.order(r) for r in range(3)]
+    orders = [result.scene.arrivals.order(r) for r in range(3)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     more = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=5, seed=9)
@@ -277,7 +277,7 @@ def test_results_are_saved_tidy_and_reloaded(tmp_path) -> None:
     assert again["SplitEE"].offloaded.tolist() == results["SplitEE"].offloaded.tolist()
     choices = pd.read_parquet(tmp_path / "r" / "choices.parquet")
     first = choices[(choices["policy"] == "SplitEE") & (choices["repeat"] == 1)]
-    assert first["id"].tolist() == [f"sample-{i}" for i in results["SplitEE"].scene.order(0)]
+    assert first["id"].tolist() == [f"sample-{i}" for i in results["SplitEE"].scene.arrivals.order(0)]
     manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
     assert manifest["trace"]["fingerprint"] == trace.fingerprint
     assert manifest["policies"]["SplitEE"]["threshold"] == ALPHA

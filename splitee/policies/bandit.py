@@ -8,7 +8,7 @@ and a live device, which is one lane, run the same functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -28,71 +28,74 @@ from splitee.policies.base import (
     check_threshold,
     sends_input,
 )
+from splitee.policies.leaders import EIGHT, lead
 from splitee.policies.rewards import by_exit, device_costs, exit_of, exit_reward, leaving, offload_reward
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 UCB, TUNED, THOMPSON = range(3)  # what the index is
-TOTAL, COUNT, MEAN, WIDTH, SPREAD = range(5)  # rows of the state: S, N, S/N, 1/sqrt(N), Σ(r − Q)²
+MEAN, WIDTH, TOTAL, COUNT, SPREAD = range(5)  # what is known of an arm: S/N, 1/sqrt(N), S, N, Σ(r − Q)²
+KNOWN = 5
 LARGEST_VARIANCE = 0.25  # of a number between 0 and 1
-DRAWN_ROUNDS = 512  # how many rounds' random numbers are held at a time
+PLAYS = 2**16  # of all lanes together, held at a time: what is counted next is still in the cache
 
 
 @inlined
-def choose(rule, t, first, state, weight, noise, span, leader, greatest):  # type: ignore[no-untyped-def]
-    """Fill in `leader`, shape (lanes,), with the arm that each lane plays in round t.
+def choose(  # type: ignore[no-untyped-def]
+    rule, t, first, arms, state, weight, noise, span, leader, greatest
+):
+    """Fill in `leader`, shape (lanes,), with the arm, of first..arms − 1, that each lane plays in round t.
 
     Each arm once, ascending; then the one of the greatest index, the lowest on ties. `weight` is what the
     index takes of ln t; `noise`, shape (arms, lanes), has a standard normal number for each arm (for a draw
     only); `span` is how far apart two rewards of one arm can lie; `greatest`, shape (lanes,), is scratch.
     """
-    arms, lanes = state.shape[1:]
+    lanes = leader.shape[0]
     if t <= arms - first:
         leader[:] = first + t - 1
         return
+    if rule == UCB:
+        lead(state, MEAN * lanes, WIDTH * lanes, KNOWN * lanes, first, arms, lanes, weight, leader)
+        return
     greatest[:] = -math.inf
-    count, mean, width, spread = state[COUNT], state[MEAN], state[WIDTH], state[SPREAD]
     for arm in range(first, arms):
-        if rule == UCB:
-            for lane in range(lanes):
-                index = mean[arm, lane] + weight * width[arm, lane]
-                leads = index > greatest[lane]
-                leader[lane] = arm if leads else leader[lane]
-                greatest[lane] = index if leads else greatest[lane]
-            continue
         for lane in range(lanes):
-            n = count[arm, lane]
+            at = np.uintp(arm) * np.uintp(KNOWN * lanes) + np.uintp(lane)
+            n, mean = state[at + np.uintp(COUNT * lanes)], state[at + np.uintp(MEAN * lanes)]
+            spread = state[at + np.uintp(SPREAD * lanes)]
             if rule == TUNED:
-                variance = spread[arm, lane] / n / (span * span) + math.sqrt(2.0 * weight / n)
-                index = mean[arm, lane] + span * math.sqrt(weight / n * min(LARGEST_VARIANCE, variance))
+                variance = spread / n / (span * span) + math.sqrt(2.0 * weight / n)
+                index = mean + span * math.sqrt(weight / n * min(LARGEST_VARIANCE, variance))
             else:
-                variance = (LARGEST_VARIANCE * (span * span) + spread[arm, lane]) / n
-                index = mean[arm, lane] + noise[arm - first, lane] * math.sqrt(variance / n)
+                variance = (LARGEST_VARIANCE * (span * span) + spread) / n
+                index = mean + noise[arm - first, lane] * math.sqrt(variance / n)
             leads = index > greatest[lane]
             leader[lane] = arm if leads else leader[lane]
             greatest[lane] = index if leads else greatest[lane]
 
 
 @inlined
-def credit(rule, arm, lane, reward, roots, state):  # type: ignore[no-untyped-def]
+def credit(rule, arm, lane, reward, roots, state, lanes):  # type: ignore[no-untyped-def]
     """Add a reward to what a lane knows of an arm; `roots` has 1/sqrt(N), N = 0, 1, …, as far as it goes."""
-    total = state[TOTAL, arm, lane] + reward
-    count = state[COUNT, arm, lane] + 1.0
+    at = arm * np.uintp(KNOWN * lanes) + lane
+    total = state[at + np.uintp(TOTAL * lanes)] + reward
+    count = state[at + np.uintp(COUNT * lanes)] + 1.0
     mean = total / count
     if rule == UCB:
         n = np.uintp(count)
-        state[WIDTH, arm, lane] = roots[n] if n < roots.shape[0] else 1.0 / math.sqrt(count)
+        root = roots[n] if n < np.uintp(roots.shape[0]) else 1.0 / math.sqrt(count)
+        state[at + np.uintp(WIDTH * lanes)] = root
     else:
-        before = reward - state[MEAN, arm, lane]
-        state[SPREAD, arm, lane] += before * (reward - mean)  # Welford
-    state[TOTAL, arm, lane] = total
-    state[COUNT, arm, lane] = count
-    state[MEAN, arm, lane] = mean
+        before = reward - state[at + np.uintp(MEAN * lanes)]
+        state[at + np.uintp(SPREAD * lanes)] += before * (reward - mean)  # Welford
+    state[at + np.uintp(TOTAL * lanes)] = total
+    state[at + np.uintp(COUNT * lanes)] = count
+    state[at + np.uintp(MEAN * lanes)] = mean
 
 
 @inlined
 def learn(  # type: ignore[no-untyped-def]
     rule, mode, layer, lane, sample, confidence, sent, far, knows_far, alpha, mu, gamma, sending, more, roots,
-    state,
+    state, lanes,
 ):  # fmt: skip
     """Update a lane's arms after a round that stopped at `layer`, where the sample was `sent` or answered.
 
@@ -103,16 +106,36 @@ def learn(  # type: ignore[no-untyped-def]
     if mode == NONE or layer == 0:
         gone = offload_reward(far, mu, gamma[layer], sending[layer] + more)
         stayed = exit_reward(deepest, mu, gamma[layer])
-        credit(rule, layer, lane, gone if sent else stayed, roots, state)
+        credit(rule, layer, lane, gone if sent else stayed, roots, state, lanes)
         return
     for arm in range(np.uintp(1), np.uintp(layer) + np.uintp(1)):
         own = np.float64(confidence[exit_of(arm), sample])
         if own >= alpha or (arm == layer and not sent):  # the last layer's exit answers, sure or not
-            credit(rule, arm, lane, exit_reward(own, mu, gamma[arm]), roots, state)
+            credit(rule, arm, lane, exit_reward(own, mu, gamma[arm]), roots, state, lanes)
         elif knows_far or mode == CAUSAL:  # else the deepest confidence that the device has seen stands in
             answer = far if knows_far else deepest
             gone = offload_reward(answer, mu, gamma[arm], sending[arm] + more)
-            credit(rule, arm, lane, gone, roots, state)
+            credit(rule, arm, lane, gone, roots, state, lanes)
+
+
+@inlined
+def meet(  # type: ignore[no-untyped-def]
+    rule, mode, position, leader, confidence, far, other_cloud, orders, alpha, below, mu, gamma, sending,
+    extra, roots, state, splits,
+):  # fmt: skip
+    """Let each repeat's sample of a round meet the arm that leads there, and learn from it."""
+    layers, lanes = confidence.shape[0], leader.shape[0]
+    for repeat in range(orders.shape[1]):
+        lane = np.uintp(repeat)
+        layer, sample = np.uintp(leader[lane]), np.uintp(orders[position, lane])
+        splits[position, lane] = layer
+        sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
+        knows_far = sent or mode == PUBLISHED or (layer == layers and not other_cloud)
+        more = extra[sample] if extra.shape[0] else 0.0
+        learn(
+            rule, mode, layer, lane, sample, confidence, sent, far[sample], knows_far, alpha, mu, gamma,
+            sending, more, roots, state, lanes,
+        )  # fmt: skip
 
 
 @compiled
@@ -123,40 +146,78 @@ def play_lanes(  # type: ignore[no-untyped-def]
     """Play some rounds of several repeats side by side, from round `start` (0-based) on.
 
     One repeat is a chain of rounds, each waiting for the one before; many are independent, and their indices
-    are computed together. `orders` and `splits` (filled in) have shape (repeats, rounds); `weights` (rounds,)
-    is β·sqrt(ln t) for UCB, else ln t; `noise` (rounds, arms, lanes) is for THOMPSON; `state` (5, arms,
-    lanes) may have more lanes than there are repeats: these idle.
+    are computed together. `orders` and `splits` (filled in) have shape (rounds, repeats); `weights` (rounds,)
+    is β·sqrt(ln t) for UCB, else ln t; `noise` (rounds, arms, lanes) is for THOMPSON. `state` holds, arm by
+    arm, each of the five things known in so many lanes as fill whole vectors: some may idle.
     """
-    lanes, rounds = orders.shape
-    layers = confidence.shape[0]
-    below = leaving(layers, alpha)
-    padded = state.shape[2]
-    leader, greatest = np.zeros(padded, dtype=np.int64), np.empty(padded)
-    for position in range(rounds):
-        drawn = noise[position % noise.shape[0]]
-        choose(rule, start + position + 1, first, state, weights[position], drawn, span, leader, greatest)
-        # two loops, so that what decides between them is decided once: the first is the one to be fast
-        if mode == NONE:
-            for lane in range(lanes):
-                layer, sample = np.uintp(leader[lane]), np.uintp(orders[lane, position])
-                splits[lane, position] = layer
-                sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
-                more = extra[sample] if extra.shape[0] else 0.0
-                learn(
-                    rule, NONE, layer, lane, sample, confidence, sent, far[sample], sent, alpha, mu, gamma,
-                    sending, more, roots, state,
-                )  # fmt: skip
-            continue
-        for lane in range(lanes):
-            layer, sample = np.uintp(leader[lane]), np.uintp(orders[lane, position])
-            splits[lane, position] = layer
-            sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
-            knows_far = sent or mode == PUBLISHED or (layer == layers and not other_cloud)
-            more = extra[sample] if extra.shape[0] else 0.0
-            learn(
-                UCB, mode, layer, lane, sample, confidence, sent, far[sample], knows_far, alpha, mu, gamma,
-                sending, more, roots, state,
-            )  # fmt: skip
+    arms = gamma.shape[0]
+    lanes = state.shape[0] // (KNOWN * arms)
+    below = leaving(confidence.shape[0], alpha)
+    leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
+    for position in range(orders.shape[0]):
+        t, weight, drawn = start + position + 1, weights[position], noise[position % noise.shape[0]]
+        choose(rule, t, first, arms, state, weight, drawn, span, leader, greatest)
+        # compiled once for each of these, so that what decides is not asked again and again
+        if mode != NONE:
+            meet(
+                UCB,
+                mode,
+                position,
+                leader,
+                confidence,
+                far,
+                other_cloud,
+                orders,
+                alpha,
+                below,
+                mu,
+                gamma,
+                sending,
+                extra,
+                roots,
+                state,
+                splits,
+            )
+        elif rule == UCB:
+            meet(
+                UCB,
+                NONE,
+                position,
+                leader,
+                confidence,
+                far,
+                other_cloud,
+                orders,
+                alpha,
+                below,
+                mu,
+                gamma,
+                sending,
+                extra,
+                roots,
+                state,
+                splits,
+            )
+        else:
+            meet(
+                rule,
+                NONE,
+                position,
+                leader,
+                confidence,
+                far,
+                other_cloud,
+                orders,
+                alpha,
+                below,
+                mu,
+                gamma,
+                sending,
+                extra,
+                roots,
+                state,
+                splits,
+            )
 
 
 @lru_cache(maxsize=4)
@@ -219,21 +280,21 @@ class LayerBandit(Policy):
         return gamma, costs.sending(layers, send_input=self.first == 0)[: arms + 1]
 
     def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        (stops,) = self.play([stream], stream.order[None])
-        return stops  # type: ignore[no-any-return]
+        stops: Layers = np.concatenate(list(self.play([stream], stream.order[:, None])))
+        return stops[:, 0]
 
-    def play(self, streams: Sequence[Stream], orders: Orders) -> Layers:  # noqa: D102
-        stream, (lanes, rounds) = streams[0], orders.shape
+    def play(self, streams: Sequence[Stream], orders: Orders) -> Iterator[Layers]:  # noqa: D102
+        stream, (rounds, lanes) = streams[0], orders.shape
         gamma, sending = self.prices(stream.layers, stream.arms, stream.costs)
         extra = stream.costs.by_sample(len(stream.far))
         weights = self.weights(logarithms(rounds))
-        splits = np.empty((lanes, rounds), dtype=np.int16)
-        padded = max(16, -(-lanes // 8) * 8)  # whole vectors: idle lanes cost less than odd ones
-        state = np.zeros((5, len(gamma), padded))
-        part = rounds if self.rule != THOMPSON else DRAWN_ROUNDS
+        padded = -(-lanes // EIGHT) * EIGHT
+        state = np.zeros(len(gamma) * KNOWN * padded)
+        part = -(-PLAYS // padded)
         rngs = [each.rng for each in streams] if self.rule == THOMPSON else []
         for start in range(0, rounds, part):
             rows = slice(start, min(start + part, rounds))
+            splits = np.empty((rows.stop - start, lanes), dtype=np.int16)
             play_lanes(
                 self.rule,
                 self.mode,
@@ -241,7 +302,7 @@ class LayerBandit(Policy):
                 by_exit(stream.confidence),
                 stream.far,
                 stream.other_cloud,
-                orders[:, rows],
+                orders[rows],
                 start,
                 float(self.threshold),
                 float(stream.mu),
@@ -249,13 +310,13 @@ class LayerBandit(Policy):
                 sending,
                 extra,
                 weights[rows],
-                self.noise(rngs, rows.stop - rows.start, stream.arms, padded),
+                self.noise(rngs, rows.stop - start, stream.arms, padded),
                 span(stream.mu, sending, extra),
                 inverse_roots(rounds),
                 state,
-                splits[:, rows],
+                splits,
             )
-        return splits
+            yield splits
 
     def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int, lanes: int) -> Floats:
         """Return what chance adds, shape (rounds, arms, lanes): standard normal numbers, or nothing."""
@@ -298,7 +359,7 @@ class Learner:
         if costs.sample_offload is not None:
             raise InputError("a live learner is not told the price of a sample: it needs costs without any")
         self._gamma, self._sending = self.policy.prices(layers, layers, costs)
-        self._state = np.zeros((5, layers + 1, 1))
+        self._state = np.zeros((layers + 1) * KNOWN * EIGHT)
         self._rng, self._layers, self._mu = rng, layers, float(mu)
         self._span = span(mu, self._sending, np.empty(0))
 
@@ -306,9 +367,10 @@ class Learner:
         """Return the layer to split at in round t = 1, 2, and so on."""
         policy = self.policy
         weight = policy.weights(np.array([math.log(t)]))[0]
-        noise = policy.noise([self._rng], 1, self._layers, 1)[0]
-        leader = np.zeros(1, dtype=np.int64)
-        choose(policy.rule, t, policy.first, self._state, weight, noise, self._span, leader, np.empty(1))
+        noise = policy.noise([self._rng], 1, self._layers, EIGHT)[0]
+        leader, greatest = np.zeros(EIGHT, dtype=np.int64), np.empty(EIGHT)
+        arms = self._layers + 1
+        choose(policy.rule, t, policy.first, arms, self._state, weight, noise, self._span, leader, greatest)
         return int(leader[0])
 
     def learn(
@@ -335,4 +397,5 @@ class Learner:
             0.0,
             np.empty(0),
             self._state,
+            EIGHT,
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -144,12 +144,13 @@ class Policy:
         stops: Layers = layers[stream.order]
         return stops
 
-    def play(self, streams: Sequence[Stream], orders: Orders) -> Layers:
-        """Return where the device stops in several repeats, shape (repeats, m).
+    def play(self, streams: Sequence[Stream], orders: Orders) -> Iterator[Layers]:
+        """Yield where the device stops in several repeats, some rounds at a time, shape (rounds, repeats).
 
-        `streams` differ in their order and their rng only; `orders`, shape (repeats, m), are their orders.
+        `streams` differ in their order and their rng only; `orders`, shape (m, repeats), are their orders.
         """
-        return np.stack([self.splits(stream) for stream in streams])
+        each = [self.splits(replace(one, order=one.order.copy())) for one in streams]
+        yield np.stack(each, axis=1)
 
     def check_trace(self, trace: Trace) -> None:
         """Raise InputError where the policy cannot meet this trace."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from splitee.compiled import compiled
 from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
-from splitee.policies.rewards import by_exit, device_costs, leaving, means_of, split_reward
+from splitee.policies.rewards import by_exit, device_costs, exit_of, leaving, means_of, split_reward
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ def _best_by_sample(  # type: ignore[no-untyped-def]
     arms, below = confidence.shape[0], leaving(layers, alpha)
     for sample in range(confidence.shape[1]):
         greatest = -math.inf
+        more = extra[sample] if extra.shape[0] else 0.0
         for arm in range(first, arms + 1):
-            reward = split_reward(arm, sample, confidence, far, below, mu, gamma, sending, extra)
+            own = np.float64(confidence[exit_of(arm), sample])
+            price = sending[arm] + more
+            reward = split_reward(own, np.float64(far[sample]), below[arm], mu, gamma[arm], price)
             if reward > greatest:
                 best[sample], greatest = arm, reward

@@ -43,14 +43,10 @@ def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def split_reward(  # type: ignore[no-untyped-def]
-    layer, sample, confidence, far, below, mu, gamma, sending, extra
-):
-    """Return r(i) of a sample: as it exits, or is sent, by its C_i; `below` is `leaving`'s."""
-    own = np.float64(confidence[exit_of(layer), sample])
-    price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
-    gone = offload_reward(far[sample], mu, gamma[layer], price)
-    return gone if own < below[layer] else exit_reward(own, mu, gamma[layer])
+def split_reward(own, far, below, mu, gamma, price):  # type: ignore[no-untyped-def]
+    """Return r(i) of a sample: as it exits, or is sent, by its C_i; `below` is `leaving`'s of that layer."""
+    stayed, gone = exit_reward(own, mu, gamma), offload_reward(far, mu, gamma, price)
+    return gone if own < below else stayed
 
 
 @compiled
@@ -60,15 +56,19 @@ def mean_rewards(confidence, far, alpha, mu, gamma, sending, extra, order):  # t
     r(i) = C_i − μ·γ_i where C_i ≥ α or i = L, else C_L − μ·(γ_i + o)  (SplitEE, section 3); r(0) is that of
     sending the input. `confidence` has shape (L, n); `extra`, shape (n,) or (0,), is added to o.
     """
-    layers = confidence.shape[0]
+    layers, rounds = confidence.shape[0], order.shape[0]
     below = leaving(layers, alpha)
     means = np.zeros(layers + 1)
     for layer in range(layers + 1):
+        here, least, cost, price = confidence[exit_of(layer)], below[layer], gamma[layer], sending[layer]
         total = 0.0
-        for position in range(order.shape[0]):
+        for position in range(rounds):
             sample = np.uintp(order[position])
-            total += split_reward(layer, sample, confidence, far, below, mu, gamma, sending, extra)
-        means[layer] = total / order.shape[0]
+            more = extra[sample] if extra.shape[0] else 0.0
+            total += split_reward(
+                np.float64(here[sample]), np.float64(far[sample]), least, mu, cost, price + more
+            )
+        means[layer] = total / rounds
     return means
 
 

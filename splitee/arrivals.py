@@ -1,0 +1,141 @@
+"""The orders in which the samples of a trace come, repeat by repeat: shuffles, or one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from splitee.compiled import compiled
+from splitee.costs import Floats
+from splitee.errors import InputError
+from splitee.policies.base import Orders
+
+
+@dataclass(frozen=True, eq=False)
+class Arrivals:
+    """In which order samples come. What a round shows in several repeats lies together in memory.
+
+    Attributes
+    ----------
+    samples : int
+        n, of the trace.
+    repeats : int
+    seed : int
+        Of the shuffles, where there are no `given` orders.
+    given : ndarray of int32, shape (m, repeats), or None
+        Orders of one's own.
+    once : ndarray of bool, shape (repeats,), or None
+        Of these, whether each shows every sample exactly once.
+    """
+
+    samples: int
+    repeats: int
+    seed: int
+    given: Orders | None = None
+    once: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, orders: ArrayLike, samples: int, seed: int) -> Arrivals:
+        """Check and copy orders, shape (repeats, m), of the samples 0..n − 1.
+
+        Raises
+        ------
+        InputError
+            Where they are not such.
+        """
+        given = np.asarray(orders)
+        if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
+            raise InputError(
+                f"orders has shape {given.shape} and type {given.dtype}: "
+                "give whole numbers, shape (repeats, m)"
+            )
+        given = given.astype(given.dtype.newbyteorder("="), copy=False)
+        copied = np.empty(given.shape[::-1], dtype=np.int32)
+        once = np.zeros(len(given), dtype=np.bool_)
+        outside = _copy(given, samples, copied, once)
+        if outside >= 0:
+            raise InputError(
+                f"orders name sample {given.flat[outside]}: the trace has samples 0 to {samples - 1}"
+            )
+        copied.flags.writeable = False
+        return cls(samples, len(given), seed, copied, once)
+
+    @property
+    def rounds(self) -> int:
+        """How many samples a repeat has, m."""
+        return self.samples if self.given is None else len(self.given)
+
+    def shuffles(self, repeat: int) -> bool:
+        """Whether a repeat shows every sample exactly once."""
+        return self.once is None or bool(self.once[repeat])
+
+    @cached_property
+    def all_shuffled(self) -> bool:
+        """Whether every repeat shows every sample exactly once."""
+        return self.once is None or bool(self.once.all())
+
+    @cached_property
+    def shown(self) -> Floats:
+        """How often each sample comes in all repeats, shape (n,)."""
+        if self.given is None or self.all_shuffled:
+            return np.full(self.samples, float(self.repeats))
+        return np.bincount(self.given.ravel(), minlength=self.samples).astype(np.float64)
+
+    def order(self, repeat: int) -> Orders:
+        """Return the samples of one repeat, in order, shape (m,)."""
+        order: Orders = self.block(repeat, repeat + 1)[:, 0]
+        return order
+
+    def block(self, first: int, end: int) -> Orders:
+        """Return the orders of repeats first..end - 1 (from 0), shape (m, repeats)."""
+        if self.given is not None:
+            return np.ascontiguousarray(self.given[:, first:end])
+        return _shuffles(self.samples, self.seed, first, end)
+
+    @property
+    def told(self) -> str:
+        """What a manifest tells of them."""
+        if self.given is None:
+            return "permutations"
+        by_repeat = np.ascontiguousarray(self.given.T, dtype="<i8")
+        return f"given, SHA-256 {hashlib.sha256(by_repeat.tobytes()).hexdigest()}"
+
+
+@lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders
+def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:
+    orders = np.empty((samples, end - first), dtype=np.int32)
+    for repeat, order in enumerate(orders.T, start=first):
+        children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
+        order[:] = np.random.default_rng(children).permutation(samples)
+    orders.flags.writeable = False
+    return orders
+
+
+@compiled
+def _copy(given, samples, copied, once):  # type: ignore[no-untyped-def]
+    """Copy, a round's together; return the place of a sample that the trace does not have, or −1.
+
+    `once` is filled in with who shows every sample exactly once.
+    """
+    repeats, rounds = given.shape
+    for repeat in range(repeats):
+        least, most = given[repeat, 0], given[repeat, 0]
+        for position in range(rounds):
+            least, most = min(least, given[repeat, position]), max(most, given[repeat, position])
+        if least < 0 or most >= samples:
+            for position in range(rounds):
+                if given[repeat, position] < 0 or given[repeat, position] >= samples:
+                    return repeat * rounds + position
+        if rounds == samples:
+            seen = np.zeros(samples, dtype=np.uint8)
+            for position in range(rounds):
+                seen[np.uintp(given[repeat, position])] = 1
+            once[repeat] = seen.min() == 1
+    for position in range(rounds):
+        for repeat in range(repeats):
+            copied[position, repeat] = given[repeat, position]
+    return -1

@@ -1,0 +1,78 @@
+"""The arm of the greatest index in each of many lanes, as vector instructions.
+
+Whether a compiler makes these of a plain loop depends on its version and on how many lanes there are, at two
+to four times the price. So they are written down: while the arms of eight lanes pass, the greatest index so
+far and its arm stay in registers. LLVM breaks vectors of eight into those that a processor has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+EIGHT = 8  # lanes in a vector
+_WHOLE = ir.IntType(64)
+_INDICES, _ARMS = ir.VectorType(ir.DoubleType(), EIGHT), ir.VectorType(_WHOLE, EIGHT)
+
+
+@intrinsic
+def lead(typing, state, mean, width, stride, first, arms, lanes, weight, leader):  # type: ignore[no-untyped-def]
+    """Fill in ``leader[lane]``: the arm of the greatest mean + weight · width, the lowest on ties.
+
+    In the flat array `state`, those of arm a (first ≤ a < arms) are at ``mean + a * stride + lane`` and
+    ``width + a * stride + lane``; `lanes` is a multiple of eight. A product, then a sum: nothing is fused.
+    """
+    whole = types.uint64
+    given = (state, whole, whole, whole, whole, whole, whole, types.float64, leader)
+    return types.void(*given), _lead
+
+
+def _lead(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
+    state, mean, width, stride, first, arms, lanes, weight, leader = given
+    numbers, leaders = (
+        context.make_array(kind)(context, builder, array).data
+        for kind, array in ((signature.args[0], state), (signature.args[-1], leader))
+    )
+
+    def eight(number: Any, kind: Any) -> Any:
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), EIGHT), [0] * EIGHT)
+        return builder.shuffle_vector(one, one, everywhere)
+
+    def place(array: Any, at: Any, kind: Any) -> Any:
+        return builder.bitcast(builder.gep(array, [at]), kind.as_pointer())
+
+    weights, lowest = eight(weight, _INDICES), eight(first, _ARMS)
+    with cgutils.for_range_slice(builder, _WHOLE(0), lanes, _WHOLE(EIGHT), _WHOLE, inc=True) as (lane, _):
+        before, body = builder.block, builder.append_basic_block("arm")
+        after = builder.append_basic_block("arms.end")
+        builder.branch(body)
+        builder.position_at_end(body)
+        arm, greatest, leading = (builder.phi(kind) for kind in (_WHOLE, _INDICES, _ARMS))
+        at = builder.add(builder.mul(arm, stride), lane)
+        means, widths = (
+            builder.load(place(numbers, builder.add(row, at), _INDICES), align=8) for row in (mean, width)
+        )
+        index = builder.fadd(means, builder.fmul(weights, widths))
+        leads = builder.fcmp_ordered(">", index, greatest)
+        greater = builder.select(leads, index, greatest)
+        led = builder.select(leads, eight(arm, _ARMS), leading)
+        following = builder.add(arm, _WHOLE(1))
+        none = ir.Constant(_INDICES, [-math.inf] * EIGHT)
+        for changing, begin, now in (
+            (arm, first, following),
+            (greatest, none, greater),
+            (leading, lowest, led),
+        ):
+            changing.add_incoming(begin, before)
+            changing.add_incoming(now, builder.block)
+        builder.cbranch(builder.icmp_unsigned("<", following, arms), body, after)
+        builder.position_at_end(after)
+        builder.store(led, place(leaders, lane, _ARMS), align=8)
+    return context.get_dummy_value()
