@@ -18,6 +18,7 @@ from splitee.compiled import compiled
 from splitee.costs import CostModel, Floats
 from splitee.policies.base import Layers, Orders
 from splitee.policies.rewards import by_exit, device_costs, exit_of, leaving
+from splitee.processor import AHEAD, IN_CACHE, prefetch
 from splitee.trace import Trace
 
 METRICS = (
@@ -330,7 +331,13 @@ def _count(  # type: ignore[no-untyped-def]
         if begin + start < half:
             end = min(end, half - start)
         for position in range(begin, end):
+            later = min(position + AHEAD, rounds - 1)
             for repeat in range(repeats):
+                if samples > np.uintp(IN_CACHE):
+                    at = np.uintp(splits[later, repeat]) * samples + np.uintp(orders[later, repeat])
+                    prefetch(said, at)
+                    prefetch(marks, at)
+                    prefetch(counts, at)
                 layer, sample = np.uintp(splits[position, repeat]), np.uintp(orders[position, repeat])
                 at = layer * samples + sample
                 mark = np.uintp(marks[at])

@@ -141,9 +141,7 @@ class Player:
             # one's own policy may send the input without saying so
             sends = tally.plays[:, :, 0].sum(axis=0) > 0
             each = zip(repeats, sends.tolist(), strict=True)
-            owing = np.stack(
-                [self._owing(repeat, may_send(self.policy, sent)) for repeat, sent in each]
-            )
+            owing = np.stack([self._owing(repeat, may_send(self.policy, sent)) for repeat, sent in each])
             return totals, tally.settled, np.einsum("krpl,rkal->arp", tally.at_points, owing)
         rewards = totals[:, METRICS.index("reward")]
         layers, alpha = scene.trace.layers, ledger.threshold

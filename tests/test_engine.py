@@ -12,6 +12,7 @@ from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
 import splitee.engine
+import splitee.processor
 import splitee.simulation
 from splitee.policies.base import PlainPolicy
 
@@ -166,6 +167,29 @@ def test_other_policies_in_the_call_and_how_many_repeats_change_nothing(case: Ca
     np.testing.assert_array_equal(many["random"].totals[:2], alone.totals)
 
 
+@pytest.mark.parametrize("side", [None, *SIDES])
+def test_a_stream_that_no_cache_holds(side: str | None) -> None:
+    """What is fetched beforehand changes no decision."""
+    n = splitee.processor.IN_CACHE + 500
+    rng = np.random.default_rng(4)
+    confidence = rng.uniform([0.5, 0.6, 0.5], [0.9, 1.0, 1.0], (n, 3)).astype(np.float32)
+    trace = splitee.Trace(confidence, rng.integers(2, size=(n, 3)), rng.integers(2, size=n))
+    order = rng.permutation(n)
+    world = naive.World(
+        trace.confidence.tolist(), trace.prediction.tolist(), trace.label.tolist(), offload=[1.0] * 3
+    )
+    if side is None:
+        policy, rounds = splitee.SplitEE(0.8), naive.split_ee(world, order.tolist(), 0.8)
+    else:
+        policy = splitee.SplitEES(0.8, side_information=side)
+        rounds = naive.split_ee_s(world, order.tolist(), 0.8, 1.0, side)
+    result = splitee.replay(trace, policy, splitee.CostModel(offload=1.0), mu=0.1, orders=[order, order])
+    assert len(set(result.split[0].tolist())) == 3
+    assert result.split.tolist() == [[played.split for played in rounds]] * 2
+    assert result.accuracy[1] == np.mean([played.right for played in rounds])
+    assert result.reward[0] == pytest.approx(np.mean([played.reward for played in rounds]), rel=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.integers(1, 5), st.sampled_from([1, 24, 2**16]))
 def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threads: int, plays: int) -> None:
@@ -186,7 +210,7 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threa
     with (
         mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
         mock.patch.object(splitee.engine, "LANE_ROUNDS", 1),  # eight lanes at most
-        mock.patch.object(splitee.policies.bandit, "PLAYS", plays),  # one to three rounds at a time
+        mock.patch.object(splitee.policies.bandit, "PLAYS", plays),  # from a round at a time on
     ):
         after = told()
     for one, other in zip(before, after, strict=True):

@@ -1,7 +1,10 @@
 """`splitee.replay` and what it gives: one's own policies, orders, devices, tables, files."""
 
+import gc
 import json
 import math
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -374,3 +377,32 @@ def test_differences_are_paired() -> None:
     table = splitee.replay(random_trace(300), [splitee.FixedExit(5)], repeats=2).summary().iloc[0]
     assert table["accuracy_high"] > table["accuracy_low"]
     assert table["accuracy_delta_low"] == table["accuracy_delta_high"] == 0
+
+
+def test_what_a_replay_held_is_given_back_at_once() -> None:
+    """Nothing waits for the cycle collector: replays in a loop take no more memory than one."""
+    orders = np.array([np.random.default_rng(r).permutation(20) for r in range(2)])
+    gc.disable()
+    try:
+        results = splitee.replay(
+            random_trace(20), [splitee.SplitEE(0.7), splitee.FixedExit(1)], orders=orders
+        )
+        results.summary("run")
+        held = [weakref.ref(thing) for thing in (results["SplitEE"], results["SplitEE"].scene, results)]
+        assert results["SplitEE"].split.shape == (2, 20)
+        assert results["SplitEE"].regret().shape == (2, 20)
+        del results
+        assert [thing() for thing in held] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_one_result_is_told_and_saved_alone(tmp_path: Path) -> None:
+    results = splitee.replay(random_trace(30), [splitee.SplitEE(0.7), splitee.FixedExit(1)], repeats=2)
+    one, table = results["SplitEE"], results.summary()
+    row = table[table["policy"] == "SplitEE"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one.summary(), row)
+    one.save(tmp_path / "one")
+    again = splitee.load_results(tmp_path / "one")
+    assert list(again) == ["SplitEE"]
+    pd.testing.assert_frame_equal(again.summary("run"), one.summary("run"))

@@ -28,8 +28,8 @@ from splitee.policies.base import (
     check_threshold,
     sends_input,
 )
-from splitee.policies.leaders import EIGHT, lead
 from splitee.policies.rewards import by_exit, device_costs, exit_of, exit_reward, leaving, offload_reward
+from splitee.processor import AHEAD, EIGHT, IN_CACHE, lead, prefetch
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 UCB, TUNED, THOMPSON = range(3)  # what the index is
@@ -124,11 +124,17 @@ def meet(  # type: ignore[no-untyped-def]
     extra, roots, state, splits,
 ):  # fmt: skip
     """Let each repeat's sample of a round meet the arm that leads there, and learn from it."""
-    layers, lanes = confidence.shape[0], leader.shape[0]
+    (layers, samples), lanes = confidence.shape, leader.shape[0]
+    later = min(position + AHEAD, orders.shape[0] - 1)
     for repeat in range(orders.shape[1]):
         lane = np.uintp(repeat)
         layer, sample = np.uintp(leader[lane]), np.uintp(orders[position, lane])
         splits[position, lane] = layer
+        if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
+            follows = np.uintp(orders[later, lane])
+            prefetch(far, follows)
+            for arm in range(np.uintp(1) if mode != NONE else layer, layer + np.uintp(1)):
+                prefetch(confidence, exit_of(arm) * np.uintp(samples) + follows)
         sent = np.float64(confidence[exit_of(layer), sample]) < below[layer]
         knows_far = sent or mode == PUBLISHED or (layer == layers and not other_cloud)
         more = extra[sample] if extra.shape[0] else 0.0

@@ -1,8 +1,8 @@
-"""The arm of the greatest index in each of many lanes, as vector instructions.
+"""What compiled functions ask of the processor in so many words: vectors, and memory before it is read.
 
-Whether a compiler makes these of a plain loop depends on its version and on how many lanes there are, at two
-to four times the price. So they are written down: while the arms of eight lanes pass, the greatest index so
-far and its arm stay in registers. LLVM breaks vectors of eight into those that a processor has.
+Whether a compiler makes vector instructions of a plain loop depends on its version and on how many lanes
+there are, at two to four times the price, so they are written down here. LLVM breaks vectors of eight into
+those that a processor has.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 EIGHT = 8  # lanes in a vector
+AHEAD = 2  # rounds, beforehand
+IN_CACHE = 100_000  # so many samples' numbers at a few layers are
 _WHOLE = ir.IntType(64)
 _INDICES, _ARMS = ir.VectorType(ir.DoubleType(), EIGHT), ir.VectorType(_WHOLE, EIGHT)
 
@@ -25,7 +27,8 @@ _INDICES, _ARMS = ir.VectorType(ir.DoubleType(), EIGHT), ir.VectorType(_WHOLE, E
 def lead(typing, state, mean, width, stride, first, arms, lanes, weight, leader):  # type: ignore[no-untyped-def]
     """Fill in ``leader[lane]``: the arm of the greatest mean + weight · width, the lowest on ties.
 
-    In the flat array `state`, those of arm a (first ≤ a < arms) are at ``mean + a * stride + lane`` and
+    While the arms of eight lanes pass, the greatest index so far and its arm stay in registers. In the flat
+    array `state`, those of arm a (first ≤ a < arms) are at ``mean + a * stride + lane`` and
     ``width + a * stride + lane``; `lanes` is a multiple of eight. A product, then a sum: nothing is fused.
     """
     whole = types.uint64
@@ -75,4 +78,21 @@ def _lead(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> A
         builder.cbranch(builder.icmp_unsigned("<", following, arms), body, after)
         builder.position_at_end(after)
         builder.store(led, place(leaders, lane, _ARMS), align=8)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def prefetch(typing, array, at):  # type: ignore[no-untyped-def]
+    """Have ``array.ravel()[at]`` of a contiguous array fetched, for when it is read; nothing waits for it."""
+    return types.void(array, types.uint64), _prefetch
+
+
+def _prefetch(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
+    array, at = given
+    numbers = context.make_array(signature.args[0])(context, builder, array).data
+    byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    read, near, data = whole(0), whole(3), whole(1)
+    builder.call(fetch, [builder.bitcast(builder.gep(numbers, [at]), byte), read, near, data])
     return context.get_dummy_value()
