@@ -98,9 +98,11 @@ for r in 4 2; do
   squat mrpc "$r"
 done
 for seed in 1 2; do
-  slender sst2 8 "$seed"
-  squat sst2 8 "$seed"
-  for way in random last-exit labels; do
-    variant "$way" sst2 8 "$seed"
+  for task in sst2 mrpc; do
+    slender "$task" 8 "$seed"
+    squat "$task" 8 "$seed"
+    for way in random last-exit labels; do
+      variant "$way" "$task" 8 "$seed"
+    done
   done
 done
