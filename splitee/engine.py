@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -90,9 +90,11 @@ class Player:
             counts, np.concatenate(totals), np.concatenate(settled), np.concatenate(curves, 1), logged
         )
 
-    @cached_property
-    def still(self) -> Played | None:
-        """What comes of all repeats, where they are one: each sample always stops where it does."""
+    def still_or_played(self) -> Played:
+        """Play all repeats, or one that stands for all, where each sample always stops where it does."""
+        return self._still() or self.play(range(self.scene.arrivals.repeats))
+
+    def _still(self) -> Played | None:
         if not self.scene.arrivals.all_shuffled or not isinstance(self.policy, Policy):
             return None
         every = np.arange(self.scene.trace.samples, dtype=np.int32)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import overload
+from typing import Any, overload
 
 from numba import config
 from numpy.typing import ArrayLike
@@ -157,26 +157,29 @@ def replay(
 
 
 def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
-    """Play every policy, the compiled ones in threads; the results do not depend on how many there are."""
+    """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    parts: dict[str, list[Played]] = {}
-    moving: list[Player] = []
-    for player in players:
-        if player.still is not None:
-            parts[player.name] = [player.still]
-        elif isinstance(player.policy, Policy):
-            moving.append(player)
-        else:  # one's own holds the interpreter
-            parts[player.name] = [player.play(range(scene.arrivals.repeats))]
-    threads = config.NUMBA_NUM_THREADS
-    enough = len(moving) % threads == 0 or len(moving) >= 2 * threads
-    shares = 1 if enough else min(threads, scene.arrivals.repeats)  # more lanes in one go are faster
-    cuts = [scene.arrivals.repeats * k // shares for k in range(shares + 1)]
-    jobs = [(player, range(a, b)) for player in moving for a, b in pairwise(cuts)]
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        for (player, _), played in zip(jobs, pool.map(lambda job: job[0].play(job[1]), jobs), strict=True):
-            parts.setdefault(player.name, []).append(played)
-    return {player.name: player.result(parts[player.name]) for player in players}
+    threads, repeats = config.NUMBA_NUM_THREADS, scene.arrivals.repeats
+    learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
+    enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
+    shares = 1 if enough else min(threads, repeats)  # more lanes in one go are faster
+    cuts = [repeats * k // shares for k in range(shares + 1)]
+    parts: dict[str, list[Future[Played]]] = {}
+    with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
+        begin = pool.submit if threads > 1 else _at_once
+        for player in learners:
+            parts[player.name] = [begin(player.play, range(a, b)) for a, b in pairwise(cuts)]
+        for player in players:
+            if player not in learners:  # of shuffles soon told, meanwhile; and one's own needs this thread
+                soon = scene.arrivals.all_shuffled or not isinstance(player.policy, Policy)
+                parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
+    return {player.name: player.result([part.result() for part in parts[player.name]]) for player in players}
+
+
+def _at_once(work: Callable[..., Played], *given: Any) -> Future[Played]:
+    done: Future[Played] = Future()
+    done.set_result(work(*given))
+    return done
 
 
 def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
