@@ -33,7 +33,8 @@ METRICS = (
     "cost_offload",
 )
 Counts = NDArray[np.int32]
-RIGHT, AGREES, SENT = 1, 2, 4  # what can be said of an answer, as bits: eight kinds of answers
+RIGHT, AGREES, SENT = 1, 2, 4  # what can be said of an answer, as bits
+MARKS = 8  # so many they come to
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class Outcomes:
     said : ndarray of float32, shape (L + 1, n)
         Confidence of whoever answers.
     marks : ndarray of uint8, shape (L + 1, n)
-        Whether the answer is right, agrees with the last exit's, and came from where it was sent, as bits.
+        Whether the answer is right, agrees with the last exit's, and whether the sample was sent, as bits.
     """
 
     said: NDArray[np.float32]
@@ -121,7 +122,9 @@ class Tally:
 
     def marked(self, mark: int) -> NDArray[np.int64]:
         """Return the rounds of which a mark is told, shape (kinds, repeats, L + 1)."""
-        told: NDArray[np.int64] = self.answers[..., (np.arange(8) & mark) > 0].sum(axis=-1, dtype=np.int64)
+        told: NDArray[np.int64] = self.answers[..., (np.arange(MARKS) & mark) > 0].sum(
+            axis=-1, dtype=np.int64
+        )
         return told
 
 
@@ -221,12 +224,13 @@ class Ledger:
         """
         rounds, repeats = orders.shape
         kinds, layers = len(self.exits), self.layers + 1
-        answers = np.zeros((kinds, repeats, layers, 8), dtype=np.int32)
+        answers = np.zeros((kinds, repeats, layers, MARKS), dtype=np.int32)
         at_points = np.zeros((kinds, repeats, len(points), layers), dtype=np.int32)
         early = np.zeros((kinds, repeats, layers), dtype=np.int32)
         sure, added = np.zeros((2, repeats))
         begin = 0
         for splits in played:
+            assert splits.shape[1] == repeats, f"splits have shape {splits.shape}: (rounds, {repeats})"
             for first, end, kind in parts:
                 a, b = max(first, begin), min(end, begin + len(splits))
                 if a < b:
@@ -247,9 +251,10 @@ class Ledger:
                         added,
                     )
             begin += len(splits)
+        assert begin == rounds, f"{begin} rounds of {rounds} were played"
         plays = answers.sum(axis=-1)
         for _, end, kind in parts:
-            at_points[kind, :, points >= end] = plays[kind]
+            at_points[kind][:, points >= end] = plays[kind][:, None]
             if end <= rounds // 2:
                 early[kind] = plays[kind]
         settled = (plays - early).sum(axis=0).argmax(axis=1).astype(np.int16)
@@ -341,7 +346,7 @@ def _count(  # type: ignore[no-untyped-def]
                 layer, sample = np.uintp(splits[position, repeat]), np.uintp(orders[position, repeat])
                 at = layer * samples + sample
                 mark = np.uintp(marks[at])
-                tally[(np.uintp(repeat) * np.uintp(layers) + layer) * np.uintp(8) + mark] += 1
+                tally[(np.uintp(repeat) * np.uintp(layers) + layer) * np.uintp(MARKS) + mark] += 1
                 counts[at] += 1
                 sure[repeat] += np.float64(said[at])
                 if extra.shape[0]:
@@ -351,8 +356,8 @@ def _count(  # type: ignore[no-untyped-def]
             for repeat in range(repeats):
                 for row in range(layers):
                     plays = np.int64(0)
-                    for kind in range(8):
-                        plays += np.int64(answers[repeat, row, kind])
+                    for each in range(MARKS):
+                        plays += np.int64(answers[repeat, row, each])
                     if at_point:
                         at_points[repeat, point, row] = plays
                     if end + start == half:

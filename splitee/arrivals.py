@@ -93,7 +93,9 @@ class Arrivals:
     def block(self, first: int, end: int) -> Orders:
         """Return the orders of repeats first..end - 1 (from 0), shape (m, repeats)."""
         if self.given is not None:
-            return np.ascontiguousarray(self.given[:, first:end])
+            block = np.ascontiguousarray(self.given[:, first:end])
+            block.flags.writeable = False  # one type of array: functions are compiled once
+            return block
         return _shuffles(self.samples, self.seed, first, end)
 
     @property
@@ -103,6 +105,14 @@ class Arrivals:
             return "permutations"
         by_repeat = np.ascontiguousarray(self.given.T, dtype="<i8")
         return f"given, SHA-256 {hashlib.sha256(by_repeat.tobytes()).hexdigest()}"
+
+
+@lru_cache(maxsize=2)
+def in_order(samples: int) -> Orders:
+    """Return 0..n − 1, shape (n,): of what is the same in any order."""
+    every = np.arange(samples, dtype=np.int32)
+    every.flags.writeable = False
+    return every
 
 
 @lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders

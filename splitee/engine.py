@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee.accounting import METRICS, Counts, Ledger, Outcomes
+from splitee.arrivals import in_order
 from splitee.costs import Floats
 from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds
 from splitee.regret import armless_gap, gaps, has_arms, may_send
@@ -23,7 +24,7 @@ from splitee.scene import Scene, leaves_below
 
 CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
 LANES = 48  # repeats played side by side at most: more do not go faster
-LANE_ROUNDS = 2**24  # rounds, all lanes together, whose choices are held at a time: 32 MB
+LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Player:
     def _still(self) -> Played | None:
         if not self.scene.arrivals.all_shuffled or not isinstance(self.policy, Policy):
             return None
-        every = np.arange(self.scene.trace.samples, dtype=np.int32)
+        every = in_order(self.scene.trace.samples)
         stops = self.policy.by_sample(self.scene.stream(0, every))
         if stops is None:
             return None

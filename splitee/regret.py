@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from splitee.arrivals import Arrivals
+from splitee.arrivals import Arrivals, in_order
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
 from splitee.policies.base import (
@@ -50,8 +50,7 @@ class MeanRewards:
         shuffled = self._arrivals.shuffles(repeat)
         key = (None if shuffled else repeat, *_key(alpha, every_exit, costs))
         if key not in self._known:
-            every = np.arange(len(self._stream.far), dtype=np.int32)
-            order = every if shuffled else self._arrivals.order(repeat)
+            order = in_order(len(self._stream.far)) if shuffled else self._arrivals.order(repeat)
             self._known[key] = means_of(self._stream, costs, alpha, every_exit, order)
         return self._known[key]
 

@@ -74,7 +74,9 @@ class Result:
     scene: Scene | None = None
     logged: list[Layers] | None = None
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
-    alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
+    alone: Callable[[dict[str, Result]], Table] | None = field(
+        default=None, repr=False
+    )  # makes a table of it
 
     def __getattr__(self, name: str) -> Floats:
         if name in METRICS:

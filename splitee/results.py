@@ -33,12 +33,15 @@ class Results(Mapping[str, Result]):
         reference: Result,
         facts: Callable[[], dict[str, Any]],
         ids: NDArray[Any],
+        drawn: dict[str, Floats] | None = None,
     ) -> None:
         self._results = dict(results)
         self.reference = reference
         self._facts = facts
         self.ids = ids
-        alone = partial(Results, reference=reference, facts=facts, ids=ids)  # no cycle: memory is given back
+        self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
+        # no cycle, so that memory is given back
+        alone = partial(Results, reference=reference, facts=facts, ids=ids, drawn=self._drawn)
         for result in self._results.values():
             object.__setattr__(result, "alone", alone)
 
@@ -96,15 +99,17 @@ class Results(Mapping[str, Result]):
 
         if interval not in ("data", "run"):
             raise InputError(f"interval {interval!r}: choose data or run")
-        draws = self._draws if interval == "data" else None
+        draws = self._draws() if interval == "data" else None
         return pd.DataFrame([self._row(result, interval, draws) for result in self.values()])
 
-    @cached_property
     def _draws(self) -> dict[str, Floats]:
         """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""
         kept = len(METRICS) - 3
-        sums = [result.per_sample[:, :kept] for result in self.members.values()]
-        return dict(zip(self.members, bootstrap_means(sums, self.reference.shown), strict=True))
+        missing = [name for name in self.members if name not in self._drawn]
+        if missing:
+            sums = [self.members[name].per_sample[:, :kept] for name in missing]
+            self._drawn |= zip(missing, bootstrap_means(sums, self.reference.shown), strict=True)
+        return self._drawn
 
     def _row(self, result: Result, interval: str, draws: dict[str, Floats] | None) -> dict[str, Any]:
         layer = int(np.bincount(result.settled).argmax())

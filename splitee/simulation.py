@@ -167,13 +167,17 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
     parts: dict[str, list[Future[Played]]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
         begin = pool.submit if threads > 1 else _at_once
-        for player in learners:
-            parts[player.name] = [begin(player.play, range(a, b)) for a, b in pairwise(cuts)]
-        for player in players:
-            if player not in learners:  # of shuffles soon told, meanwhile; and one's own needs this thread
-                soon = scene.arrivals.all_shuffled or not isinstance(player.policy, Policy)
-                parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
-    return {player.name: player.result([part.result() for part in parts[player.name]]) for player in players}
+        try:
+            for player in learners:
+                parts[player.name] = [begin(player.play, range(a, b)) for a, b in pairwise(cuts)]
+            for player in players:
+                if player not in learners:  # of shuffles soon told; and one's own needs this thread
+                    soon = scene.arrivals.all_shuffled or not isinstance(player.policy, Policy)
+                    parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
+            return {one.name: one.result([part.result() for part in parts[one.name]]) for one in players}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not waited for
+            raise
 
 
 def _at_once(work: Callable[..., Played], *given: Any) -> Future[Played]:

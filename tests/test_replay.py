@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import threading
 import weakref
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 
 import splitee
+import splitee.engine
+import splitee.simulation
 from splitee.scene import SEED_SCHEME
 
 ALPHA = 0.75
@@ -406,3 +409,58 @@ def test_one_result_is_told_and_saved_alone(tmp_path: Path) -> None:
     again = splitee.load_results(tmp_path / "one")
     assert list(again) == ["SplitEE"]
     pd.testing.assert_frame_equal(again.summary("run"), one.summary("run"))
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i8", "<u8", "<i4", ">u2", "u1"])
+@pytest.mark.parametrize("layout", ["C", "F", "backwards", "every other"])
+def test_orders_of_any_integers_however_they_lie(kind: str, layout: str) -> None:
+    orders = np.array([np.random.default_rng(r).permutation(20) for r in range(3)] + [[5] * 20])
+    given = np.array(orders, dtype=kind, order="F" if layout == "F" else "C")
+    if layout == "backwards":
+        given = given[:, ::-1].copy()[:, ::-1]
+    if layout == "every other":
+        given = np.repeat(given, 2, axis=1)[:, ::2]
+    trace, policy = random_trace(20), splitee.SplitEE(ALPHA)
+    result = splitee.replay(trace, policy, orders=given)
+    given[:] = 0  # what is worked out later does not look at the caller's array
+    expected = splitee.replay(trace, policy, orders=orders.tolist())
+    assert result.split.tolist() == expected.split.tolist()
+    assert np.array_equal(result.totals, expected.totals)
+    assert [result.scene.arrivals.shuffles(r) for r in range(4)] == [True] * 3 + [False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad"), [("u8", 2**63), ("i8", -(2**63)), ("i8", 2**32), ("i4", -1), ("u1", 20)]
+)
+def test_orders_that_name_no_sample_are_told(kind: str, bad: int) -> None:
+    orders = np.zeros((2, 5), dtype=kind)
+    orders[1, 3] = bad
+    with pytest.raises(splitee.InputError, match=f"orders name sample {bad}: the trace has samples 0 to 19"):
+        splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=orders)
+
+
+def test_an_error_of_ones_own_does_not_wait_for_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    play = splitee.engine.Player.play
+
+    def counted(player: splitee.engine.Player, repeats: range) -> splitee.engine.Played:
+        begun.append(player.name)
+        if player.name != "own":
+            wrong.wait(10)
+        return play(player, repeats)
+
+    class Wrong:
+        every_exit = False
+
+        def start(self, *_: object) -> None:
+            wrong.set()
+            raise splitee.InputError("wrong from the start")
+
+    Wrong.choose = Wrong.learn = Wrong.start  # type: ignore[attr-defined]
+    wrong = threading.Event()
+    monkeypatch.setattr(splitee.engine.Player, "play", counted)
+    monkeypatch.setattr(splitee.simulation.config, "NUMBA_NUM_THREADS", 2)
+    policies = {f"learner {k}": splitee.SplitEE(ALPHA, 1.0 + k) for k in range(40)}
+    with pytest.raises(splitee.InputError, match="wrong from the start"):
+        splitee.replay(random_trace(20_000), policies | {"own": Wrong()}, repeats=20)
+    assert len(begun) < 40

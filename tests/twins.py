@@ -71,3 +71,7 @@ def check(result: splitee.Result, rounds: list[naive.Round], case: Case, **regre
     for kind in ("common", "own"):
         expected = naive.regret(rounds, world, case.order, kind, case.threshold, **regret)
         assert result.regret(kind)[0] == pytest.approx(expected, abs=1e-9)
+        curve = getattr(result.curve, kind)[0]
+        assert curve == pytest.approx([expected[t - 1] for t in result.curve.rounds], abs=1e-9)
+    late = [r.split for r in rounds[len(rounds) // 2 :]]
+    assert result.settled[0] == max(sorted(set(late)), key=late.count)

@@ -166,64 +166,19 @@ def play_lanes(  # type: ignore[no-untyped-def]
         # compiled once for each of these, so that what decides is not asked again and again
         if mode != NONE:
             meet(
-                UCB,
-                mode,
-                position,
-                leader,
-                confidence,
-                far,
-                other_cloud,
-                orders,
-                alpha,
-                below,
-                mu,
-                gamma,
-                sending,
-                extra,
-                roots,
-                state,
-                splits,
-            )
+                UCB, mode, position, leader, confidence, far, other_cloud, orders, alpha, below, mu, gamma,
+                sending, extra, roots, state, splits,
+            )  # fmt: skip
         elif rule == UCB:
             meet(
-                UCB,
-                NONE,
-                position,
-                leader,
-                confidence,
-                far,
-                other_cloud,
-                orders,
-                alpha,
-                below,
-                mu,
-                gamma,
-                sending,
-                extra,
-                roots,
-                state,
-                splits,
-            )
+                UCB, NONE, position, leader, confidence, far, other_cloud, orders, alpha, below, mu, gamma,
+                sending, extra, roots, state, splits,
+            )  # fmt: skip
         else:
             meet(
-                rule,
-                NONE,
-                position,
-                leader,
-                confidence,
-                far,
-                other_cloud,
-                orders,
-                alpha,
-                below,
-                mu,
-                gamma,
-                sending,
-                extra,
-                roots,
-                state,
-                splits,
-            )
+                rule, NONE, position, leader, confidence, far, other_cloud, orders, alpha, below, mu, gamma,
+                sending, extra, roots, state, splits,
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=4)
@@ -284,10 +239,6 @@ class LayerBandit(Policy):
         """Return γ_0..γ_arms and o_0..o_arms."""
         gamma = device_costs(costs, layers, self.every_exit)[: arms + 1]
         return gamma, costs.sending(layers, send_input=self.first == 0)[: arms + 1]
-
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        stops: Layers = np.concatenate(list(self.play([stream], stream.order[:, None])))
-        return stops[:, 0]
 
     def play(self, streams: Sequence[Stream], orders: Orders) -> Iterator[Layers]:  # noqa: D102
         stream, (rounds, lanes) = streams[0], orders.shape

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # 1-based; 0 = send the input
-Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (repeats, m)
+Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (m, repeats)
 
 
 @dataclass(frozen=True)
