@@ -20,6 +20,33 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} exists already: choose another name, or overwrite it (--overwrite)")
 
 
+def refuse_place(out: Path, overwrite: bool, *read: str | Path) -> None:
+    """Raise, before any work is done, where no file `out` may be made of the files `read`.
+
+    Raises
+    ------
+    FileExistsError
+        Where it exists and may not be replaced.
+    InputError
+        Where it is a folder, lies in what is none, or is a file that is read: it would be lost.
+    """
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: give a file in it, such as {out / 'NAME'}")
+    refuse_no_folder(out)
+    if out.exists() and any(Path(one).exists() and out.samefile(one) for one in read):
+        raise InputError(f"{out} is what is read: give what is written another name")
+    refuse_existing(out, overwrite)
+
+
+def refuse_no_folder(out: Path) -> None:
+    """Raise InputError where `out` would lie in a file."""
+    for parent in out.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise InputError(f"{out}: {parent} is no folder, so nothing can be written there")
+            return
+
+
 @contextmanager
 def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is synced to disk and takes its name.

@@ -62,3 +62,13 @@ def test_it_is_known_by_name(command):
     ran = commands.splitee(*command)
     assert ran.code == 0, ran
     assert "sst2_slender" in ran.out
+
+
+def test_texts_are_not_written_over(tmp_path):
+    texts = tmp_path / "reviews.csv"
+    texts.write_text("text\na wonderful film\n")
+    ran = commands.splitee("precompute", "--text", str(texts), "--out", str(texts), "--overwrite")
+    assert ran.code == 2
+    assert "is what is read" in ran.err
+    assert texts.read_text() == "text\na wonderful film\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]

@@ -217,3 +217,24 @@ def test_help_says_what_symbols_mean() -> None:
     for symbol in ("α", "β", "μ", "λ₁"):
         assert symbol in text
     assert np.all([option in text for option in ("--max-drop", "--preset", "--interval", "--json")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--choices"], "--choices is of what is written: give --out, too"),
+        (["--overwrite"], "--overwrite is of what is written: give --out, too"),
+        (["--layer-cost", "-1"], "--layer-cost -1: give a price in λ, at least 0"),
+        (["--exit-cost", "nan"], "--exit-cost nan: give a price in λ, at least 0"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(arguments: list[str], words: str) -> None:
+    done = run("run", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"splitee: {words}\n"
+
+
+def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path) -> None:
+    done = run("run", trace_file, "--out", trace_file / "results")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{trace_file} is no folder" in done.stderr

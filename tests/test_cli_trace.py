@@ -162,3 +162,29 @@ def test_help_is_there():
         assert done.returncode == 0
         assert "\b" not in done.stdout
     assert "logits" in splitee("export", "--help").stdout
+
+
+def test_no_command_writes_over_what_it_reads(saved, tmp_path):
+    table = tmp_path / "toy.csv"
+    assert splitee("export", saved, "--out", table).returncode == 0
+    away = tmp_path / "link.csv"
+    away.symlink_to(table)
+    for arguments in (
+        ("import", table, "--out", table),
+        ("import", table, "--out", away),
+        ("export", saved, "--out", saved),
+        ("join", saved, saved, "--out", saved),
+        ("calibrate", saved, "--source", saved, "--out", saved),
+    ):
+        before = saved.read_bytes(), table.read_bytes()
+        assert "is what is read" in refused(splitee(*arguments, "--overwrite"))
+        assert (saved.read_bytes(), table.read_bytes()) == before
+
+
+def test_places_that_cannot_be_written_are_told_before_any_work(saved, tmp_path):
+    table = tmp_path / "no such table.csv"  # which would be told, were it read
+    (tmp_path / "folder").mkdir()
+    line = refused(splitee("import", table, "--out", tmp_path / "folder", "--overwrite"))
+    assert "folder is a folder: give a file in it" in line
+    line = refused(splitee("import", table, "--out", saved / "x.parquet"))
+    assert "toy.parquet is no folder" in line

@@ -339,6 +339,18 @@ def test_an_eighth_of_bert_base():
     assert parameters_at(config, Event(2, 256, 128)) == pytest.approx(13.92e6, abs=5e3)
 
 
+@pytest.mark.parametrize("share", [0.125, 0.08])
+def test_below_one_head_in_proportion_units_and_rank_shrink_on(share):
+    """A dense layer in every exit, which cannot be slimmed, leaves less for the rest."""
+    base = {"model_type": "bert", "num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}
+    config = MultiExitConfig(base | {"num_attention_heads": 12, "vocab_size": 30522}, num_labels=2)
+    size = size_for(config, share)
+    assert (size.heads, size.rank < 32) == (1, True)
+    whole = parameters_at(config, Event(12, 1536, None))
+    larger = Event(1, round((size.rank + 1) / 384 * 1536), size.rank + 1)
+    assert parameters_at(config, size) <= share * whole < parameters_at(config, larger)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -346,7 +358,7 @@ def test_an_eighth_of_bert_base():
         (("--params", 0.5, "--heads", 2), "leave out --heads"),
         (("--params", 0), "above 0 and at most 1"),
         (("--params", 1.5), "above 0 and at most 1"),
-        (("--params", 0.01), "of the parameters already"),
+        (("--params", 0.01), "params 0.01: the smallest that there is has 0."),
         (("--heads", 5), "heads: 5 cannot be kept of 4"),
         (("--ffn", 99), "units: 99"),
         (("--rank", 99), "rank: 99"),

@@ -13,7 +13,7 @@ _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` sh
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
     "sweep": ("sweep", "Replay a whole grid of settings, resumable, here or on Ray."),
     "report": ("report", "Make one HTML page of results that run wrote."),
-    "trace": ("trace", "Show, verify, import, export and calibrate traces."),
+    "trace": ("trace", "Show, verify, import, export, calibrate and join traces."),
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),
     "precompute": ("precompute", "Run a checkpoint over data, once, and write the trace."),
     "slim": ("slim", "Make a checkpoint slender: fewer heads and units, step by step, taught by itself."),

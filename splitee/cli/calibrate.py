@@ -13,7 +13,7 @@ from rich.table import Table
 
 from splitee.calibration import expected_calibration_error
 from splitee.errors import InputError
-from splitee.files import refuse_existing
+from splitee.files import refuse_place
 from splitee.trace import Trace, load_trace
 from splitee.trace.bundled import find_source
 
@@ -42,7 +42,7 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
     """
     from splitee.temperature import apply_temperatures, calibrate
 
-    refuse_existing(out, overwrite)  # before the work, not after it
+    refuse_place(out, overwrite, trace, *([] if source is None else [source]))
     target = load_trace(trace)
     fitted = load_trace(source or _default_source(target))
     made = calibrate(target, fitted).replace(name=out.stem)

@@ -72,11 +72,11 @@ def command(
       splitee precompute --text reviews.csv --out mine.parquet
     """
     need_models_extra()
-    from splitee.files import refuse_existing
+    from splitee.files import refuse_place
     from splitee.models.multi_exit import load_config
     from splitee.tasks import PAIRS, load_file, load_task, map_labels
 
-    refuse_existing(out, overwrite)
+    refuse_place(out, overwrite, *([] if text_file is None else [text_file]))
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
     check_source(task, text_file, of_text, {"--split": split})
     config = load_config(checkpoint)

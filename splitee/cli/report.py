@@ -70,13 +70,11 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
       splitee run imdb --offload 5,12 --out results
       splitee report results
     """
-    from splitee.files import refuse_existing, write_text
+    from splitee.files import refuse_place, write_text
 
     out = out or folder / "report.html"
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder: give a file, such as {out / 'report.html'}")
     found = _find(folder)
-    refuse_existing(out, overwrite)
+    refuse_place(out, overwrite)
 
     from splitee.report.html import page
 

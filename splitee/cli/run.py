@@ -131,11 +131,21 @@ def command(
       splitee run imdb yelp_sentences --policy splitee --policy splits --json
     """
     from splitee.costs import CostModel
+    from splitee.files import refuse_no_folder
     from splitee.policies.named import DEFAULT, OPTIONAL, PAPER, make_policies
     from splitee.report.remarks import remarks
     from splitee.simulation import replay
     from splitee.trace import load_trace
 
+    if out is None and (choices or overwrite):
+        raise InputError(f"--{'choices' if choices else 'overwrite'} is of what is written: give --out, too")
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file: give a folder")
+        refuse_no_folder(out)
+    for option, price in (("--layer-cost", layer_cost), ("--exit-cost", exit_cost)):
+        if not price >= 0:
+            raise InputError(f"{option} {price:g}: give a price in λ, at least 0")
     loaded = [load_trace(name) for name in traces or (DEFAULT_TRACE,)]
     alphas = [_threshold(trace, threshold, preset) for trace in loaded]
     sources = {trace.name: _source(trace, source) for trace in loaded}
@@ -153,8 +163,6 @@ def command(
         raise InputError(
             f"two scenarios are called {twice}: give traces of different names, and each price once"
         )
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: give a folder")
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise InputError(f"--max-drop {max_drop:g}: give points of accuracy, 0 to 100")
     if out is not None and not overwrite:

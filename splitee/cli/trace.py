@@ -17,7 +17,7 @@ from splitee.calibration import expected_calibration_error
 from splitee.cli.calibrate import command as calibrate
 from splitee.costs import CostModel
 from splitee.errors import InputError
-from splitee.files import atomic_path, refuse_existing
+from splitee.files import atomic_path, refuse_place
 from splitee.trace import Trace, load_trace, with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv
@@ -123,7 +123,7 @@ def import_(
 
     Exits are numbered from 1 (or 0). Predictions and labels are numbers from 0 or names of classes.
     """
-    refuse_existing(out, overwrite)
+    refuse_place(out, overwrite, file)
     try:
         trace, notes = import_trace(
             sys.stdin.buffer.read() if file == "-" else file,
@@ -152,6 +152,8 @@ def export(trace: str, out: str, layout: str, overwrite: bool) -> None:
 
     Everything is kept to the last digit, except logits and the manifest, which CSV has no place for.
     """
+    if out != "-":
+        refuse_place(Path(out), overwrite, trace)
     loaded = load_trace(trace)
     if out == "-":
         export_csv(loaded, sys.stdout.buffer, layout)
@@ -179,7 +181,7 @@ def join(device: str, cloud: str, out: Path, name: str | None, overwrite: bool) 
 
     What is offloaded, the last exit of CLOUD answers.
     """
-    refuse_existing(out, overwrite)
+    refuse_place(out, overwrite, device, cloud)
     far = load_trace(cloud)
     joined = with_cloud(load_trace(device), far)
     if name:

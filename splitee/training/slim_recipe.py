@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import torch
 
@@ -193,12 +195,13 @@ def size_for(config: MultiExitConfig, share: float) -> Event:
     """Find the largest even slimming with at most a share of a model's parameters.
 
     Heads, units and rank all shrink alike (COST-EFF has FFN 256·h and rank 64·h at h of BERT-base's twelve
-    heads); what is left of the budget goes to feed-forward units.
+    heads, and below one head in each layer, so do units and rank); what is left of the budget goes to
+    feed-forward units.
 
     Raises
     ------
     InputError
-        Where the share is none, or less than one head in each layer has.
+        Where the share is none, or less than one head and one unit in each layer and a rank of 1 have.
     """
     if not 0 < share <= 1:
         raise InputError(f"params {share}: give a share of the parameters, above 0 and at most 1")
@@ -208,18 +211,23 @@ def size_for(config: MultiExitConfig, share: float) -> Event:
     heads, units = min(map(len, before.heads)), min(before.units)
     rank = before.rank or backbone.hidden_size
     budget = share * parameters_at(config, Event(heads, units, before.rank))
-    for kept in range(heads, 0, -1):
-        part = kept / heads
-        event = Event(kept, max(1, round(part * units)), max(1, round(part * rank)))
-        if kept == heads:
-            event = Event(heads, units, before.rank)
-        left = budget - parameters_at(config, event)
-        if left >= 0:
-            # a unit has a row, a column and a bias in every layer
-            more = int(left // (backbone.num_hidden_layers * (2 * backbone.hidden_size + 1)))
-            return replace(event, units=min(units, event.units + more))
-    least = parameters_at(config, Event(1, 1, 1)) / (budget / share)
-    raise InputError(f"params {share}: one head in each layer has {least:.3f} of the parameters already")
+    whole = Event(heads, units, before.rank)
+
+    def event(part: float) -> Event:
+        least = (max(1, round(part * each)) for each in (heads, units, rank))
+        return whole if part == 1 else Event(*least)
+
+    parts = [kept / heads for kept in range(heads, 0, -1)]
+    parts += [kept / rank for kept in range(ceil(rank / heads) - 1, -1, -1)]
+    first = bisect_left(parts, True, key=lambda part: parameters_at(config, event(part)) <= budget)
+    if first == len(parts):
+        least = parameters_at(config, event(parts[-1])) / (budget / share)
+        raise InputError(f"params {share}: the smallest that there is has {least:.3f} of the parameters")
+    found = event(parts[first])
+    # a unit has a row, a column and a bias in every layer
+    a_unit = backbone.num_hidden_layers * (2 * backbone.hidden_size + 1)
+    more = (budget - parameters_at(config, found)) // a_unit
+    return replace(found, units=min(units, found.units + int(more)))
 
 
 def parameters_at(config: MultiExitConfig, event: Event) -> int:
