@@ -144,7 +144,10 @@ def rows_from_frame(
     for column in (*text, *([label] if label else [])):
         if column not in frame.columns:
             there = ", ".join(map(str, frame.columns)) or "none"
-            raise InputError(f"{where} has no column {column!r}: its columns are {there}")
+            raise InputError(
+                f"{where} has no column {column!r}: its columns are {there} (--text-column and "
+                "--label-column name them)"
+            )
     if frame.empty:
         raise InputError(f"{where} has no rows")
     for column in text:
