@@ -88,7 +88,6 @@ def command(
         rows = load_file(text_file, columns, label_column, names, config.regresses)
 
     from splitee.precompute import PrecomputeOptions, Run, precompute, run_on
-    from splitee.trace.checks import check_trace
 
     classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
@@ -116,8 +115,6 @@ def command(
             advance=lambda texts, tokens: progress.advance(tokens, texts),
             begin=lambda texts, tokens: progress.begin(tokens),
         )
-    for warning in check_trace(trace):
-        click.echo(f"warning: {warning}", err=True)
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
     click.echo(
         json.dumps(summary) if as_json else f"wrote {out}: {trace.samples} samples, {trace.layers} exits"
