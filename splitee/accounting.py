@@ -287,21 +287,23 @@ class Ledger:
 
     def per_sample(self, counts: Counts) -> Floats:
         """Return the sums of each metric over a sample's rounds, shape (n, metrics)."""
-        outcomes = self.outcomes()
-        sums = np.zeros((len(METRICS), counts.shape[-1]))
+        said = self.answers
+        sums = np.zeros((len(METRICS), len(said.far)))
         for kind in range(len(self.exits)):
             _sum_by_sample(
                 counts[kind],
-                outcomes.said,
-                outcomes.marks,
+                said.confidence,
+                said.far,
+                said.marks,
                 self.extra,
+                self.below,
                 self.gamma[kind],
                 self.layers_only,
                 self.sending,
                 self.mu,
                 sums,
             )
-        if not self.answers.labelled:
+        if not said.labelled:
             sums[[METRICS.index("accuracy"), METRICS.index("utility")]] = np.nan
         return sums.T
 
@@ -368,17 +370,20 @@ def _count(  # type: ignore[no-untyped-def]
 
 @compiled
 def _sum_by_sample(  # type: ignore[no-untyped-def]
-    counts, said, marks, extra, gamma, layers_only, sending, mu, sums
+    counts, confidence, far, marks, extra, below, gamma, layers_only, sending, mu, sums
 ):
     for layer in range(counts.shape[0]):
         for sample in range(counts.shape[1]):
             rounds = np.float64(counts[layer, sample])
             if rounds == 0.0:
                 continue
-            mark, price = marks[layer, sample], 0.0
-            if mark & SENT:
+            here = confidence[exit_of(layer), sample]
+            sent = here < below[layer]
+            mark = marks[0 if sent else layer, sample]
+            price = 0.0
+            if sent:
                 price = sending[layer] + extra[sample] if extra.shape[0] else sending[layer]
-            sure = np.float64(said[layer, sample])
+            sure = np.float64(far[sample] if sent else here)
             right = 1.0 if mark & RIGHT else 0.0
             cost = gamma[layer] + price
             sums[0, sample] += rounds * right
@@ -386,7 +391,7 @@ def _sum_by_sample(  # type: ignore[no-untyped-def]
             sums[2, sample] += rounds * cost
             sums[3, sample] += rounds * (sure - mu * cost)
             sums[4, sample] += rounds * (right - mu * cost)
-            sums[5, sample] += rounds if mark & SENT else 0.0
+            sums[5, sample] += rounds if sent else 0.0
             sums[6, sample] += rounds * layers_only[layer]
             sums[7, sample] += rounds * (gamma[layer] - layers_only[layer])
             sums[8, sample] += rounds * price
