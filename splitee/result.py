@@ -74,9 +74,8 @@ class Result:
     scene: Scene | None = None
     logged: list[Layers] | None = None
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
-    alone: Callable[[dict[str, Result]], Table] | None = field(
-        default=None, repr=False
-    )  # makes a table of it
+    # makes a table of this result alone
+    alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Floats:
         if name in METRICS:

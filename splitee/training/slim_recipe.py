@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -219,11 +218,10 @@ def size_for(config: MultiExitConfig, share: float) -> Event:
 
     parts = [kept / heads for kept in range(heads, 0, -1)]
     parts += [kept / rank for kept in range(ceil(rank / heads) - 1, -1, -1)]
-    first = bisect_left(parts, True, key=lambda part: parameters_at(config, event(part)) <= budget)
-    if first == len(parts):
-        least = parameters_at(config, event(parts[-1])) / (budget / share)
+    found = next((size for size in map(event, parts) if parameters_at(config, size) <= budget), None)
+    if found is None:
+        least = parameters_at(config, event(0)) / (budget / share)
         raise InputError(f"params {share}: the smallest that there is has {least:.3f} of the parameters")
-    found = event(parts[first])
     # a unit has a row, a column and a bias in every layer
     a_unit = backbone.num_hidden_layers * (2 * backbone.hidden_size + 1)
     more = (budget - parameters_at(config, found)) // a_unit
