@@ -20,7 +20,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} exists already: choose another name, or overwrite it (--overwrite)")
 
 
-def refuse_place(out: Path, overwrite: bool, *read: str | Path) -> None:
+def refuse_place(out: Path, overwrite: bool, *read: str | Path | None) -> None:
     """Raise, before any work is done, where no file `out` may be made of the files `read`.
 
     Raises
@@ -33,7 +33,7 @@ def refuse_place(out: Path, overwrite: bool, *read: str | Path) -> None:
     if out.is_dir():
         raise InputError(f"{out} is a folder: give a file in it, such as {out / 'NAME'}")
     refuse_no_folder(out)
-    if out.exists() and any(Path(one).exists() and out.samefile(one) for one in read):
+    if out.exists() and any(one and Path(one).exists() and out.samefile(one) for one in read):
         raise InputError(f"{out} is what is read: give what is written another name")
     refuse_existing(out, overwrite)
 

@@ -51,8 +51,8 @@ class Scene:
         """What the trace says of every sample."""
         return answers_of(self.trace)
 
-    def stream(self, repeat: int, order: Orders | None = None) -> Stream:
-        """Return what a policy may see of one repeat, whose order may be at hand."""
+    def stream(self, repeat: int, order: Orders) -> Stream:
+        """Return what a policy may see of one repeat, of that order."""
         return Stream(
             confidence=self.trace.confidence,
             prediction=self.trace.prediction,
@@ -60,7 +60,7 @@ class Scene:
             value=self.trace.value,
             far=self.answers.far,
             other_cloud=self.trace.cloud_confidence is not None,
-            order=self.arrivals.order(repeat) if order is None else order,
+            order=order,
             arms=self.costs.arms(self.trace.layers),
             costs=self.costs,
             mu=self.mu,

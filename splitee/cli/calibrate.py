@@ -42,7 +42,7 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
     """
     from splitee.temperature import apply_temperatures, calibrate
 
-    refuse_place(out, overwrite, trace, *([] if source is None else [source]))
+    refuse_place(out, overwrite, trace, source)
     target = load_trace(trace)
     fitted = load_trace(source or _default_source(target))
     made = calibrate(target, fitted).replace(name=out.stem)

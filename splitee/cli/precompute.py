@@ -76,7 +76,7 @@ def command(
     from splitee.models.multi_exit import load_config
     from splitee.tasks import PAIRS, load_file, load_task, map_labels
 
-    refuse_place(out, overwrite, *([] if text_file is None else [text_file]))
+    refuse_place(out, overwrite, text_file)
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
     check_source(task, text_file, of_text, {"--split": split})
     config = load_config(checkpoint)
