@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
+from numba import config
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.compiled import compiled
@@ -14,10 +16,12 @@ from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
 
+_ALONE = 2**18  # so many rounds are checked before a second thread would have begun
+
 
 @dataclass(frozen=True, eq=False)
 class Arrivals:
-    """In which order samples come. What a round shows in several repeats lies together in memory.
+    """In which order samples come.
 
     Attributes
     ----------
@@ -26,7 +30,7 @@ class Arrivals:
     repeats : int
     seed : int
         Of the shuffles, where there are no `given` orders.
-    given : ndarray of int32, shape (m, repeats), or None
+    given : ndarray of int32, shape (repeats, m), or None
         Orders of one's own.
     once : ndarray of bool, shape (repeats,), or None
         Of these, whether each shows every sample exactly once.
@@ -54,9 +58,14 @@ class Arrivals:
                 "give whole numbers, shape (repeats, m)"
             )
         given = given.astype(given.dtype.newbyteorder("="), copy=False)
-        copied = np.empty(given.shape[::-1], dtype=np.int32)
+        copied = np.empty(given.shape, dtype=np.int32)
         once = np.zeros(len(given), dtype=np.bool_)
-        outside = _copy(given, samples, copied, once)
+        shares = min(config.NUMBA_NUM_THREADS, len(given)) if given.size > _ALONE else 1
+        cuts = [len(given) * k // shares for k in range(shares + 1)]
+        work = partial(_copy, given, samples, copied, once)
+        with ThreadPoolExecutor(max_workers=shares) as pool:  # which starts a thread when it is given work
+            others = pool.map(work, cuts[1:-1], cuts[2:])
+            outside = max(work(0, cuts[1]), *others, -1)
         if outside >= 0:
             raise InputError(
                 f"orders name sample {given.flat[outside]}: the trace has samples 0 to {samples - 1}"
@@ -67,7 +76,7 @@ class Arrivals:
     @property
     def rounds(self) -> int:
         """How many samples a repeat has, m."""
-        return self.samples if self.given is None else len(self.given)
+        return self.samples if self.given is None else self.given.shape[1]
 
     def shuffles(self, repeat: int) -> bool:
         """Whether a repeat shows every sample exactly once."""
@@ -87,24 +96,19 @@ class Arrivals:
 
     def order(self, repeat: int) -> Orders:
         """Return the samples of one repeat, in order, shape (m,)."""
-        order: Orders = self.block(repeat, repeat + 1)[:, 0]
+        order: Orders = self.block(repeat, repeat + 1)[0]
         return order
 
     def block(self, first: int, end: int) -> Orders:
-        """Return the orders of repeats first..end - 1 (from 0), shape (m, repeats)."""
-        if self.given is not None:
-            block = np.ascontiguousarray(self.given[:, first:end])
-            block.flags.writeable = False  # one type of array: functions are compiled once
-            return block
-        return _shuffles(self.samples, self.seed, first, end)
+        """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
+        return _shuffles(self.samples, self.seed, first, end) if self.given is None else self.given[first:end]
 
     @property
     def told(self) -> str:
         """What a manifest tells of them."""
         if self.given is None:
             return "permutations"
-        by_repeat = np.ascontiguousarray(self.given.T, dtype="<i8")
-        return f"given, SHA-256 {hashlib.sha256(by_repeat.tobytes()).hexdigest()}"
+        return f"given, SHA-256 {hashlib.sha256(self.given.astype('<i8').tobytes()).hexdigest()}"
 
 
 @lru_cache(maxsize=2)
@@ -117,8 +121,8 @@ def in_order(samples: int) -> Orders:
 
 @lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders
 def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:
-    orders = np.empty((samples, end - first), dtype=np.int32)
-    for repeat, order in enumerate(orders.T, start=first):
+    orders = np.empty((end - first, samples), dtype=np.int32)
+    for repeat, order in enumerate(orders, start=first):
         children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
         order[:] = np.random.default_rng(children).permutation(samples)
     orders.flags.writeable = False
@@ -126,26 +130,26 @@ def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:
 
 
 @compiled
-def _copy(given, samples, copied, once):  # type: ignore[no-untyped-def]
-    """Copy, a round's together; return the place of a sample that the trace does not have, or −1.
+def _copy(given, samples, copied, once, first, end):  # type: ignore[no-untyped-def]
+    """Copy some repeats; return the place of a sample that the trace does not have, or −1.
 
     `once` is filled in with who shows every sample exactly once.
     """
-    repeats, rounds = given.shape
-    for repeat in range(repeats):
+    rounds = given.shape[1]
+    seen = np.zeros(samples, dtype=np.uint8)
+    for repeat in range(np.uintp(first), np.uintp(end)):  # unsigned, for speed
         least, most = given[repeat, 0], given[repeat, 0]
         for position in range(rounds):
             least, most = min(least, given[repeat, position]), max(most, given[repeat, position])
         if least < 0 or most >= samples:
             for position in range(rounds):
                 if given[repeat, position] < 0 or given[repeat, position] >= samples:
-                    return repeat * rounds + position
+                    return np.int64(repeat) * rounds + position
+        for position in range(rounds):
+            copied[repeat, position] = given[repeat, position]
         if rounds == samples:
-            seen = np.zeros(samples, dtype=np.uint8)
+            seen[:] = 0
             for position in range(rounds):
-                seen[np.uintp(given[repeat, position])] = 1
+                seen[np.uintp(copied[repeat, position])] = 1
             once[repeat] = seen.min() == 1
-    for position in range(rounds):
-        for repeat in range(repeats):
-            copied[position, repeat] = given[repeat, position]
     return -1

@@ -1,26 +1,30 @@
-"""The engine: plays a policy on a scene, many repeats side by side, and counts what happened, compiled.
+"""The engine: plays a policy on a scene, many repeats side by side, and counts what happened.
 
 What a policy did is fully told by where the device stopped (`split`), by its threshold and by whether it
-evaluates every exit. Everything else, labels included, is worked out here, where no policy sees it.
+evaluates every exit. Everything else, labels included, is worked out from that, where no policy sees it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, reduce
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.accounting import METRICS, Counts, Ledger, Outcomes
+from splitee.accounting import METRICS, Ledger
 from splitee.arrivals import in_order
 from splitee.costs import Floats
-from splitee.policies.base import AnyPolicy, Layers, Orders, Policy, kinds_of_rounds
-from splitee.regret import armless_gap, gaps, has_arms, may_send
-from splitee.result import Curve, Result
+from splitee.lanes import play as play_lanes
+from splitee.outcomes import Outcomes
+from splitee.policies.bandit import LayerBandit
+from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play
+from splitee.regret import armless_gap, gaps, has_arms, may_send, owed_by_then
+from splitee.result import Books, Curve, Result
 from splitee.scene import Scene, leaves_below
+from splitee.tally import PLAYED, Tally
 
 CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
 LANES = 48  # repeats played side by side at most: more do not go faster
@@ -33,21 +37,24 @@ class Played:
 
     Attributes
     ----------
-    counts : ndarray of int, shape (kinds, L + 1, n)
-        Rounds by kind, layer and sample.
+    outcomes : Outcomes
+        With the rounds of all these repeats.
     totals : ndarray, shape (repeats, metrics)
     settled : ndarray of int, shape (repeats,)
     curves : ndarray, shape (2, repeats, p)
         Regret, common and own, at the points of a curve.
     logged : list of ndarray, shape (m,)
         Choices, where they are kept.
+    times : int
+        How many repeats each of these stands for.
     """
 
-    counts: Counts
+    outcomes: Outcomes
     totals: Floats
     settled: NDArray[np.int16]
     curves: Floats
     logged: list[Layers]
+    times: int = 1
 
 
 class Player:
@@ -71,99 +78,126 @@ class Player:
         exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
-        self._gaps: dict[tuple[int, bool], Floats] = {}
 
     def play(self, repeats: range) -> Played:
         """Play some repeats."""
-        counts, outcomes = self.ledger.counts(), self.ledger.outcomes()
+        outcomes = self.ledger.outcomes()
         told: list[tuple[Floats, NDArray[np.int16], Floats]] = []
         logged: list[Layers] = []
         lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
         for block in _blocks(repeats, lanes):
-            orders = self.scene.arrivals.block(block.start, block.stop)
-            played: Iterable[Layers] = self.scene.play(self.policy, block, orders, self.ledger.threshold)
-            if self.log:
-                played = list(played)
-                logged += list(np.concatenate(played).T)
-            told.append(self._count(block, orders, played, outcomes, counts))
+            orders, tally = self.scene.arrivals.block(block.start, block.stop), self._tally(len(block))
+            streams = (self.scene.stream(*each) for each in zip(block, orders, strict=True))
+            if isinstance(self.policy, LayerBandit):
+                splits = play_lanes(self.policy, streams, orders, outcomes, tally, self.log)
+            else:
+                splits = self._splits(streams)
+                tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)
+            if self.log and splits is not None:
+                logged += list(splits)
+            told.append(self._told(block, tally))
         totals, settled, curves = zip(*told, strict=True)
         return Played(
-            counts, np.concatenate(totals), np.concatenate(settled), np.concatenate(curves, 1), logged
+            outcomes, np.concatenate(totals), np.concatenate(settled), np.concatenate(curves, 1), logged
         )
 
     def still_or_played(self) -> Played:
         """Play all repeats, or one that stands for all, where each sample always stops where it does."""
         return self._still() or self.play(range(self.scene.arrivals.repeats))
 
+    def _splits(self, streams: Iterable[Stream]) -> Layers:
+        """Return where a policy stops in some repeats, shape (repeats, m)."""
+        if not isinstance(self.policy, Policy):
+            each = [play(self.policy, stream, self.ledger.threshold) for stream in streams]
+        else:
+            each = [self.policy.splits(replace(one, order=one.order.copy())) for one in streams]
+        return np.stack(each)
+
     def _still(self) -> Played | None:
-        if not self.scene.arrivals.all_shuffled or not isinstance(self.policy, Policy):
+        arrivals = self.scene.arrivals
+        if not arrivals.all_shuffled or not isinstance(self.policy, Policy):
             return None
         every = in_order(self.scene.trace.samples)
         stops = self.policy.by_sample(self.scene.stream(0, every))
         if stops is None:
             return None
-        repeats, counts = self.scene.arrivals.repeats, self.ledger.counts()
-        totals, _, curves = self._count(
-            range(1), every[:, None], [stops[:, None]], self.ledger.outcomes(), counts
-        )
-        counts *= repeats
+        outcomes, tally = self.ledger.outcomes(stops), self._tally(1)
+        tally.count(every[None], stops[None], self._parts, outcomes, self.ledger.extra)
+        totals, _, curves = self._told(range(1), tally)
+        repeats = arrivals.repeats
         settled = np.full(repeats, stops[0])
         if (stops != stops[0]).any():
             for repeat in range(repeats):
-                late = self.scene.arrivals.order(repeat)[len(stops) // 2 :]
+                late = arrivals.order(repeat)[len(stops) // 2 :]
                 settled[repeat] = np.bincount(stops[late]).argmax()
-        logged = [stops[self.scene.arrivals.order(repeat)] for repeat in range(repeats)] if self.log else []
-        return Played(counts, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged)
+        logged = [stops[arrivals.order(repeat)] for repeat in range(repeats)] if self.log else []
+        return Played(
+            outcomes, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged, times=repeats
+        )
 
-    def result(self, parts: Sequence[Played]) -> Result:
+    def whole(self) -> Result:
+        """Play all repeats, and put them together."""
+        return self.together([self.still_or_played()])
+
+    def together(self, parts: Sequence[Played]) -> Result:
         """Put what was played together; `parts` are consecutive repeats."""
+        first, *others = parts
+        for part in others:
+            first.outcomes.add(part.outcomes)
         common, own = np.concatenate([part.curves for part in parts], axis=1)
+        logged = [split for part in parts for split in part.logged]
         return Result(
             name=self.name,
             policy=self.policy,
             totals=np.concatenate([part.totals for part in parts]),
-            books=(self.ledger, reduce(np.add, [part.counts for part in parts])),
+            books=Books(self.ledger, first.outcomes, first.times),
             shown=self.scene.arrivals.shown,
             settled=np.concatenate([part.settled for part in parts]),
             curve=Curve(curve_points(self.scene.arrivals.rounds) + 1, common, own),
             on_device=self._fits(),
             threshold=self.ledger.threshold,
             scene=self.scene,
-            logged=[split for part in parts for split in part.logged] or None,
+            chosen=partial(self._chosen, logged),
         )
 
-    def _count(
-        self, repeats: range, orders: Orders, played: Iterable[Layers], outcomes: Outcomes, counts: Counts
-    ) -> tuple[Floats, NDArray[np.int16], Floats]:
-        """Count some repeats: their totals, what they settled on, and their curves of regret."""
-        scene, ledger = self.scene, self.ledger
-        points = curve_points(scene.arrivals.rounds)
-        tally = ledger.count(orders, played, self._parts, points, outcomes, counts)
-        totals = ledger.totals(tally)
+    def _chosen(self, logged: list[Layers]) -> list[Layers]:
+        """Return where it stopped, repeat by repeat; played again where that was not kept."""
+        return logged or Player(self.scene, self.name, self.policy, log=True).still_or_played().logged
+
+    def _tally(self, repeats: int) -> Tally:
+        rounds = self.scene.arrivals.rounds
+        return Tally.empty(len(self.ledger.exits), self.ledger.layers, repeats, curve_points(rounds), rounds)
+
+    def _told(self, repeats: range, tally: Tally) -> tuple[Floats, NDArray[np.int16], Floats]:
+        """Return what a tally of some repeats tells: totals, what they settled on, and curves of regret."""
+        scene, totals = self.scene, self.ledger.totals(tally)
         if has_arms(self.policy):
             # one's own policy may send the input without saying so
-            sends = tally.plays[:, :, 0].sum(axis=0) > 0
+            sends = tally.sums[:, PLAYED, 0].sum(axis=0) > 0
             each = zip(repeats, sends.tolist(), strict=True)
-            owing = np.stack([self._owing(repeat, may_send(self.policy, sent)) for repeat, sent in each])
-            return totals, tally.settled, np.einsum("krpl,rkal->arp", tally.at_points, owing)
+            keys = [(self._like(repeat), may_send(self.policy, sent)) for repeat, sent in each]
+            place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+            owing = np.stack([self._owing(*key) for key in place], -1)[..., [place[key] for key in keys]]
+            curves = np.empty((2, len(tally.points), len(repeats)))
+            owed_by_then(tally.at_points, owing, curves)
+            return totals, tally.settled, curves.swapaxes(1, 2)
         rewards = totals[:, METRICS.index("reward")]
-        layers, alpha = scene.trace.layers, ledger.threshold
+        layers, alpha = scene.trace.layers, self.ledger.threshold
         gap = [
             armless_gap(scene.means, scene.costs, repeat, layers, reward, alpha)
             for repeat, reward in zip(repeats, rewards.tolist(), strict=True)
         ]
-        return totals, tally.settled, np.stack([np.outer(gap, points + 1)] * 2)
+        return totals, tally.settled, np.stack([np.outer(gap, tally.points + 1)] * 2)
+
+    def _like(self, repeat: int) -> int:
+        """Return the first repeat that shows the same samples as this one, as far as is known."""
+        return 0 if self.scene.arrivals.all_shuffled else repeat
 
     def _owing(self, repeat: int, sends: bool) -> Floats:
-        """Return the policy's `gaps` in a repeat; those of all that show the same samples are one."""
+        """Return the policy's `gaps` in a repeat."""
         scene, ledger = self.scene, self.ledger
-        key = (-1 if scene.arrivals.shuffles(repeat) else repeat, sends)
-        if key not in self._gaps:
-            layers, alpha = scene.trace.layers, ledger.threshold
-            self._gaps[key] = gaps(
-                scene.means, self.policy, scene.costs, repeat, layers, alpha, ledger.exits, sends
-            )
-        return self._gaps[key]
+        layers, alpha = scene.trace.layers, ledger.threshold
+        return gaps(scene.means, self.policy, scene.costs, repeat, layers, alpha, ledger.exits, sends)
 
     def _fits(self) -> bool:
         """Whether the device holds all layers the policy needs."""

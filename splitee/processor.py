@@ -11,25 +11,38 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 EIGHT = 8  # lanes in a vector
 AHEAD = 2  # rounds, beforehand
 IN_CACHE = 100_000  # so many samples' numbers at a few layers are
+_LINE = 64  # bytes of a line of the cache, and of a vector
 _WHOLE = ir.IntType(64)
 _INDICES, _ARMS = ir.VectorType(ir.DoubleType(), EIGHT), ir.VectorType(_WHOLE, EIGHT)
 
 
+def aligned(size: int) -> Floats:
+    """Return so many zeros that begin where a line of the cache does: no vector then lies across two."""
+    room = np.zeros(size + EIGHT)
+    begin = -room.ctypes.data % _LINE // room.itemsize
+    zeros: Floats = room[begin : begin + size]
+    return zeros
+
+
 @intrinsic
-def lead(typing, state, mean, width, stride, first, arms, lanes, weight, leader):  # type: ignore[no-untyped-def]
+def lead(typing, state, mean, width, known, first, arms, lanes, weight, leader):  # type: ignore[no-untyped-def]
     """Fill in ``leader[lane]``: the arm of the greatest mean + weight · width, the lowest on ties.
 
     While the arms of eight lanes pass, the greatest index so far and its arm stay in registers. In the flat
-    array `state`, those of arm a (first ≤ a < arms) are at ``mean + a * stride + lane`` and
-    ``width + a * stride + lane``; `lanes` is a multiple of eight. A product, then a sum: nothing is fused.
+    array `state`, those of arm a (first ≤ a < arms) and the eight lanes from `lane` on, a multiple of eight,
+    are from ``known * (a * lanes + lane)`` + `mean` or `width` on. A product, then a sum: nothing is fused.
     """
     whole = types.uint64
     given = (state, whole, whole, whole, whole, whole, whole, types.float64, leader)
@@ -37,7 +50,7 @@ def lead(typing, state, mean, width, stride, first, arms, lanes, weight, leader)
 
 
 def _lead(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
-    state, mean, width, stride, first, arms, lanes, weight, leader = given
+    state, mean, width, known, first, arms, lanes, weight, leader = given
     numbers, leaders = (
         context.make_array(kind)(context, builder, array).data
         for kind, array in ((signature.args[0], state), (signature.args[-1], leader))
@@ -58,7 +71,7 @@ def _lead(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> A
         builder.branch(body)
         builder.position_at_end(body)
         arm, greatest, leading = (builder.phi(kind) for kind in (_WHOLE, _INDICES, _ARMS))
-        at = builder.add(builder.mul(arm, stride), lane)
+        at = builder.mul(known, builder.add(builder.mul(arm, lanes), lane))
         means, widths = (
             builder.load(place(numbers, builder.add(row, at), _INDICES), align=8) for row in (mean, width)
         )
@@ -96,3 +109,13 @@ def _prefetch(context: Any, builder: Any, signature: Any, given: Sequence[Any]) 
     read, near, data = whole(0), whole(3), whole(1)
     builder.call(fetch, [builder.bitcast(builder.gep(numbers, [at]), byte), read, near, data])
     return context.get_dummy_value()
+
+
+@intrinsic
+def float_of(typing, word):  # type: ignore[no-untyped-def]
+    """Return the float32 whose bits are the lower half of a word."""
+    return types.float32(types.uint64), _float_of
+
+
+def _float_of(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
+    return builder.bitcast(builder.trunc(given[0], ir.IntType(32)), ir.FloatType())

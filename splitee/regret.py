@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from splitee.arrivals import Arrivals, in_order
+from splitee.compiled import compiled
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
 from splitee.policies.base import (
@@ -98,6 +99,23 @@ def gaps(
     worth = np.stack([means.of(repeat, alpha, every, own_costs, rounds) for every in exits])
     owed: Floats = np.stack([best - worth, best_own - worth], axis=1)
     return np.nan_to_num(owed)  # an input without a price, which is never sent
+
+
+@compiled
+def owed_by_then(plays, owing, owed):  # type: ignore[no-untyped-def]
+    """Fill in the regret, common and own, of so many plays of each layer, shape (2, p, repeats).
+
+    `plays` has shape (kinds, p, L + 1, repeats); `owing`, shape (kinds, 2, L + 1, repeats), is what a round
+    adds (see `gaps`).
+    """
+    owed[:] = 0.0
+    for kind in range(plays.shape[0]):
+        for side in range(2):
+            for point in range(plays.shape[1]):
+                for layer in range(plays.shape[2]):
+                    for repeat in range(plays.shape[3]):
+                        adds = plays[kind, point, layer, repeat] * owing[kind, side, layer, repeat]
+                        owed[side, point, repeat] += adds
 
 
 def cumulative_regret(

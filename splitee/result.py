@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.accounting import METRICS, Counts, Ledger
+from splitee.accounting import METRICS, Ledger
 from splitee.errors import InputError
+from splitee.outcomes import Outcomes
 from splitee.policies.base import AnyPolicy, Layers, Policy, as_dict
 from splitee.scene import Scene
 from splitee.statistics import Floats
@@ -41,6 +42,14 @@ class Curve:
     own: Floats
 
 
+class Books(NamedTuple):
+    """What was counted of a policy in all repeats; so many `times`, where one repeat stands for all."""
+
+    ledger: Ledger
+    outcomes: Outcomes
+    times: int
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What one policy did.
@@ -65,14 +74,15 @@ class Result:
     name: str
     policy: AnyPolicy | dict[str, Any]
     totals: Floats  # (repeats, metrics): means
-    books: tuple[Ledger, Counts] | Floats  # or, of a reloaded one, the sums by sample themselves
+    books: Books | Floats  # or, of a reloaded one, the sums by sample themselves
     shown: Floats  # (n,)
     settled: NDArray[np.int16]
     curve: Curve
     on_device: bool
     threshold: float
     scene: Scene | None = None
-    logged: list[Layers] | None = None
+    # where the device stopped, repeat by repeat: logged, or played again
+    chosen: Callable[[], Sequence[Layers]] | None = field(default=None, repr=False)
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
     # makes a table of this result alone
     alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
@@ -92,9 +102,8 @@ class Result:
     @property
     def per_sample(self) -> Floats:
         """Sums of each metric over all times that a sample was shown, shape (n, metrics)."""
-        if isinstance(self.books, tuple):
-            ledger, counts = self.books
-            return ledger.per_sample(counts)
+        if isinstance(self.books, Books):
+            return self.books.ledger.per_sample(self.books.outcomes) * self.books.times
         return self.books
 
     @property
@@ -140,11 +149,9 @@ class Result:
     @cached_property
     def split(self) -> Layers:
         """Layer at which the device stopped, shape (repeats, m); 1-based, 0 where the input was sent."""
-        if self.logged is not None:
-            return np.stack(self.logged)
-        if self.scene is not None and not isinstance(self.policy, dict):
-            return self.scene.splits(self.policy, self.threshold)
-        return self._saved("split").astype(np.int16)
+        if self.chosen is None:
+            return self._saved("split").astype(np.int16)
+        return np.stack(self.chosen())
 
     @cached_property
     def offloaded(self) -> NDArray[np.bool_]:

@@ -30,13 +30,13 @@ class Results(Mapping[str, Result]):
     def __init__(
         self,
         results: Mapping[str, Result],
-        reference: Result,
+        reference: Callable[[], Result],
         facts: Callable[[], dict[str, Any]],
         ids: NDArray[Any],
         drawn: dict[str, Floats] | None = None,
     ) -> None:
         self._results = dict(results)
-        self.reference = reference
+        self._reference = reference
         self._facts = facts
         self.ids = ids
         self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
@@ -61,6 +61,11 @@ class Results(Mapping[str, Result]):
 
     def __repr__(self) -> str:
         return f"<Results of {', '.join(self)}>"
+
+    @cached_property
+    def reference(self) -> Result:
+        """What final-exit did, with which all are compared; played when first asked for."""
+        return self._reference()
 
     @property
     def members(self) -> dict[str, Result]:
@@ -239,7 +244,8 @@ def load_results(folder: str | Path) -> Results:
     facts.pop("libraries")  # of the time: saving again writes today's
     members = {name: _reloaded(name, told, tables) for name, told in described.items()}
     ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
-    return Results(members, members.pop(REFERENCE), lambda: facts, ids)
+    reference = members.pop(REFERENCE)
+    return Results(members, lambda: reference, lambda: facts, ids)
 
 
 def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:

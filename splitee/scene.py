@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.accounting import Answers, answers_of
 from splitee.arrivals import Arrivals
 from splitee.costs import CostModel, Floats
 from splitee.errors import InputError
+from splitee.outcomes import Answers, answers_of
 from splitee.policies.base import (
     AnyPolicy,
     Layers,
@@ -21,7 +21,6 @@ from splitee.policies.base import (
     Policy,
     Stream,
     check_threshold,
-    play,
     sends_input,
 )
 from splitee.regret import MeanRewards, cumulative_regret
@@ -95,19 +94,6 @@ class Scene:
         self.threshold(policy)
         if sends_input(policy):
             self.costs.sending(self.trace.layers, send_input=True)
-
-    def play(self, policy: AnyPolicy, repeats: range, orders: Orders, alpha: float) -> Iterator[Layers]:
-        """Yield where the policy stops in some repeats, a few rounds at a time, shape (rounds, repeats)."""
-        streams = [self.stream(repeat, order) for repeat, order in zip(repeats, orders.T, strict=True)]
-        if isinstance(policy, Policy):
-            return policy.play(streams, orders)
-        return iter([np.stack([play(policy, stream, alpha) for stream in streams], axis=1)])
-
-    def splits(self, policy: AnyPolicy, alpha: float) -> Layers:
-        """Return where the policy stopped at each sample of all repeats, shape (repeats, m)."""
-        repeats = self.arrivals.repeats
-        orders = self.arrivals.block(0, repeats)
-        return np.concatenate(list(self.play(policy, range(repeats), orders, alpha))).T
 
     def offloaded(self, policy: AnyPolicy, repeat: int, split: Layers, alpha: float) -> NDArray[np.bool_]:
         """Return which samples were sent, shape (m,)."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, overload
@@ -17,6 +18,7 @@ from splitee.arrivals import Arrivals
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
+from splitee.outcomes import MOST
 from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
 from splitee.result import Result
@@ -133,6 +135,10 @@ def replay(
     arrivals = Arrivals(trace.samples, int(repeats), int(seed))
     if orders is not None:
         arrivals = Arrivals.of(orders, trace.samples, int(seed))
+    if (most := int(arrivals.shown.max())) > MOST:
+        raise InputError(
+            f"a sample is shown {most:,} times: give repeats that show each at most {MOST:,} times"
+        )
     scene = Scene(trace, costs, float(mu), arrivals, float(threshold))
     if isinstance(policies, Mapping):
         named = dict(policies)
@@ -147,10 +153,8 @@ def replay(
             raise InputError(f"no policy can be called {name!r}: give it another name")
         scene.check(name, policy)
     # final-exit is the reference of every comparison, shown or not
-    work: dict[str, AnyPolicy] = {REFERENCE: FinalExit(), **named}
-    done = _play_all(scene, work, log)
-    reference = done.pop(REFERENCE)
-    results = Results({name: done[name] for name in named}, reference, scene.facts, trace.id)
+    reference = cache(Player(scene, REFERENCE, FinalExit(), log).whole)
+    results = Results(_play_all(scene, named, log), reference, scene.facts, trace.id)
     if isinstance(policies, (Mapping, Sequence)):
         return results
     return next(iter(results.values()))
@@ -174,7 +178,7 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
                 if player not in learners:  # of shuffles soon told; and one's own needs this thread
                     soon = scene.arrivals.all_shuffled or not isinstance(player.policy, Policy)
                     parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
-            return {one.name: one.result([part.result() for part in parts[one.name]]) for one in players}
+            return {one.name: one.together([part.result() for part in parts[one.name]]) for one in players}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not waited for
             raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # 1-based; 0 = send the input
-Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (m, repeats)
+Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (repeats, m)
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,9 @@ class Policy:
     def splits(self, stream: Stream) -> Layers:
         """Return where the device stops at each sample of the stream, shape (m,)."""
         layers = self.by_sample(stream)
-        assert layers is not None, f"{type(self).__name__} has neither by_sample nor splits"
+        assert layers is not None, f"{type(self).__name__} has no by_sample, no splits, and is no bandit"
         stops: Layers = layers[stream.order]
         return stops
-
-    def play(self, streams: Sequence[Stream], orders: Orders) -> Iterator[Layers]:
-        """Yield where the device stops in several repeats, some rounds at a time, shape (rounds, repeats).
-
-        `streams` differ in their order and their rng only; `orders`, shape (m, repeats), are their orders.
-        """
-        each = [self.splits(replace(one, order=one.order.copy())) for one in streams]
-        yield np.stack(each, axis=1)
 
     def check_trace(self, trace: Trace) -> None:
         """Raise InputError where the policy cannot meet this trace."""

@@ -42,6 +42,25 @@ def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
     return far - mu * (gamma + price)
 
 
+STAYS, GOES, GAMMA, SENDING = range(4)  # μ·γ_i, μ·(γ_i + o_i), γ_i, o_i
+PRICES = 4
+
+
+def prices_of(mu: float, gamma: Floats, sending: Floats) -> Floats:
+    """Return what rewards lose, flat: of each layer, μ·γ_i, μ·(γ_i + o_i), γ_i, o_i."""
+    return np.stack([mu * gamma, mu * (gamma + sending), gamma, sending], axis=1).ravel()
+
+
+@inlined
+def reward(answer, sent, layer, sample, mu, prices, extra):  # type: ignore[no-untyped-def]
+    """Return r(i) by the confidence of whoever answers: C_i − μ·γ_i, or C_L − μ·(γ_i + o) where `sent`."""
+    at = np.uintp(layer) * np.uintp(PRICES)
+    if extra is not None and sent:
+        price = prices[at + np.uintp(SENDING)] + extra[sample]
+        return offload_reward(answer, mu, prices[at + np.uintp(GAMMA)], price)
+    return answer - prices[at + np.uintp(sent)]
+
+
 @inlined
 def split_reward(own, far, below, mu, gamma, price):  # type: ignore[no-untyped-def]
     """Return r(i) of a sample: as it exits, or is sent, by its C_i; `below` is `leaving`'s of that layer."""
