@@ -6,6 +6,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from threading import Lock
 
 import numpy as np
 from numba import config
@@ -101,7 +102,9 @@ class Arrivals:
 
     def block(self, first: int, end: int) -> Orders:
         """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
-        return _shuffles(self.samples, self.seed, first, end) if self.given is None else self.given[first:end]
+        if self.given is not None:
+            return self.given[first:end]
+        return _shuffles(self.samples, self.seed, first, end).made
 
     @property
     def told(self) -> str:
@@ -119,14 +122,31 @@ def in_order(samples: int) -> Orders:
     return every
 
 
-@lru_cache(maxsize=2)  # policies of a call, and prices of a trace, meet the same orders
-def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:
-    orders = np.empty((end - first, samples), dtype=np.int32)
-    for repeat, order in enumerate(orders, start=first):
-        children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
-        order[:] = np.random.default_rng(children).permutation(samples)
-    orders.flags.writeable = False
-    return orders
+class _Shuffles:
+    """Some repeats' shuffles, made once, by whichever thread first asks for them."""
+
+    def __init__(self, samples: int, seed: int, first: int, end: int) -> None:
+        self._given, self._lock = (samples, seed, first, end), Lock()
+
+    @property
+    def made(self) -> Orders:
+        """The orders, shape (repeats, n)."""
+        with self._lock:
+            return self._orders
+
+    @cached_property
+    def _orders(self) -> Orders:
+        samples, seed, first, end = self._given
+        orders = np.empty((end - first, samples), dtype=np.int32)
+        for repeat, order in enumerate(orders, start=first):
+            children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
+            order[:] = np.random.default_rng(children).permutation(samples)
+        orders.flags.writeable = False
+        return orders
+
+
+# policies of a call, and prices of a trace, meet the same orders
+_shuffles = lru_cache(maxsize=2)(_Shuffles)
 
 
 @compiled

@@ -322,6 +322,8 @@ def from_bytes(data: bytes) -> Trace:
         softmax=manifest.get("confidence") != "score",
         manifest=manifest,
     )
+    del found
+    trace_file.give_back()
     true = trace.manifest
     for key in trace_manifest.OWN:
         told = manifest.get(key)
