@@ -84,8 +84,7 @@ class Player:
         outcomes = self.ledger.outcomes()
         told: list[tuple[Floats, NDArray[np.int16], Floats]] = []
         logged: list[Layers] = []
-        lanes = max(8, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
-        for block in _blocks(repeats, lanes):
+        for block in self._blocks(repeats):
             orders, tally = self.scene.arrivals.block(block.start, block.stop), self._tally(len(block))
             streams = (self.scene.stream(*each) for each in zip(block, orders, strict=True))
             if isinstance(self.policy, LayerBandit):
@@ -127,9 +126,9 @@ class Player:
         repeats = arrivals.repeats
         settled = np.full(repeats, stops[0])
         if (stops != stops[0]).any():
-            for repeat in range(repeats):
-                late = arrivals.order(repeat)[len(stops) // 2 :]
-                settled[repeat] = np.bincount(stops[late]).argmax()
+            for block in self._blocks(range(repeats)):
+                late = arrivals.block(block.start, block.stop)[:, len(stops) // 2 :]
+                settled[block.start : block.stop] = [np.bincount(stops[row]).argmax() for row in late]
         logged = [stops[arrivals.order(repeat)] for repeat in range(repeats)] if self.log else []
         return Played(
             outcomes, totals.repeat(repeats, 0), settled, curves.repeat(repeats, 1), logged, times=repeats
@@ -163,6 +162,13 @@ class Player:
     def _chosen(self, logged: list[Layers]) -> list[Layers]:
         """Return where it stopped, repeat by repeat; played again where that was not kept."""
         return logged or Player(self.scene, self.name, self.policy, log=True).still_or_played().logged
+
+    def _blocks(self, repeats: range) -> Iterator[range]:
+        """Cut repeats into as few blocks, to be played side by side, as there can be, of like size."""
+        most = max(8, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
+        blocks = -(-len(repeats) // most)
+        cuts = [repeats.start + len(repeats) * k // blocks for k in range(blocks + 1)]
+        return (range(a, b) for a, b in pairwise(cuts))
 
     def _tally(self, repeats: int) -> Tally:
         rounds = self.scene.arrivals.rounds
@@ -204,13 +210,6 @@ class Player:
         layers = self.scene.trace.layers
         arms = self.scene.costs.arms(layers)
         return not isinstance(self.policy, Policy) or bool(self.policy.deepest(layers, arms) <= arms)
-
-
-def _blocks(repeats: range, most: int) -> Iterator[range]:
-    """Cut repeats into as few blocks of at most so many as there can be, of like size."""
-    blocks = -(-len(repeats) // most)
-    cuts = [repeats.start + len(repeats) * k // blocks for k in range(blocks + 1)]
-    return (range(a, b) for a, b in pairwise(cuts))
 
 
 @lru_cache(maxsize=4)

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 1000
+_AT_A_TIME = 2_500  # samples, so that their part of a product stays in the cache
 
 
 def run_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
@@ -70,15 +71,16 @@ def bootstrap_means(
         fewer than two samples were shown.
     """
     seen = shown > 0
-    n = int(seen.sum())
+    times, n = shown[seen], int(seen.sum())
     if n < 2:
         return [np.full((resamples, each.shape[1]), np.nan) for each in sums]
     ends = np.cumsum([each.shape[1] for each in sums])
     exact = np.concatenate([_exact(each[seen]) for each in sums], axis=1)  # one wide product is faster
-    drawn = np.empty((resamples, exact.shape[1]))
+    drawn, rounds = np.zeros((resamples, exact.shape[1])), np.zeros(resamples)
     for rows, weights in _weights(n, resamples, seed):
-        drawn[rows] = (weights @ exact) / (weights @ shown[seen])[:, None]
-    return np.split(drawn, ends[:-1], axis=1)
+        drawn += weights @ exact[rows]
+        rounds += weights @ times[rows]
+    return np.split(drawn / rounds[:, None], ends[:-1], axis=1)
 
 
 def data_interval(means: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -142,25 +144,26 @@ def _exact(columns: Floats) -> Floats:
     largest = len(columns) * np.abs(columns).max(axis=0, initial=0.0)
     _, exponent = np.frexp(largest)
     step = np.ldexp(1.0, exponent - 52)
-    exact: Floats = np.rint(columns / step) * step
+    exact: Floats = columns / step
+    np.rint(exact, out=exact)
+    exact *= step
     return exact
 
 
 def _weights(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Floats]]:
-    """Yield how often each sample is drawn, a few resamples at a time to bound the memory."""
+    """Yield how often some samples are drawn in each resample, shape (resamples, some): sums are exact."""
     counts = _counts(n, resamples, seed)
-    chunk = max(1, min(resamples, 4_000_000 // n))
-    for first in range(0, resamples, chunk):
-        rows = slice(first, min(first + chunk, resamples))
-        yield rows, counts[rows].astype(np.float64, copy=False)
+    for first in range(0, n, _AT_A_TIME):
+        rows = slice(first, first + _AT_A_TIME)
+        yield rows, counts[:, rows].astype(np.float64)
 
 
 @lru_cache(maxsize=2)  # every scenario of one trace has the same
-def _counts(n: int, resamples: int, seed: int) -> NDArray[np.generic]:
+def _counts(n: int, resamples: int, seed: int) -> NDArray[np.uint8]:
     """Return how often each sample is drawn in each resample, shape (resamples, n)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
-    # ready for use up to 256 MB; else a byte each: no sample of many comes 256 times (chance below 1e-500)
-    counts = np.zeros((resamples, n), dtype=np.float64 if resamples * n <= 2**25 else np.uint8)
+    # a byte each: no sample of many comes 256 times (chance below 1e-500)
+    counts = np.zeros((resamples, n), dtype=np.uint8)
     for row in counts:
         _count(rng.integers(n, size=n, dtype=np.int32), row)
     counts.flags.writeable = False
@@ -170,4 +173,4 @@ def _counts(n: int, resamples: int, seed: int) -> NDArray[np.generic]:
 @compiled
 def _count(drawn, row):  # type: ignore[no-untyped-def]
     for sample in drawn:
-        row[sample] += 1
+        row[np.uintp(sample)] += 1
