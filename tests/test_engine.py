@@ -1,5 +1,6 @@
 """The compiled engine equals the plain-Python specification decision for decision."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import naive
@@ -11,10 +12,12 @@ from strategies import Case, cases, worlds
 from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
+import splitee.arrivals
 import splitee.engine
 import splitee.lanes
 import splitee.processor
 import splitee.simulation
+import splitee.tally
 from splitee.policies.base import PlainPolicy
 
 SIDES = ("causal", "published", "skip")
@@ -246,3 +249,56 @@ def test_what_each_sample_always_does_is_counted_as_if_it_were_played(case: Case
         np.testing.assert_allclose(still[name].totals, played[name].totals, rtol=1e-12, atol=1e-12)
         ends = still[name].curve.own[:, -1], played[name].curve.own[:, -1]
         np.testing.assert_allclose(2 * ends[0], ends[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_counted_of_a_long_stream_is_what_its_choices_say(threads: int) -> None:
+    """Longer than what is added up in one number, in one block of lanes and in several, and in two kinds."""
+    n, repeats = splitee.tally.MOST + 3_000, 60
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform([0.5, 0.6, 0.5], [0.9, 1.0, 1.0], (n, 3)).astype(np.float32)
+    trace = splitee.Trace(confidence, rng.integers(2, size=(n, 3)), rng.integers(2, size=n))
+    costs = splitee.CostModel(offload=[1.0, 0.5, 0.25], sample_offload=rng.uniform(0, 1, n))
+    policies = [
+        splitee.SplitEE(0.8),
+        splitee.SplitEES(0.8),
+        splitee.RandomSplit(0.8),
+        splitee.ExploreThenCommit(0.8, splitee.tally.MOST + 500),
+        splitee.CascadeSplit(2, 0.8),
+    ]
+    with mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads):
+        results = splitee.replay(trace, policies, costs, repeats=repeats, seed=7)
+    for name, result in results.items():
+        order = np.stack([result.scene.arrivals.order(repeat) for repeat in range(repeats)])
+        far = np.where(result.offloaded, 3, result.split)
+        answer = trace.prediction[order, far - 1]
+        assert result.accuracy == pytest.approx((answer == trace.label[order]).mean(axis=1), rel=1e-12), name
+        assert result.offload_rate == pytest.approx(result.offloaded.mean(axis=1), rel=1e-12)
+        price = np.array([0, 1.0, 0.5, 0.25])[result.split] + costs.sample_offload[order]
+        assert result.cost_offload == pytest.approx((price * result.offloaded).mean(axis=1), rel=1e-9)
+        late = [np.bincount(row[n // 2 :]).argmax() for row in result.split]
+        assert result.settled.tolist() == late
+        at = result.curve.rounds - 1
+        np.testing.assert_allclose(result.curve.common, result.regret()[:, at], rtol=1e-9, atol=1e-9)
+        shown = result.books.outcomes.rounds.sum() * result.books.times
+        assert shown == n * repeats
+
+
+def test_a_sample_is_shown_as_often_as_can_be_counted() -> None:
+    trace = splitee.Trace([[0.6, 0.9]], [[0, 1]])
+    with pytest.raises(splitee.InputError, match="shown 536,870,912 times"):
+        splitee.replay(trace, splitee.SplitEE(0.7), repeats=2**29)
+
+
+def test_shuffles_are_made_once_by_whoever_asks_first() -> None:
+    arrivals = splitee.arrivals.Arrivals(200_000, 4, 11)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        made = list(pool.map(lambda _: arrivals.block(0, 4), range(4)))
+    assert all(block is made[0] for block in made)
+
+
+def test_a_live_learner_must_be_told_what_came_back() -> None:
+    learner = splitee.SplitEE(0.7).learner()
+    learner.start(2, splitee.CostModel(), 0.1, np.random.default_rng(0))
+    with pytest.raises(splitee.InputError, match="round 1 was offloaded"):
+        learner.learn(1, 1, np.array([0.6]), offloaded=True, final_confidence=None)
