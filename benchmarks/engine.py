@@ -5,10 +5,11 @@ python benchmarks/engine.py [--quick]     (make bench)
 A replay is all of it: checks of the orders, decisions, accounting, regret, and the reference it is compared
 with; orders are given and summaries are made afterwards, each timed on its own. Every line is measured in a
 process of its own: first once with an empty cache of compiled code (that is the time of compilation), then
-the median of nine. What is compared is measured in turn, since a machine's speed changes from minute to
-minute, and ratios, per decision, are medians of ratios of neighbours: one thread against two, and against
-"specification" (tests/naive.py, on Python lists), "NumPy loop" (the same algorithm as one writes it over
-arrays, a round a turn), river and mabwiser, which choose among the same arms for the same rewards.
+the median of nine, each that of three replays in a row, as a study has them. What is compared is measured in
+turn, since a machine's speed changes from minute to minute, and ratios, per decision, are medians of ratios
+of neighbours: one thread against two, and against "specification" (tests/naive.py, on Python lists), "NumPy
+loop" (the same algorithm as one writes it over arrays, a round a turn), river and mabwiser, which choose
+among the same arms for the same rewards.
 """
 
 import argparse
@@ -27,6 +28,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "benchmarks.md"
 LINES = [  # samples, layers, repeats
     (25_000, 12, 40),
+    (25_000, 12, 160),
     (25_000, 6, 40),
     (25_000, 24, 40),
     (3_000, 12, 40),
@@ -91,10 +93,11 @@ def measure(samples: int, layers: int, repeats: int) -> dict[str, float]:
 
     def seconds(policy, threads=1):  # type: ignore[no-untyped-def]
         config.NUMBA_NUM_THREADS = threads
-        return clock(lambda: splitee.replay(trace, policy, mu=0.1, orders=orders)) / decisions
+        replay = lambda: splitee.replay(trace, policy, mu=0.1, orders=orders)  # noqa: E731
+        return median(clock(replay) for _ in range(3)) / decisions
 
     for name, (policy, plain) in policies.items():
-        told[f"{name} compiled"] = seconds(policy) * decisions
+        told[f"{name} compiled"] = clock(lambda policy=policy: splitee.replay(trace, policy, orders=orders))
         turns = [(seconds(policy), seconds(policy, 2), clock(plain) / few) for _ in range(TIMES)]
         told[f"{name} rate"] = 1 / median(one for one, _, _ in turns)
         told[f"{name} two"] = median(one / two for one, two, _ in turns)

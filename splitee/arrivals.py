@@ -66,10 +66,10 @@ class Arrivals:
         work = partial(_copy, given, samples, copied, once)
         with ThreadPoolExecutor(max_workers=shares) as pool:  # which starts a thread when it is given work
             others = pool.map(work, cuts[1:-1], cuts[2:])
-            outside = max(work(0, cuts[1]), *others, -1)
-        if outside >= 0:
+            outside = [place for place in (work(0, cuts[1]), *others) if place >= 0]
+        if outside:
             raise InputError(
-                f"orders name sample {given.flat[outside]}: the trace has samples 0 to {samples - 1}"
+                f"orders name sample {given.flat[outside[0]]}: the trace has samples 0 to {samples - 1}"
             )
         copied.flags.writeable = False
         return cls(samples, len(given), seed, copied, once)
@@ -104,7 +104,9 @@ class Arrivals:
         """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
         if self.given is not None:
             return self.given[first:end]
-        return _shuffles(self.samples, self.seed, first, end).made
+        with _ASKING:
+            shuffles = _shuffles(self.samples, self.seed, first, end)
+        return shuffles.made
 
     @property
     def told(self) -> str:
@@ -147,6 +149,7 @@ class _Shuffles:
 
 # policies of a call, and prices of a trace, meet the same orders
 _shuffles = lru_cache(maxsize=2)(_Shuffles)
+_ASKING = Lock()
 
 
 @compiled

@@ -21,6 +21,7 @@ from splitee.lanes import play as play_lanes
 from splitee.outcomes import Outcomes
 from splitee.policies.bandit import LayerBandit
 from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play
+from splitee.processor import EIGHT
 from splitee.regret import armless_gap, gaps, has_arms, may_send, owed_by_then
 from splitee.result import Books, Curve, Result
 from splitee.scene import Scene, leaves_below
@@ -38,7 +39,7 @@ class Played:
     Attributes
     ----------
     outcomes : Outcomes
-        With the rounds of all these repeats.
+        With the rounds of these repeats, or of one of so many.
     totals : ndarray, shape (repeats, metrics)
     settled : ndarray of int, shape (repeats,)
     curves : ndarray, shape (2, repeats, p)
@@ -46,7 +47,7 @@ class Played:
     logged : list of ndarray, shape (m,)
         Choices, where they are kept.
     times : int
-        How many repeats each of these stands for.
+        How many repeats the outcomes stand for.
     """
 
     outcomes: Outcomes
@@ -165,7 +166,7 @@ class Player:
 
     def _blocks(self, repeats: range) -> Iterator[range]:
         """Cut repeats into as few blocks, to be played side by side, as there can be, of like size."""
-        most = max(8, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
+        most = max(EIGHT, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
         blocks = -(-len(repeats) // most)
         cuts = [repeats.start + len(repeats) * k // blocks for k in range(blocks + 1)]
         return (range(a, b) for a, b in pairwise(cuts))

@@ -31,7 +31,7 @@ from splitee.policies.base import Layers, Orders, Stream
 from splitee.policies.rewards import PRICES
 from splitee.policies.table import sends
 from splitee.processor import AHEAD, EIGHT, IN_CACHE, aligned, prefetch
-from splitee.tally import MOST, Tally, add_up, next_stock, note, take_stock
+from splitee.tally import FULL, Tally, add_up, next_stock, note, take_stock
 
 PLAYS = 2**18  # of all lanes together, played in one go
 SOME = 128  # rounds whose samples are moved together
@@ -70,7 +70,7 @@ def play(
     rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
     reach, roots = span(mu, prices, extra), inverse_roots(rounds)
     splits = np.empty(orders.shape, dtype=np.int16) if log else None
-    part = min(-(-PLAYS // lanes), MOST)
+    part = min(-(-PLAYS // lanes), FULL)
     for start in range(0, rounds, part):
         rows = slice(start, min(start + part, rounds))
         given = (
@@ -112,8 +112,8 @@ def _rounds(  # type: ignore[no-untyped-def]
     (rounds,), β·sqrt(ln t) for UCB, else ln t, and `noise`, shape (rounds, arms, lanes), for THOMPSON. The
     `state` (see `place`) has so many lanes as fill whole vectors: some may idle.
     """
-    (layers, samples), repeats, arms = table.shape, orders.shape[0], prices.shape[0] // PRICES
-    last, lanes = np.uintp(layers - 1), state.shape[0] // (KNOWN * arms)
+    (rows, samples), repeats, arms = table.shape, orders.shape[0], prices.shape[0] // PRICES
+    last, lanes = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms)
     leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
     coming, due = np.empty((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
     for begin in range(start, stop, SOME):

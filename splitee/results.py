@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 REFERENCE = "final-exit (reference)"
 
 
+class _Once:
+    """What is made when it is first asked for, and kept: a cache that can be pickled."""
+
+    def __init__(self, make: Callable[[], Result]) -> None:
+        self._make = make
+        self._made: Result | None = None
+
+    def __call__(self) -> Result:
+        """Return it."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
 class Results(Mapping[str, Result]):
     """What several policies did over the same orders: a mapping of names to `Result`."""
 
@@ -36,12 +50,12 @@ class Results(Mapping[str, Result]):
         drawn: dict[str, Floats] | None = None,
     ) -> None:
         self._results = dict(results)
-        self._reference = reference
+        self._reference = reference if isinstance(reference, _Once) else _Once(reference)
         self._facts = facts
         self.ids = ids
         self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
         # no cycle, so that memory is given back
-        alone = partial(Results, reference=reference, facts=facts, ids=ids, drawn=self._drawn)
+        alone = partial(Results, reference=self._reference, facts=facts, ids=ids, drawn=self._drawn)
         for result in self._results.values():
             object.__setattr__(result, "alone", alone)
 
@@ -62,9 +76,9 @@ class Results(Mapping[str, Result]):
     def __repr__(self) -> str:
         return f"<Results of {', '.join(self)}>"
 
-    @cached_property
+    @property
     def reference(self) -> Result:
-        """What final-exit did, with which all are compared; played when first asked for."""
+        """What final-exit did, with which all are compared; played when it is first asked for."""
         return self._reference()
 
     @property

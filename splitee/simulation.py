@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, overload
@@ -153,7 +152,7 @@ def replay(
             raise InputError(f"no policy can be called {name!r}: give it another name")
         scene.check(name, policy)
     # final-exit is the reference of every comparison, shown or not
-    reference = cache(Player(scene, REFERENCE, FinalExit(), log).whole)
+    reference = Player(scene, REFERENCE, FinalExit(), log).whole
     results = Results(_play_all(scene, named, log), reference, scene.facts, trace.id)
     if isinstance(policies, (Mapping, Sequence)):
         return results

@@ -21,7 +21,7 @@ PLAYED, IS_RIGHT, IS_AGREED, IS_SENT = range(4)  # what is counted of rounds
 SURE, ADDED = range(2)  # what is summed
 _BITS = 13  # of each of the four in one float64, so that a round is one addition
 FAR_AHEAD = 32  # rounds, beforehand, that memory is asked for what they meet
-MOST = 2**_BITS - 1  # rounds, until what was added up so has to be told apart
+FULL = 2**_BITS - 1  # rounds, until what was added up so has to be told apart
 _MARKS = [0, int(RIGHT), int(AGREES), int(SENT)]
 _ADDS = np.array(  # by what can be said of the answer
     [sum(1 << _BITS * k for k, mark in enumerate(_MARKS) if said & mark == mark) for said in range(8)],
@@ -105,8 +105,8 @@ class Tally:
         adds = extra if extra.size else None
         for first, end, kind in parts:
             table, page = outcomes.table[kind], self.page(kind)
-            for begin in range(first, end, MOST):
-                _count(orders, splits, begin, min(begin + MOST, end), table, adds, self.reals, page)
+            for begin in range(first, end, FULL):
+                _count(orders, splits, begin, min(begin + FULL, end), table, adds, self.reals, page)
             # a kind's last round may come early
             self.at_points[kind][self.points >= end] = self.sums[kind, PLAYED]
             if end <= self.rounds // 2:
@@ -149,7 +149,7 @@ def take_stock(t, page, state, lanes, first, end):  # type: ignore[no-untyped-de
     for layer in range(state.shape[0] // (KNOWN * lanes)):
         for repeat in range(first, end):
             now = np.int64(state[place(layer, repeat, lanes) + np.uintp(OTHERS * EIGHT)])
-            plays = sums[PLAYED, layer, repeat] + (now & MOST)
+            plays = sums[PLAYED, layer, repeat] + (now & FULL)
             if point < points.shape[0] and points[point] == t - 1:
                 at_points[point, layer, repeat] = plays
             if t == half:
@@ -159,14 +159,14 @@ def take_stock(t, page, state, lanes, first, end):  # type: ignore[no-untyped-de
 
 @compiled
 def add_up(page, state, lanes):  # type: ignore[no-untyped-def]
-    """Move what was counted in the state to the sums: at least every `MOST` rounds."""
+    """Move what was counted in the state to the sums: at least every `FULL` rounds."""
     sums = page[0]
     for layer in range(state.shape[0] // (KNOWN * lanes)):
         for repeat in range(sums.shape[2]):
             at = place(layer, repeat, lanes) + np.uintp(OTHERS * EIGHT)
             packed, state[at] = np.int64(state[at]), 0.0
             for each in range(4):
-                sums[each, layer, repeat] += packed >> each * _BITS & MOST
+                sums[each, layer, repeat] += packed >> each * _BITS & FULL
 
 
 @compiled

@@ -254,7 +254,7 @@ def test_what_each_sample_always_does_is_counted_as_if_it_were_played(case: Case
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_counted_of_a_long_stream_is_what_its_choices_say(threads: int) -> None:
     """Longer than what is added up in one number, in one block of lanes and in several, and in two kinds."""
-    n, repeats = splitee.tally.MOST + 3_000, 60
+    n, repeats = splitee.tally.FULL + 3_000, 60
     rng = np.random.default_rng(1)
     confidence = rng.uniform([0.5, 0.6, 0.5], [0.9, 1.0, 1.0], (n, 3)).astype(np.float32)
     trace = splitee.Trace(confidence, rng.integers(2, size=(n, 3)), rng.integers(2, size=n))
@@ -263,7 +263,7 @@ def test_what_is_counted_of_a_long_stream_is_what_its_choices_say(threads: int) 
         splitee.SplitEE(0.8),
         splitee.SplitEES(0.8),
         splitee.RandomSplit(0.8),
-        splitee.ExploreThenCommit(0.8, splitee.tally.MOST + 500),
+        splitee.ExploreThenCommit(0.8, splitee.tally.FULL + 500),
         splitee.CascadeSplit(2, 0.8),
     ]
     with mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads):
@@ -295,6 +295,15 @@ def test_shuffles_are_made_once_by_whoever_asks_first() -> None:
     with ThreadPoolExecutor(max_workers=4) as pool:
         made = list(pool.map(lambda _: arrivals.block(0, 4), range(4)))
     assert all(block is made[0] for block in made)
+
+
+def test_a_live_learner_keeps_confidences_as_a_trace_does() -> None:
+    """Rounded once to float32, and then compared: here up to α."""
+    exact, rounded = (splitee.SplitEES(0.75).learner() for _ in range(2))
+    for learner, confidence in ((exact, 0.75), (rounded, 0.7499999999)):
+        learner.start(3, splitee.CostModel(), 0.1, np.random.default_rng(0))
+        learner.learn(1, 2, np.array([confidence, 0.9]), offloaded=False, final_confidence=None)
+    assert rounded._state.tolist() == exact._state.tolist()
 
 
 def test_a_live_learner_must_be_told_what_came_back() -> None:

@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import pickle
 import threading
 import weakref
 from pathlib import Path
@@ -464,3 +465,16 @@ def test_an_error_of_ones_own_does_not_wait_for_what_has_not_begun(monkeypatch: 
     with pytest.raises(splitee.InputError, match="wrong from the start"):
         splitee.replay(random_trace(20_000), policies | {"own": Wrong()}, repeats=20)
     assert len(begun) < 40
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_results_can_be_pickled(asked: bool) -> None:
+    trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9], [0.9, 0.95]], [[0, 1], [1, 1], [0, 0]], [1, 1, 0])
+    results = splitee.replay(trace, [splitee.SplitEE(0.7), splitee.FixedSplit(1, 0.7)], repeats=3)
+    if asked:
+        results.summary()
+    again = pickle.loads(pickle.dumps(results))
+    pd.testing.assert_frame_equal(again.summary(), results.summary())
+    one = pickle.loads(pickle.dumps(results["SplitEE"]))
+    assert one.split.tolist() == results["SplitEE"].split.tolist()
+    pd.testing.assert_frame_equal(one.summary(), results["SplitEE"].summary())

@@ -241,9 +241,9 @@ class Learner:
         """Take in what came of round t."""
         if offloaded and final_confidence is None:
             raise InputError(f"round {t} was offloaded: say the confidence of what came back")
-        own = np.full(self._layers + 1, math.nan)
+        own = np.full(self._layers + 1, math.nan, dtype=np.float32)  # as a trace keeps them
         own[layer + 1 - len(confidences) : layer + 1] = confidences
-        sent = ~(own >= self.threshold)
+        sent = ~(own.astype(np.float64) >= self.threshold)
         sent[layer] = offloaded
         table = table_of(
             np.where(sent, math.nan if final_confidence is None else final_confidence, own), sent

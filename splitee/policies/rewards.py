@@ -1,4 +1,4 @@
-"""What a split is worth, r(i): written once, compiled, for learners, for hindsight and for regret."""
+"""What a split is worth, r(i), compiled: for learners, for hindsight and for regret."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def offload_reward(far, mu, gamma, price):  # type: ignore[no-untyped-def]
     return far - mu * (gamma + price)
 
 
-STAYS, GOES, GAMMA, SENDING = range(4)  # μ·γ_i, μ·(γ_i + o_i), γ_i, o_i
-PRICES = 4
+GAMMA, SENDING, PRICES = 2, 3, 4  # numbers a layer; the first two are by whether the sample is sent
 
 
 def prices_of(mu: float, gamma: Floats, sending: Floats) -> Floats:

@@ -2,7 +2,8 @@
 
 Both are known of every sample at every layer before a replay begins. They lie in a table of shape (layers,
 samples), side by side in words of 64 bits, so that one read of memory tells them: the confidence, a float32,
-is the upper half, and SENT the lowest bit. The other bits are for whoever counts rounds (`splitee.outcomes`).
+is the upper half, and SENT the lowest bit. The other bits, whether the answer is right among them, are for
+whoever counts rounds (`splitee.outcomes`): a learner reads by `says` and `sends` alone.
 """
 
 from __future__ import annotations
