@@ -161,15 +161,15 @@ def _copy(given, samples, copied, once, first, end):  # type: ignore[no-untyped-
     rounds = given.shape[1]
     seen = np.zeros(samples, dtype=np.uint8)
     for repeat in range(np.uintp(first), np.uintp(end)):  # unsigned, for speed
-        least, most = given[repeat, 0], given[repeat, 0]
+        outside = False
         for position in range(rounds):
-            least, most = min(least, given[repeat, position]), max(most, given[repeat, position])
-        if least < 0 or most >= samples:
+            sample = given[repeat, position]
+            outside |= (sample < 0) | (sample >= samples)
+            copied[repeat, position] = sample
+        if outside:
             for position in range(rounds):
                 if given[repeat, position] < 0 or given[repeat, position] >= samples:
                     return np.int64(repeat) * rounds + position
-        for position in range(rounds):
-            copied[repeat, position] = given[repeat, position]
         if rounds == samples:
             seen[:] = 0
             for position in range(rounds):

@@ -34,7 +34,7 @@ from splitee.processor import AHEAD, EIGHT, IN_CACHE, aligned, prefetch
 from splitee.tally import FULL, Tally, add_up, next_stock, note, take_stock
 
 PLAYS = 2**18  # of all lanes together, played in one go
-SOME = 128  # rounds whose samples are moved together
+SOME = 64  # rounds whose samples are moved together
 
 
 def play(
@@ -118,8 +118,8 @@ def _rounds(  # type: ignore[no-untyped-def]
     coming, due = np.empty((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
     for begin in range(start, stop, SOME):
         end = min(begin + SOME, stop)
-        for repeat in range(np.uintp(repeats)):  # what a round shows in all repeats lies together then
-            for position in range(np.uintp(begin), np.uintp(min(end + AHEAD, stop))):
+        for position in range(np.uintp(begin), np.uintp(min(end + AHEAD, stop))):
+            for repeat in range(np.uintp(repeats)):  # what a round shows in all repeats lies together then
                 coming[position - np.uintp(begin), repeat] = orders[repeat, position]
         for position in range(begin, end):
             t, row = position + 1, position - start

@@ -110,12 +110,13 @@ def owed_by_then(plays, owing, owed):  # type: ignore[no-untyped-def]
     """
     owed[:] = 0.0
     for kind in range(plays.shape[0]):
-        for side in range(2):
-            for point in range(plays.shape[1]):
-                for layer in range(plays.shape[2]):
-                    for repeat in range(plays.shape[3]):
-                        adds = plays[kind, point, layer, repeat] * owing[kind, side, layer, repeat]
-                        owed[side, point, repeat] += adds
+        for point in range(plays.shape[1]):
+            common, own = owed[0, point], owed[1, point]
+            for layer in range(plays.shape[2]):
+                rounds, adds = plays[kind, point, layer], owing[kind, :, layer]
+                for repeat in range(plays.shape[3]):
+                    common[repeat] += rounds[repeat] * adds[0, repeat]
+                    own[repeat] += rounds[repeat] * adds[1, repeat]
 
 
 def cumulative_regret(
