@@ -20,10 +20,13 @@ from splitee.errors import InputError
 from splitee.outcomes import MOST
 from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
 from splitee.policies.fixed import FinalExit
+from splitee.processor import EIGHT
 from splitee.result import Result
 from splitee.results import REFERENCE, Results
 from splitee.scene import DEFAULT_THRESHOLD, Scene
 from splitee.trace import Trace
+
+SHARED = 2**18  # rounds of one learner, all repeats together, from which threads share them
 
 
 @overload
@@ -162,20 +165,23 @@ def replay(
 def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
     """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    threads, repeats = config.NUMBA_NUM_THREADS, scene.arrivals.repeats
+    threads, arrivals = config.NUMBA_NUM_THREADS, scene.arrivals
+    repeats = arrivals.repeats
     learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
     enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
-    shares = 1 if enough else min(threads, repeats)  # more lanes in one go are faster
+    small = repeats * arrivals.rounds < SHARED  # done before another thread would have begun
+    # more lanes in one go are faster, and a vector has eight
+    shares = 1 if enough or small else max(1, min(threads, repeats // EIGHT))
     cuts = [repeats * k // shares for k in range(shares + 1)]
     parts: dict[str, list[Future[Played]]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
-        begin = pool.submit if threads > 1 else _at_once
+        begin = pool.submit if threads > 1 and len(players) * shares > 1 else _at_once
         try:
             for player in learners:
                 parts[player.name] = [begin(player.play, range(a, b)) for a, b in pairwise(cuts)]
             for player in players:
                 if player not in learners:  # of shuffles soon told; and one's own needs this thread
-                    soon = scene.arrivals.all_shuffled or not isinstance(player.policy, Policy)
+                    soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)
                     parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
             return {one.name: one.together([part.result() for part in parts[one.name]]) for one in players}
         except BaseException:

@@ -207,12 +207,13 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threa
     ]
 
     def told() -> list[splitee.Result]:
-        results = splitee.replay(trace, policies, costs, mu=case.world.mu, repeats=7, seed=3)
+        results = splitee.replay(trace, policies, costs, mu=case.world.mu, repeats=19, seed=3)
         return list(results.values())
 
     before = told()
     with (
         mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
+        mock.patch.object(splitee.simulation, "SHARED", 0),
         mock.patch.object(splitee.engine, "LANE_ROUNDS", 1),  # eight lanes at most
         mock.patch.object(splitee.lanes, "PLAYS", plays),  # from a round at a time on
     ):
@@ -267,7 +268,8 @@ def test_what_is_counted_of_a_long_stream_is_what_its_choices_say(threads: int) 
         splitee.CascadeSplit(2, 0.8),
     ]
     with mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads):
-        results = splitee.replay(trace, policies, costs, repeats=repeats, seed=7)
+        results = splitee.replay(trace, policies[:1], costs, repeats=repeats, seed=7)  # shared by threads
+        results = dict(results) | dict(splitee.replay(trace, policies[1:], costs, repeats=repeats, seed=7))
     for name, result in results.items():
         order = np.stack([result.scene.arrivals.order(repeat) for repeat in range(repeats)])
         far = np.where(result.offloaded, 3, result.split)
