@@ -173,12 +173,16 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
     # more lanes in one go are faster, and a vector has eight
     shares = 1 if enough or small else max(1, min(threads, repeats // EIGHT))
     cuts = [repeats * k // shares for k in range(shares + 1)]
+    takes_one = len(learners) == 1 and shares > 1  # this thread, too
     parts: dict[str, list[Future[Played]]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
         begin = pool.submit if threads > 1 and len(players) * shares > 1 else _at_once
         try:
             for player in learners:
-                parts[player.name] = [begin(player.play, range(a, b)) for a, b in pairwise(cuts)]
+                parts[player.name] = [
+                    (_at_once if takes_one and b == repeats else begin)(player.play, range(a, b))
+                    for a, b in pairwise(cuts)
+                ]
             for player in players:
                 if player not in learners:  # of shuffles soon told; and one's own needs this thread
                     soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)
