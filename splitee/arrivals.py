@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -17,7 +18,9 @@ from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
 
-_ALONE = 2**18  # so many rounds are checked before a second thread would have begun
+SHARED = (
+    2**18
+)  # rounds, all repeats together, from which threads share them: fewer are done before one begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +64,15 @@ class Arrivals:
         given = given.astype(given.dtype.newbyteorder("="), copy=False)
         copied = np.empty(given.shape, dtype=np.int32)
         once = np.zeros(len(given), dtype=np.bool_)
-        shares = min(config.NUMBA_NUM_THREADS, len(given)) if given.size > _ALONE else 1
-        cuts = [len(given) * k // shares for k in range(shares + 1)]
-        work = partial(_copy, given, samples, copied, once)
-        with ThreadPoolExecutor(max_workers=shares) as pool:  # which starts a thread when it is given work
-            others = pool.map(work, cuts[1:-1], cuts[2:])
-            outside = [place for place in (work(0, cuts[1]), *others) if place >= 0]
+        threads = min(config.NUMBA_NUM_THREADS, len(given)) if given.size >= SHARED else 1
+        own, *others = shared_out(range(len(given)), threads)
+
+        def work(share: range) -> int:
+            return int(_copy(given, samples, copied, once, share.start, share.stop))
+
+        with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts a thread when it is given work
+            found = pool.map(work, others)
+            outside = [place for place in (work(own), *found) if place >= 0]
         if outside:
             raise InputError(
                 f"orders name sample {given.flat[outside[0]]}: the trace has samples 0 to {samples - 1}"
@@ -116,6 +122,12 @@ class Arrivals:
         return f"given, SHA-256 {hashlib.sha256(self.given.astype('<i8').tobytes()).hexdigest()}"
 
 
+def shared_out(repeats: range, shares: int) -> list[range]:
+    """Cut repeats into so many consecutive parts, of like size."""
+    cuts = [repeats.start + len(repeats) * k // shares for k in range(shares + 1)]
+    return [range(a, b) for a, b in pairwise(cuts)]
+
+
 @lru_cache(maxsize=2)
 def in_order(samples: int) -> Orders:
     """Return 0..n − 1, shape (n,): of what is the same in any order."""
@@ -129,17 +141,19 @@ class _Shuffles:
 
     def __init__(self, samples: int, seed: int, first: int, end: int) -> None:
         self._given, self._lock = (samples, seed, first, end), Lock()
+        self._made: Orders | None = None
 
     @property
     def made(self) -> Orders:
         """The orders, shape (repeats, n)."""
         with self._lock:
-            return self._orders
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
-    @cached_property
-    def _orders(self) -> Orders:
+    def _make(self) -> Orders:
         samples, seed, first, end = self._given
-        orders = np.empty((end - first, samples), dtype=np.int32)
+        orders: Orders = np.empty((end - first, samples), dtype=np.int32)
         for repeat, order in enumerate(orders, start=first):
             children = np.random.SeedSequence(seed, spawn_key=(0, repeat))
             order[:] = np.random.default_rng(children).permutation(samples)

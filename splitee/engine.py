@@ -6,16 +6,15 @@ evaluates every exit. Everything else, labels included, is worked out from that,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee.accounting import METRICS, Ledger
-from splitee.arrivals import in_order
+from splitee.arrivals import in_order, shared_out
 from splitee.costs import Floats
 from splitee.lanes import play as play_lanes
 from splitee.outcomes import Outcomes
@@ -164,12 +163,10 @@ class Player:
         """Return where it stopped, repeat by repeat; played again where that was not kept."""
         return logged or Player(self.scene, self.name, self.policy, log=True).still_or_played().logged
 
-    def _blocks(self, repeats: range) -> Iterator[range]:
+    def _blocks(self, repeats: range) -> list[range]:
         """Cut repeats into as few blocks, to be played side by side, as there can be, of like size."""
         most = max(EIGHT, min(LANES, LANE_ROUNDS // self.scene.arrivals.rounds))
-        blocks = -(-len(repeats) // most)
-        cuts = [repeats.start + len(repeats) * k // blocks for k in range(blocks + 1)]
-        return (range(a, b) for a, b in pairwise(cuts))
+        return shared_out(repeats, -(-len(repeats) // most))
 
     def _tally(self, repeats: int) -> Tally:
         rounds = self.scene.arrivals.rounds

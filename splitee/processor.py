@@ -16,9 +16,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from splitee.costs import Floats
 
 EIGHT = 8  # lanes in a vector
 AHEAD = 2  # rounds, beforehand

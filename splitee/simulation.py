@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, overload
 
 from numba import config
 from numpy.typing import ArrayLike
 
-from splitee.arrivals import Arrivals
+from splitee.arrivals import SHARED, Arrivals, shared_out
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
@@ -25,8 +24,6 @@ from splitee.result import Result
 from splitee.results import REFERENCE, Results
 from splitee.scene import DEFAULT_THRESHOLD, Scene
 from splitee.trace import Trace
-
-SHARED = 2**18  # rounds of one learner, all repeats together, from which threads share them
 
 
 @overload
@@ -166,23 +163,20 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
     """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
     threads, arrivals = config.NUMBA_NUM_THREADS, scene.arrivals
-    repeats = arrivals.repeats
     learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
     enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
-    small = repeats * arrivals.rounds < SHARED  # done before another thread would have begun
+    small = arrivals.repeats * arrivals.rounds < SHARED
     # more lanes in one go are faster, and a vector has eight
-    shares = 1 if enough or small else max(1, min(threads, repeats // EIGHT))
-    cuts = [repeats * k // shares for k in range(shares + 1)]
+    shares = 1 if enough or small else max(1, min(threads, arrivals.repeats // EIGHT))
+    *others, last = shared_out(range(arrivals.repeats), shares)
     takes_one = len(learners) == 1 and shares > 1  # this thread, too
     parts: dict[str, list[Future[Played]]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
         begin = pool.submit if threads > 1 and len(players) * shares > 1 else _at_once
         try:
             for player in learners:
-                parts[player.name] = [
-                    (_at_once if takes_one and b == repeats else begin)(player.play, range(a, b))
-                    for a, b in pairwise(cuts)
-                ]
+                parts[player.name] = [begin(player.play, share) for share in others]
+                parts[player.name].append((_at_once if takes_one else begin)(player.play, last))
             for player in players:
                 if player not in learners:  # of shuffles soon told; and one's own needs this thread
                     soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)

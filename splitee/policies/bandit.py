@@ -222,6 +222,7 @@ class Learner:
             raise InputError("a live learner is not told the price of a sample: it needs costs without any")
         self._mu, self._prices = float(mu), self.policy.prices(layers, layers, costs, mu)
         self._state = np.zeros((layers + 1) * KNOWN * EIGHT)
+        self._span = span(self._mu, self._prices, np.empty(0))
         self._rng, self._layers = rng, layers
 
     def choose(self, t: int) -> int:
@@ -231,8 +232,9 @@ class Learner:
         noise = policy.noise([self._rng], 1, self._layers, EIGHT)
         leader, greatest = np.zeros(EIGHT, dtype=np.int64), np.empty(EIGHT)
         arms = self._layers + 1
-        reach = span(self._mu, self._prices, np.empty(0))
-        choose(policy.rule, t, policy.first, arms, self._state, weight, noise, 0, reach, leader, greatest)
+        choose(
+            policy.rule, t, policy.first, arms, self._state, weight, noise, 0, self._span, leader, greatest
+        )  # fmt: skip
         return int(leader[0])
 
     def learn(
