@@ -1,4 +1,4 @@
-"""The books of a policy: what its rounds cost and are worth, by repeat and by sample.
+"""What the rounds of a policy cost and are worth, by repeat and by sample.
 
 Everything follows from how often what came (`splitee.outcomes`, `splitee.tally`).
 """
@@ -33,7 +33,7 @@ METRICS = (
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """Books of one policy: what a round at each layer costs it, and how rounds are counted.
+    """What a round at each layer costs a policy, and how its rounds are added up.
 
     Attributes
     ----------

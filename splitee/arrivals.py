@@ -17,10 +17,11 @@ from splitee.compiled import compiled
 from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
+from splitee.processor import EIGHT
 
-SHARED = (
-    2**18
-)  # rounds, all repeats together, from which threads share them: fewer are done before one begins
+SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one begins
+LANES = 48  # repeats played side by side at most: more do not go faster
+LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +114,11 @@ class Arrivals:
         with _ASKING:
             shuffles = _shuffles(self.samples, self.seed, first, end)
         return shuffles.made
+
+    def blocks(self, repeats: range) -> list[range]:
+        """Cut repeats into as few blocks, to be played side by side, as there can be, of like size."""
+        most = max(EIGHT, min(LANES, LANE_ROUNDS // self.rounds))
+        return shared_out(repeats, -(-len(repeats) // most))
 
     @property
     def told(self) -> str:

@@ -113,9 +113,11 @@ def _rounds(  # type: ignore[no-untyped-def]
     `state` (see `place`) has so many lanes as fill whole vectors: some may idle.
     """
     (rows, samples), repeats, arms = table.shape, orders.shape[0], prices.shape[0] // PRICES
-    last, lanes = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms)
+    last, lanes, words = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms), table.ravel()
     leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
-    coming, due = np.empty((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
+    met, known = np.empty(lanes, dtype=np.int64), np.empty(lanes, dtype=np.int64)
+    lowest = np.array([np.int64(place(0, lane, lanes)) for lane in range(lanes)])
+    coming, due = np.zeros((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
     for begin in range(start, stop, SOME):
         end = min(begin + SOME, stop)
         for position in range(np.uintp(begin), np.uintp(min(end + AHEAD, stop))):
@@ -125,22 +127,26 @@ def _rounds(  # type: ignore[no-untyped-def]
             t, row = position + 1, position - start
             now, later = position - begin, min(position + AHEAD, stop - 1) - begin
             choose(rule, t, first, arms, state, weights[row], noise, row, span, leader, greatest)
-            for repeat in range(repeats):
-                lane = np.uintp(repeat)
-                layer, sample = np.uintp(leader[lane]), np.uintp(coming[now, lane])
-                if splits is not None:
-                    splits[lane, position] = layer
-                if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
-                    follows = np.uintp(coming[later, lane])
+            for lane in range(lanes):  # whole vectors: where its word is, and what it knows of the arm
+                met[lane] = leader[lane] * samples + coming[now, lane]
+                known[lane] = leader[lane] * (KNOWN * lanes) + lowest[lane]
+            if splits is not None:
+                for repeat in range(np.uintp(repeats)):
+                    splits[repeat, position] = leader[repeat]
+            if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
+                for repeat in range(np.uintp(repeats)):
+                    layer, follows = np.uintp(leader[repeat]), np.uintp(coming[later, repeat])
                     for arm in range(np.uintp(1) if mode != NONE else layer, layer + np.uintp(1)):
                         prefetch(table, arm * np.uintp(samples) + follows)
-                word = table[layer, sample]
-                table[layer, sample] = word + ROUND
-                note(word, place(layer, lane, lanes), sample, lane, extra, reals, state)
+            for lane in range(np.uintp(repeats)):
+                layer, sample, at = np.uintp(leader[lane]), np.uintp(coming[now, lane]), np.uintp(known[lane])
+                word = words[np.uintp(met[lane])]
+                words[np.uintp(met[lane])] = word + ROUND
+                note(word, at, sample, lane, extra, reals, state)
                 knows_far = sends(word) or mode == PUBLISHED or (layer == last and not other_cloud)
                 learn(
-                    rule, mode, layer, sample, lane, word, knows_far, table, mu, prices, extra, roots, state,
-                    lanes,
+                    rule, mode, layer, at, sample, lane, word, knows_far, table, mu, prices, extra, roots,
+                    state, lanes,
                 )  # fmt: skip
             if t == due:
                 due = take_stock(t, page, state, lanes, 0, repeats)

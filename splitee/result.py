@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.accounting import METRICS, Ledger
+from splitee.accounting import METRICS
+from splitee.books import Books, Curve
 from splitee.errors import InputError
-from splitee.outcomes import Outcomes
 from splitee.policies.base import AnyPolicy, Layers, Policy, as_dict
 from splitee.scene import Scene
 from splitee.statistics import Floats
@@ -33,23 +33,6 @@ class Table(Protocol):
         """Write the results."""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Cumulative regret at some rounds (1-based, shape (p,)): `common` and `own`, shape (repeats, p)."""
-
-    rounds: NDArray[np.int64]
-    common: Floats
-    own: Floats
-
-
-class Books(NamedTuple):
-    """What was counted of a policy in all repeats; so many `times`, where one repeat stands for all."""
-
-    ledger: Ledger
-    outcomes: Outcomes
-    times: int
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """What one policy did.
@@ -61,10 +44,6 @@ class Result:
     accuracy, agreement, cost, reward, utility, offload_rate : ndarray, shape (repeats,)
         Means a sample of the stream; accuracy and utility are NaN without labels. Also `cost_layers`,
         `cost_exits` and `cost_offload`, into which the cost divides. Costs in λ (or the cost model's unit).
-    settled : ndarray of int, shape (repeats,)
-        The layer played most in the second half of each stream.
-    curve : Curve
-        Cumulative regret at up to 400 rounds.
     on_device : bool
         Whether the device holds all layers the policy needs.
     threshold : float
@@ -73,11 +52,8 @@ class Result:
 
     name: str
     policy: AnyPolicy | dict[str, Any]
-    totals: Floats  # (repeats, metrics): means
-    books: Books | Floats  # or, of a reloaded one, the sums by sample themselves
+    books: Books
     shown: Floats  # (n,)
-    settled: NDArray[np.int16]
-    curve: Curve
     on_device: bool
     threshold: float
     scene: Scene | None = None
@@ -100,11 +76,24 @@ class Result:
         return f"<Result {self.name}: {len(self.totals)} repeats, cost {self.totals[:, 2].mean():.2f}>"
 
     @property
+    def totals(self) -> Floats:
+        """Each repeat's means a sample, shape (repeats, metrics)."""
+        return self.books.totals
+
+    @property
     def per_sample(self) -> Floats:
         """Sums of each metric over all times that a sample was shown, shape (n, metrics)."""
-        if isinstance(self.books, Books):
-            return self.books.ledger.per_sample(self.books.outcomes) * self.books.times
-        return self.books
+        return self.books.per_sample
+
+    @property
+    def settled(self) -> NDArray[np.int16]:
+        """The layer played most in the second half of each stream, shape (repeats,)."""
+        return self.books.settled
+
+    @property
+    def curve(self) -> Curve:
+        """Cumulative regret at up to 400 rounds."""
+        return self.books.curve
 
     @property
     def sees_final(self) -> bool:

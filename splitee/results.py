@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee.accounting import METRICS
+from splitee.books import Curve, Reloaded
 from splitee.errors import InputError
-from splitee.result import Curve, Result
+from splitee.result import Result
 from splitee.results_files import read_tables, write_tables
 from splitee.statistics import Floats, Series, bootstrap_means, compared, with_intervals
 
@@ -268,15 +269,17 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
     return Result(
         name=name,
         policy=told,
-        totals=repeats[list(METRICS)].to_numpy(),
-        books=samples[list(METRICS)].to_numpy(),
-        shown=samples["shown"].to_numpy(),
-        settled=repeats["layer"].to_numpy(dtype=np.int16),
-        curve=Curve(
-            regret["t"].unique(),
-            regret["common"].to_numpy().reshape(len(repeats), -1),
-            regret["own"].to_numpy().reshape(len(repeats), -1),
+        books=Reloaded(
+            repeats[list(METRICS)].to_numpy(),
+            samples[list(METRICS)].to_numpy(),
+            repeats["layer"].to_numpy(dtype=np.int16),
+            Curve(
+                regret["t"].unique(),
+                regret["common"].to_numpy().reshape(len(repeats), -1),
+                regret["own"].to_numpy().reshape(len(repeats), -1),
+            ),
         ),
+        shown=samples["shown"].to_numpy(),
         on_device=bool(told["on_device"]),
         threshold=float(told["regret_threshold"]),
         saved_choices=_of(name, tables["choices"]) if kept else None,

@@ -75,6 +75,11 @@ class Tally:
             rounds,
         )
 
+    @property
+    def repeats(self) -> int:
+        """How many there are."""
+        return len(self.reals[0])
+
     def page(self, kind: int) -> Page:
         """Return what is to be filled in of a kind of round."""
         return self.sums[kind], self.at_points[kind], self.early[kind], self.points, self.rounds // 2

@@ -214,7 +214,7 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threa
     with (
         mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
         mock.patch.object(splitee.simulation, "SHARED", 0),
-        mock.patch.object(splitee.engine, "LANE_ROUNDS", 1),  # eight lanes at most
+        mock.patch.object(splitee.arrivals, "LANE_ROUNDS", 1),  # eight lanes at most
         mock.patch.object(splitee.lanes, "PLAYS", plays),  # from a round at a time on
     ):
         after = told()

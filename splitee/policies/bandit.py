@@ -96,7 +96,7 @@ def credit(rule, at, reward, roots, state):  # type: ignore[no-untyped-def]
 
 @inlined
 def learn(  # type: ignore[no-untyped-def]
-    rule, mode, layer, sample, lane, word, knows_far, table, mu, prices, extra, roots, state, lanes
+    rule, mode, layer, at, sample, lane, word, knows_far, table, mu, prices, extra, roots, state, lanes
 ):
     """Update a lane's arms after a round in which a sample stopped at `layer`, with the `word` in `table`.
 
@@ -106,7 +106,7 @@ def learn(  # type: ignore[no-untyped-def]
     confidence, sent = says(word), sends(word)
     if mode == NONE or layer == 0:
         worth = reward(confidence, sent, layer, sample, mu, prices, extra)
-        credit(rule, place(layer, lane, lanes), worth, roots, state)
+        credit(rule, at, worth, roots, state)
         return
     for arm in range(np.uintp(1), np.uintp(layer) + np.uintp(1)):
         answer, would_send = says(table[arm, sample]), sends(table[arm, sample])
@@ -254,6 +254,7 @@ class Learner:
             self.policy.rule,
             self.policy.mode,
             np.uintp(layer),
+            place(layer, 0, EIGHT),
             np.uintp(0),
             np.uintp(0),
             table[layer, 0],
