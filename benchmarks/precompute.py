@@ -3,10 +3,11 @@
 python benchmarks/precompute.py [--backbone FOLDER] [--texts 256]
 
 An encoder of MPNet's base size (12 layers, 768 wide; with --backbone, that one) reads texts as long as the
-bundled Yelp sentences and IMDb reviews are. Timed in one run, each the median of three after a warm-up: the
-encoder's forward on the batches that precompute plans; precompute's passes (padding, encoder, all exits,
-logits to NumPy); for short texts, the usual loop: batches as they come, padded to 128; and tokenising. Then
-the same passes in bfloat16, and compiled by torch.compile where that works, with what they change.
+bundled Yelp sentences and IMDb reviews are. Timed in one run and in turns, since a machine's speed changes
+(medians of ratios of neighbours): the encoder's forward on the batches that precompute plans; precompute's
+passes (padding, encoder, all exits, logits to NumPy); for short texts, the usual loop: batches as they come,
+padded to 128; and tokenising. Then the same passes in bfloat16, and compiled by torch.compile where that
+works, with what they change.
 """
 
 import argparse
@@ -23,16 +24,20 @@ from splitee.models.encode import encode, pad
 from splitee.models.multi_exit import MultiExitConfig, MultiExitModel
 from splitee.models.passes import Passes, Shard, plan_batches
 
+TURNS = 3
+
 
 def clock(work: Callable[[], object]) -> float:
-    """Seconds of a call, the median of three after one that does not count."""
+    """Seconds of one call."""
+    began = time.perf_counter()
     work()
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return median(seconds)
+    return time.perf_counter() - began
+
+
+def beside(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
+    """How many times as long as ours theirs takes: the median over turns, after one that does not count."""
+    turns = [clock(theirs) / clock(ours) for _ in range(TURNS + 1)]
+    return median(turns[1:])
 
 
 def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) -> None:
@@ -58,31 +63,31 @@ def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) ->
                 model(**{name: values[:-1] for name, values in inputs.items()}).logits.numpy()
 
     passes = Passes(model, 1, "float32")
-    seconds = clock(bare), clock(lambda: passes.logits(shard))
-    print(f"{trace}: {texts / seconds[1]:.1f} texts/s, {seconds[0] / seconds[1]:.3f} of the bare encoder")
+    ours = lambda: passes.logits(shard)  # noqa: E731
+    print(f"{trace}: {beside(ours, bare):.3f} of the bare encoder, {texts / clock(ours):.1f} texts/s")
     if lengths.mean() < 64:
-        print(f"  {clock(as_they_come) / seconds[1]:.2f} × a loop that pads to 128")
+        print(f"  {beside(ours, as_they_come):.2f} × a loop that pads to 128")
     if tokenizer is not None:
         words = [" ".join(["good"] * int(length)) for length in lengths]
-        share = clock(lambda: encode(tokenizer, [words], 512)) / seconds[1]
+        share = 1 / beside(lambda: encode(tokenizer, [words], 512), ours)
         print(f"  tokenising takes {100 * share:.2f} % of that time")
     half = Passes(model, 1, "bfloat16")
-    _told("bfloat16", clock(lambda: half.logits(shard)), seconds[1], half.logits(shard), passes.logits(shard))
+    _told("bfloat16", beside(lambda: half.logits(shard), ours), half.logits(shard), ours())
     try:
         whole = Passes(torch.compile(model, dynamic=True), 1, "float32")
-        began = time.perf_counter()
-        changed = whole.logits(shard)
-        compiling = time.perf_counter() - began
-        _told(f"torch.compile ({compiling:.0f} s)", clock(lambda: whole.logits(shard)), seconds[1], changed,
-              passes.logits(shard))  # fmt: skip
+        compiling = clock(lambda: whole.logits(shard))
+        faster = beside(lambda: whole.logits(shard), ours)
+        _told(f"torch.compile (after {compiling:.0f} s)", faster, whole.logits(shard), ours())
     except Exception as error:  # whatever a compiler says
         print(f"  torch.compile does not work here: {' '.join(str(error).split())[:100]}")
 
 
-def _told(name: str, seconds: float, before: float, ours: np.ndarray, theirs: np.ndarray) -> None:
+def _told(name: str, faster: float, ours: np.ndarray, theirs: np.ndarray) -> None:
     confidence = [np.exp(logits - logits.max(-1, keepdims=True)) for logits in (ours, theirs)]
     ours, theirs = (1 / part.sum(-1) for part in confidence)
-    print(f"  {name}: {before / seconds:.2f} × as fast, confidences change by {abs(ours - theirs).max():.4f}")
+    print(
+        f"  {name}: {faster:.2f} × as fast, confidences change by {abs(ours - theirs).max():.4f}", flush=True
+    )
 
 
 def main() -> None:

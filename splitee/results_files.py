@@ -16,6 +16,7 @@ SCHEMA = 1
 _MANIFEST = "manifest.json"
 _ALSO_CSV = ("summary", "repeats")
 _TABLES = ("summary", "repeats", "regret", "samples", "choices")
+_REMEDY = "run what wrote it again, with overwriting (--overwrite)"
 
 
 def write_tables(
@@ -54,7 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder / _MANIFEST} is damaged: {error}") from error
+        raise InputError(f"{folder / _MANIFEST} is damaged: {_REMEDY}") from error
     if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
         raise InputError(f"{folder}: results of another schema; this splitee reads {SCHEMA}")
     return manifest
@@ -66,7 +67,7 @@ def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     Raises
     ------
     InputError
-        Where there is no manifest, a table is missing, or another version wrote it.
+        Where there is no manifest, a table is missing or damaged, or another version wrote it.
     """
     import pandas as pd
 
@@ -75,7 +76,10 @@ def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     for name in _TABLES:
         file = folder / f"{name}.parquet"
         if file.exists():
-            tables[name] = pd.read_parquet(file)
+            try:
+                tables[name] = pd.read_parquet(file)
+            except (ValueError, OSError) as error:  # Arrow's errors are such too
+                raise InputError(f"{folder} is damaged: {file.name} cannot be read: {_REMEDY}") from error
         elif name != "choices":
-            raise InputError(f"{folder} holds no whole results ({file.name} is missing)")
+            raise InputError(f"{folder} holds no whole results ({file.name} is missing): {_REMEDY}")
     return tables, manifest

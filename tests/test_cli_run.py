@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
@@ -238,3 +239,22 @@ def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path
     done = run("run", trace_file, "--out", trace_file / "results")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{trace_file} is no folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--nosuch"], "No such option '--nosuch'"),
+        (["run", "--repeats", "many"], "'many' is not a valid integer (see splitee run --help)"),
+        (["nosuch"], "No such command 'nosuch' (see splitee --help)"),
+        (["trace", "import"], "Missing argument 'FILE' (see splitee trace import --help)"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], words: str) -> None:
+    assert words in commands.splitee(*arguments).complaint
+
+
+def test_without_a_command_the_commands_are_told() -> None:
+    ran = commands.splitee()
+    assert ran.code == 2
+    assert "Replay policies over traces" in ran.err

@@ -119,3 +119,10 @@ def test_repeats_that_settle_on_different_layers_are_told() -> None:
 
     said = line(remarks(scene(policies=[Coin()]), 0.8), "settles on different layers")
     assert "of 4 repeats" in said
+
+
+def test_exploring_without_end_is_told() -> None:
+    policies = [splitee.ExploreThenCommit(0.8, samples=samples) for samples in (2, 200)]
+    said = [said for said in remarks(scene(policies=policies), 0.8) if "never commits" in said]
+    assert len(said) == 1
+    assert said[0].startswith("explore-then-commit 200 explores all ")

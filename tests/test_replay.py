@@ -306,6 +306,18 @@ def test_loading_no_results_says_so(tmp_path) -> None:
         splitee.load_results(tmp_path)
 
 
+def test_damaged_results_are_told_with_what_to_do(tmp_path: Path) -> None:
+    splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2).save(tmp_path / "r")
+    for spoil, words in (
+        (lambda file: file.write_bytes(b"PAR1 not PAR1"), "samples.parquet cannot be read"),
+        (lambda file: file.unlink(), "samples.parquet is missing"),
+    ):
+        spoil(tmp_path / "r" / "samples.parquet")
+        with pytest.raises(splitee.InputError, match=f"{words}.*overwrit") as raised:
+            splitee.load_results(tmp_path / "r")
+        assert "\n" not in str(raised.value)
+
+
 def test_one_sample_many_repeats() -> None:
     trace = splitee.Trace([[0.6, 0.9]], [[0, 1]], [1])
     results = splitee.replay(trace, [splitee.SplitEES(ALPHA), splitee.RandomSplit(ALPHA)], repeats=1000)

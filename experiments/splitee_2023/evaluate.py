@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -67,11 +68,14 @@ def measure(names: list[str], pool: ProcessPoolExecutor) -> dict[str, pd.DataFra
         tasks.append(("drift", "yelp_sentences"))
     size = {name: Pair(name).target.samples for name in names}
     by_size = sorted(tasks, key=lambda task: -size[task[1].split(":")[0]] * (2 if ":" in task[1] else 1))
-    done = dict(zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True))
+    done: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
+    for task, table in zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True):
+        done[task] = table
+        print(f"{len(done)} of {len(tasks)}: {' '.join(task)}", file=sys.stderr, flush=True)
     tables: dict[str, list[pd.DataFrame]] = {}
     for task in tasks:  # in the order of the pairs again
-        kind, table = done[task]
-        tables.setdefault(kind, []).append(table)
+        kind, part = done[task]
+        tables.setdefault(kind, []).append(part)
     return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}
 
 

@@ -55,7 +55,18 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     try:
-        cli(prog_name="splitee")
+        sys.exit(cli(prog_name="splitee", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        told = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if error.ctx else "splitee"
+        click.echo(f"splitee: {told} (see {command} --help)", err=True)
+        sys.exit(2)
+    except click.Abort:
+        click.echo("splitee: interrupted", err=True)
+        sys.exit(1)
     except (InputError, *_FILE_ERRORS) as error:
         click.echo(f"splitee: {_one_line(error)}", err=True)
         sys.exit(2)

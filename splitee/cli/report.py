@@ -152,14 +152,10 @@ def _load(found: _Found) -> tuple[Results, dict[str, str]]:
         libraries = read_manifest(folder)["libraries"]
     except (InputError, PermissionError):
         raise
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OSError,
-    ) as error:  # Arrow's errors are such too
-        raise InputError(f"{folder} is damaged: {type(error).__name__}: {error}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise InputError(
+            f"{folder} is damaged ({type(error).__name__}: {error}): run it again with --overwrite"
+        ) from error
     if told and not _same(told["policies"], summary.to_dict("records")):
         raise InputError(
             f"{folder} holds other numbers than the run.json beside it: another run wrote one of them; "

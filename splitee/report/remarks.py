@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splitee.policies.commit import ExploreThenCommit
 from splitee.report.tables import measure_of, usable, within
 from splitee.results import Results
 from splitee.scene import Scene
@@ -42,6 +43,7 @@ def remarks(
         *_dominating(results, summary),
         *([] if scene is None else [*_threshold_decides(scene), *_break_even(scene, threshold)]),
         *_unsettled(results, summary),
+        *_never_committed(results),
         *_cheapest(summary, max_drop),
         *notes(results, summary, interval),
     ]
@@ -113,6 +115,15 @@ def _unsettled(results: Results, summary: pd.DataFrame) -> list[str]:
         layers, counts = np.unique(results[row["policy"]].settled, return_counts=True)
         where = ", ".join(f"{layer} in {count}" for layer, count in zip(layers, counts, strict=True))
         lines.append(f"{row['policy']} settles on different layers: {where} of {row['repeats']} repeats.")
+    return lines
+
+
+def _never_committed(results: Results) -> list[str]:
+    lines = []
+    for name, result in results.items():
+        told, rounds = result.described(), int(result.curve.rounds[-1])
+        if told.get("policy") == ExploreThenCommit.__name__ and told["samples"] >= rounds:
+            lines.append(f"{name} explores all {rounds} samples of the stream: it never commits to a layer.")
     return lines
 
 
