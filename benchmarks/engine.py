@@ -2,14 +2,14 @@
 
 python benchmarks/engine.py [--quick]     (make bench)
 
-A replay is all of it: checks of the orders, decisions, accounting, regret, and the reference it is compared
-with; orders are given and summaries are made afterwards, each timed on its own. Every line is measured in a
-process of its own: first once with an empty cache of compiled code (that is the time of compilation), then
-the median of nine, each that of three replays in a row, as a study has them. What is compared is measured in
-turn, since a machine's speed changes from minute to minute, and ratios, per decision, are medians of ratios
-of neighbours: one thread against two, and against "specification" (tests/naive.py, on Python lists), "NumPy
-loop" (the same algorithm as one writes it over arrays, a round a turn), river and mabwiser, which choose
-among the same arms for the same rewards.
+A replay is all of it: checks of the orders, decisions, and every round counted. Orders are given; what
+follows from the counts (regret, and the reference all are compared with) is in the summary, which is made
+afterwards; each is timed on its own. Every line is measured in a process of its own: first once with an
+empty cache of compiled code (that is the time of compilation), then the median of nine, each that of three
+replays in a row, as a study has them. What is compared is measured in turn, since a machine's speed changes
+from minute to minute, and ratios, per decision, are medians of ratios of neighbours: one thread against two,
+and against "specification" (tests/naive.py, on Python lists), "NumPy loop" (the same algorithm as one writes
+it over arrays, a round a turn), river and mabwiser, which choose among the same arms for the same rewards.
 """
 
 import argparse

@@ -65,6 +65,8 @@ class Counted:
     ----------
     scene : Scene
     policy : policy
+    sends : bool
+        Whether sending the input is one of its arms, as it said before it was played.
     ledger : Ledger
     outcomes : Outcomes
         With the rounds of all repeats, or of one of so many.
@@ -76,24 +78,22 @@ class Counted:
 
     scene: Scene
     policy: AnyPolicy
+    sends: bool
     ledger: Ledger
     outcomes: Outcomes
     tallies: tuple[Tally, ...]
     times: int = 1
 
     @cached_property
-    def totals(self) -> Floats:
-        """Each repeat's means a round, shape (repeats, metrics)."""
+    def totals(self) -> Floats:  # noqa: D102
         return np.concatenate([self.ledger.totals(tally) for tally in self.tallies]).repeat(self.times, 0)
 
     @property
-    def per_sample(self) -> Floats:
-        """Sums of each metric over all times that a sample was shown, shape (n, metrics)."""
+    def per_sample(self) -> Floats:  # noqa: D102
         return self.ledger.per_sample(self.outcomes) * self.times
 
     @cached_property
-    def settled(self) -> NDArray[np.int16]:
-        """The layer played most in the second half of each stream, shape (repeats,)."""
+    def settled(self) -> NDArray[np.int16]:  # noqa: D102
         stops = self.outcomes.stops
         if stops is None or (stops == stops[0]).all():
             return np.concatenate([tally.settled for tally in self.tallies]).repeat(self.times)
@@ -104,8 +104,7 @@ class Counted:
         return settled
 
     @cached_property
-    def curve(self) -> Curve:
-        """Cumulative regret at the points of the tallies."""
+    def curve(self) -> Curve:  # noqa: D102
         ends = np.cumsum([tally.repeats for tally in self.tallies])
         owed = [self._owed(tally, end - tally.repeats) for tally, end in zip(self.tallies, ends, strict=True)]
         common, own = np.concatenate(owed, axis=2).repeat(self.times, 2).swapaxes(1, 2)
@@ -115,10 +114,9 @@ class Counted:
         """Return regret, common and own, of the repeats from `first` on, shape (2, p, repeats)."""
         repeats, owed = range(first, first + tally.repeats), np.empty((2, len(tally.points), tally.repeats))
         if has_arms(self.policy):
-            # one's own policy may send the input without saying so
-            sends = tally.sums[:, PLAYED, 0].sum(axis=0) > 0
-            each = zip(repeats, sends.tolist(), strict=True)
-            keys = [(self._like(repeat), may_send(self.policy, sent)) for repeat, sent in each]
+            sent = (tally.sums[:, PLAYED, 0].sum(axis=0) > 0).tolist()
+            each = zip(repeats, sent, strict=True)
+            keys = [(self._like(repeat), may_send(self.policy, self.sends, sent)) for repeat, sent in each]
             place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
             owing = np.stack([self._owing(*key) for key in place], -1).take([place[key] for key in keys], -1)
             owed_by_then(tally.at_points, owing, owed)

@@ -19,7 +19,7 @@ from splitee.books import Counted
 from splitee.lanes import play as play_lanes
 from splitee.outcomes import Outcomes
 from splitee.policies.bandit import LayerBandit
-from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play
+from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play, sends_input
 from splitee.result import Result
 from splitee.scene import Scene, leaves_below
 from splitee.tally import Tally
@@ -65,7 +65,8 @@ class Player:
         self.scene, self.name, self.policy = scene, name, policy
         self.log = log or not isinstance(policy, Policy)  # one's own might not do the same again
         costs = policy.priced(scene.costs) if isinstance(policy, Policy) else scene.costs
-        alpha = scene.threshold(policy)  # read once, before anything is played
+        # read once, before anything is played
+        alpha, self._sends = scene.threshold(policy), sends_input(policy)
         exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
@@ -129,7 +130,9 @@ class Player:
         return Result(
             name=self.name,
             policy=self.policy,
-            books=Counted(self.scene, self.policy, self.ledger, first.outcomes, tallies, first.times),
+            books=Counted(
+                self.scene, self.policy, self._sends, self.ledger, first.outcomes, tallies, first.times
+            ),
             shown=self.scene.arrivals.shown,
             on_device=self._fits(),
             threshold=self.ledger.threshold,

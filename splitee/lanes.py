@@ -113,7 +113,8 @@ def _rounds(  # type: ignore[no-untyped-def]
     `state` (see `place`) has so many lanes as fill whole vectors: some may idle.
     """
     (rows, samples), repeats, arms = table.shape, orders.shape[0], prices.shape[0] // PRICES
-    last, lanes, words = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms), table.ravel()
+    last, lanes = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms)
+    words = table.ravel()  # the same memory: what is counted here is counted there
     leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
     met, known = np.empty(lanes, dtype=np.int64), np.empty(lanes, dtype=np.int64)
     lowest = np.array([np.int64(place(0, lane, lanes)) for lane in range(lanes)])

@@ -156,7 +156,7 @@ def cumulative_regret(
     cuts = np.concatenate([[0], np.cumsum(segments if segments is not None else [len(split)])])
     for a, b in pairwise(cuts.tolist()):
         rounds = None if segments is None else slice(a, b)
-        sends = may_send(policy, not split.all())
+        sends = may_send(policy, sends_input(policy), not split.all())
         owing = gaps(means, policy, costs, repeat, layers, alpha, exits, sends, rounds)
         for first, end, kind in kinds:
             part = slice(max(a, first), max(a, first, min(b, end)))
@@ -170,9 +170,9 @@ def has_arms(policy: AnyPolicy) -> bool:
     return not isinstance(policy, Policy) or policy.has_arms
 
 
-def may_send(policy: AnyPolicy, sent: bool) -> bool:
-    """Whether sending the input is one of a policy's arms: it says so, or (one's own) it has `sent` one."""
-    return sends_input(policy) or (not isinstance(policy, Policy) and sent)
+def may_send(policy: AnyPolicy, says: bool, sent: bool) -> bool:
+    """Whether sending the input is one of a policy's arms: it `says` so, or (one's own) it has `sent` one."""
+    return says or (not isinstance(policy, Policy) and sent)
 
 
 def armless_gap(

@@ -16,7 +16,7 @@ from splitee.accounting import METRICS
 from splitee.books import Curve, Reloaded
 from splitee.errors import InputError
 from splitee.result import Result
-from splitee.results_files import read_tables, write_tables
+from splitee.results_files import REMEDY, read_tables, write_tables
 from splitee.statistics import Floats, Series, bootstrap_means, compared, with_intervals
 
 if TYPE_CHECKING:
@@ -252,14 +252,17 @@ def load_results(folder: str | Path) -> Results:
     Raises
     ------
     InputError
-        Where the folder holds none, or those of another version.
+        Where the folder holds none, damaged ones, or those of another version.
     """
     tables, facts = read_tables(Path(folder))
-    described: dict[str, dict[str, Any]] = facts.pop("policies")
-    facts.pop("libraries")  # of the time: saving again writes today's
-    members = {name: _reloaded(name, told, tables) for name, told in described.items()}
-    ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
-    reference = members.pop(REFERENCE)
+    try:
+        described: dict[str, dict[str, Any]] = facts.pop("policies")
+        facts.pop("libraries")  # of the time: saving again writes today's
+        members = {name: _reloaded(name, told, tables) for name, told in described.items()}
+        ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
+        reference = members.pop(REFERENCE)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder} is damaged: its files do not fit together: {REMEDY}") from error
     return Results(members, lambda: reference, lambda: facts, ids)
 
 

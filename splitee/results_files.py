@@ -16,7 +16,7 @@ SCHEMA = 1
 _MANIFEST = "manifest.json"
 _ALSO_CSV = ("summary", "repeats")
 _TABLES = ("summary", "repeats", "regret", "samples", "choices")
-_REMEDY = "run what wrote it again, with overwriting (--overwrite)"
+REMEDY = "run what wrote it again, with overwriting (--overwrite)"
 
 
 def write_tables(
@@ -55,7 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder / _MANIFEST} is damaged: {_REMEDY}") from error
+        raise InputError(f"{folder / _MANIFEST} is damaged: {REMEDY}") from error
     if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
         raise InputError(f"{folder}: results of another schema; this splitee reads {SCHEMA}")
     return manifest
@@ -78,8 +78,10 @@ def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
         if file.exists():
             try:
                 tables[name] = pd.read_parquet(file)
+            except PermissionError:
+                raise
             except (ValueError, OSError) as error:  # Arrow's errors are such too
-                raise InputError(f"{folder} is damaged: {file.name} cannot be read: {_REMEDY}") from error
+                raise InputError(f"{folder} is damaged: {file.name} cannot be read: {REMEDY}") from error
         elif name != "choices":
-            raise InputError(f"{folder} holds no whole results ({file.name} is missing): {_REMEDY}")
+            raise InputError(f"{folder} holds no whole results ({file.name} is missing): {REMEDY}")
     return tables, manifest

@@ -247,6 +247,7 @@ def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path
         (["run", "--nosuch"], "No such option '--nosuch'"),
         (["run", "--repeats", "many"], "'many' is not a valid integer (see splitee run --help)"),
         (["nosuch"], "No such command 'nosuch' (see splitee --help)"),
+        (["run", "--offload"], "Option '--offload' requires an argument (see splitee run --help)"),
         (["trace", "import"], "Missing argument 'FILE' (see splitee trace import --help)"),
     ],
 )
@@ -258,3 +259,12 @@ def test_without_a_command_the_commands_are_told() -> None:
     ran = commands.splitee()
     assert ran.code == 2
     assert "Replay policies over traces" in ran.err
+
+
+def test_interrupted_it_says_so_as_shells_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("splitee.trace.load_trace", interrupted)
+    ran = commands.splitee("run", "rte_validation")
+    assert (ran.code, ran.out, ran.err.strip()) == (130, "", "splitee: interrupted")

@@ -532,7 +532,8 @@ def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path,
     assert len(lines) == 5
     assert all(line.startswith("t.parquet: ") and " texts/s, " in line for line in lines)
     assert lines[-1].startswith("t.parquet: 100 %")
-    assert ran.out == f"wrote {tmp_path / 't.parquet'}: 25 samples, {toys.LAYERS} exits\n"
+    told = f"wrote {tmp_path / 't.parquet'}: 25 samples, {toys.LAYERS} exits"
+    assert ran.out == f"{told}, no labels (--label-column names them)\n"
 
 
 def test_python_users_get_exceptions_not_lines(checkpoint, file, tmp_path):

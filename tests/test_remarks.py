@@ -126,3 +126,10 @@ def test_exploring_without_end_is_told() -> None:
     said = [said for said in remarks(scene(policies=policies), 0.8) if "never commits" in said]
     assert len(said) == 1
     assert said[0].startswith("explore-then-commit 200 explores all ")
+
+
+def test_one_s_own_policy_of_that_name_is_no_explorer() -> None:
+    class ExploreThenCommit(Always):
+        samples = 1000
+
+    assert not any("never commits" in said for said in remarks(scene(policies=[ExploreThenCommit(1)]), 0.8))

@@ -307,15 +307,81 @@ def test_loading_no_results_says_so(tmp_path) -> None:
 
 
 def test_damaged_results_are_told_with_what_to_do(tmp_path: Path) -> None:
-    splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2).save(tmp_path / "r")
+    def shorten(folder: Path) -> None:
+        file = folder / "regret.parquet"
+        pd.read_parquet(file).iloc[:-1].to_parquet(file)
+
+    def forget(folder: Path) -> None:
+        facts = json.loads((folder / "manifest.json").read_text())
+        del facts["policies"]
+        (folder / "manifest.json").write_text(json.dumps(facts))
+
     for spoil, words in (
-        (lambda file: file.write_bytes(b"PAR1 not PAR1"), "samples.parquet cannot be read"),
-        (lambda file: file.unlink(), "samples.parquet is missing"),
+        (lambda folder: (folder / "samples.parquet").write_bytes(b"PAR1 not PAR1"), "samples.parquet cannot"),
+        (lambda folder: (folder / "samples.parquet").unlink(), "samples.parquet is missing"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
+        (shorten, "do not fit together"),
+        (forget, "do not fit together"),
     ):
-        spoil(tmp_path / "r" / "samples.parquet")
+        splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2).save(
+            tmp_path / "r", overwrite=True
+        )
+        spoil(tmp_path / "r")
         with pytest.raises(splitee.InputError, match=f"{words}.*overwrit") as raised:
             splitee.load_results(tmp_path / "r")
         assert "\n" not in str(raised.value)
+
+
+def test_results_that_may_not_be_read_are_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
+    splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2).save(tmp_path / "r")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "samples.parquet")
+
+    monkeypatch.setattr(pd, "read_parquet", refused)
+    with pytest.raises(PermissionError):
+        splitee.load_results(tmp_path / "r")
+
+
+def test_regret_waits_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(splitee.books, "owed_by_then", lambda *given: asked.append(given))
+    result = splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2)
+    assert (result.accuracy >= 0).all()
+    assert not asked
+    _ = result.curve, result.curve
+    assert len(asked) == 1
+
+
+def test_what_a_policy_says_of_itself_is_read_before_it_is_played() -> None:
+    class Own:
+        every_exit, threshold, send_input = False, ALPHA, True
+
+        def start(self, *_: object) -> None: ...
+
+        def choose(self, t: int) -> int:
+            return 1
+
+        def learn(self, *_: object) -> None: ...
+
+    trace, costs = random_trace(60), splitee.CostModel(offload=0.1, offload_input=0.1)
+    expected = splitee.replay(trace, Own(), costs, repeats=2).curve.own
+    own = Own()
+    result = splitee.replay(trace, own, costs, repeats=2)
+    own.send_input = False
+    assert np.array_equal(result.curve.own, expected)
+    other = splitee.replay(trace, own, costs, repeats=2).curve.own
+    assert not np.array_equal(other, expected)
+
+
+def test_where_a_still_policy_settles_survives_pickling() -> None:
+    policies = [splitee.ElasticBERT(0.5), splitee.FixedSplit(2, ALPHA)]
+    results = splitee.replay(random_trace(50), policies, repeats=10)
+    again = pickle.loads(pickle.dumps(results))
+    for name, result in results.items():
+        assert again[name].settled.tolist() == result.settled.tolist()
+        late = result.split[:, 25:]
+        assert result.settled.tolist() == [np.bincount(row).argmax() for row in late]
 
 
 def test_one_sample_many_repeats() -> None:

@@ -69,8 +69,8 @@ def measure(names: list[str], pool: ProcessPoolExecutor) -> dict[str, pd.DataFra
     size = {name: Pair(name).target.samples for name in names}
     by_size = sorted(tasks, key=lambda task: -size[task[1].split(":")[0]] * (2 if ":" in task[1] else 1))
     done: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
-    for task, table in zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True):
-        done[task] = table
+    for task, told in zip(by_size, pool.map(_task, *zip(*by_size, strict=True)), strict=True):
+        done[task] = told
         print(f"{len(done)} of {len(tasks)}: {' '.join(task)}", file=sys.stderr, flush=True)
     tables: dict[str, list[pd.DataFrame]] = {}
     for task in tasks:  # in the order of the pairs again

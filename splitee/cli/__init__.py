@@ -61,12 +61,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.UsageError as error:
         told = " ".join(error.format_message().split()).rstrip(".")
-        command = error.ctx.command_path if error.ctx else "splitee"
+        known = [word for word in sys.argv[1:2] if word in _COMMANDS]  # where click does not say
+        command = error.ctx.command_path if error.ctx else " ".join(["splitee", *known])
         click.echo(f"splitee: {told} (see {command} --help)", err=True)
         sys.exit(2)
     except click.Abort:
         click.echo("splitee: interrupted", err=True)
-        sys.exit(1)
+        sys.exit(130)  # as shells say of Ctrl-C
     except (InputError, *_FILE_ERRORS) as error:
         click.echo(f"splitee: {_one_line(error)}", err=True)
         sys.exit(2)

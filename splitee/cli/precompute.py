@@ -116,6 +116,6 @@ def command(
             begin=lambda texts, tokens: progress.begin(tokens),
         )
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
-    click.echo(
-        json.dumps(summary) if as_json else f"wrote {out}: {trace.samples} samples, {trace.layers} exits"
-    )
+    labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
+    told = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"
+    click.echo(json.dumps(summary) if as_json else told)

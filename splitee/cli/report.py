@@ -94,6 +94,7 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
 def _find(folder: Path) -> list[_Found]:
     """Find the scenarios that a folder holds."""
     from splitee.cli.run import folder_name
+    from splitee.results_files import REMEDY
 
     if not folder.is_dir():
         raise InputError(
@@ -112,7 +113,7 @@ def _find(folder: Path) -> list[_Found]:
         whole = all(isinstance(s[key], kind) for s in scenarios for key, kind in _TELLS.items())
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{note} is damaged, or not of `splitee run`: {type(error).__name__}: {error}"
+            f"{note} is damaged, or not of `splitee run` ({type(error).__name__}: {error}): {REMEDY}"
         ) from error
     if not scenarios or not whole:
         raise InputError(f"{note} is damaged, or not of `splitee run`: it does not tell of scenarios")
@@ -142,7 +143,7 @@ def _load(found: _Found) -> tuple[Results, dict[str, str]]:
     """Load a scenario's results and the versions that made them; what is damaged is named."""
     from splitee.report.style import setting_line
     from splitee.results import load_results
-    from splitee.results_files import read_manifest
+    from splitee.results_files import REMEDY, read_manifest
 
     folder, told = found.folder, found.told
     try:
@@ -153,9 +154,7 @@ def _load(found: _Found) -> tuple[Results, dict[str, str]]:
     except (InputError, PermissionError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        raise InputError(
-            f"{folder} is damaged ({type(error).__name__}: {error}): run it again with --overwrite"
-        ) from error
+        raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}): {REMEDY}") from error
     if told and not _same(told["policies"], summary.to_dict("records")):
         raise InputError(
             f"{folder} holds other numbers than the run.json beside it: another run wrote one of them; "

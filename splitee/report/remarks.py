@@ -121,8 +121,12 @@ def _unsettled(results: Results, summary: pd.DataFrame) -> list[str]:
 def _never_committed(results: Results) -> list[str]:
     lines = []
     for name, result in results.items():
-        told, rounds = result.described(), int(result.curve.rounds[-1])
-        if told.get("policy") == ExploreThenCommit.__name__ and told["samples"] >= rounds:
+        policy, rounds = result.policy, int(result.curve.rounds[-1])
+        if isinstance(policy, dict):  # reloaded
+            explored = policy.get("samples") if policy.get("policy") == ExploreThenCommit.__name__ else None
+        else:
+            explored = policy.samples if isinstance(policy, ExploreThenCommit) else None
+        if isinstance(explored, int) and explored >= rounds:
             lines.append(f"{name} explores all {rounds} samples of the stream: it never commits to a layer.")
     return lines
 
