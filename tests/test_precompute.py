@@ -258,7 +258,7 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
         patch.setattr(Passes, "logits", logits)
         arguments = ["precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet"]
         arguments += ["--batch-size", 4, "--shard-size", 4]
-        assert commands.splitee(*arguments).code == 1
+        assert commands.splitee(*arguments).code == 130
     assert len(list((tmp_path / "t.parquet.partial").glob("shard-*.npy"))) == 2
     return arguments
 
