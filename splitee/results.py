@@ -54,6 +54,7 @@ class Results(Mapping[str, Result]):
         self._reference = reference if isinstance(reference, _Once) else _Once(reference)
         self._facts = facts
         self.ids = ids
+        self._summaries: dict[str, pd.DataFrame] = {}
         self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
         # no cycle, so that memory is given back
         alone = partial(Results, reference=self._reference, facts=facts, ids=ids, drawn=self._drawn)
@@ -119,8 +120,11 @@ class Results(Mapping[str, Result]):
 
         if interval not in ("data", "run"):
             raise InputError(f"interval {interval!r}: choose data or run")
-        draws = self._draws() if interval == "data" else None
-        return pd.DataFrame([self._row(result, interval, draws) for result in self.values()])
+        if interval not in self._summaries:
+            draws = self._draws() if interval == "data" else None
+            rows = [self._row(result, interval, draws) for result in self.values()]
+            self._summaries[interval] = pd.DataFrame(rows)
+        return self._summaries[interval].copy()  # whoever has one may change it
 
     def _draws(self) -> dict[str, Floats]:
         """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""

@@ -556,3 +556,14 @@ def test_results_can_be_pickled(asked: bool) -> None:
     one = pickle.loads(pickle.dumps(results["SplitEE"]))
     assert one.split.tolist() == results["SplitEE"].split.tolist()
     pd.testing.assert_frame_equal(one.summary(), results["SplitEE"].summary())
+
+
+def test_a_summary_that_someone_changed_is_as_it_was() -> None:
+    results = splitee.replay(random_trace(20), [splitee.SplitEE(ALPHA), splitee.CloudOnly()], repeats=2)
+    first = results.summary()
+    expected = first.copy()
+    first["cost"] = 0.0
+    del first["regret"]
+    pd.testing.assert_frame_equal(results.summary(), expected)
+    assert (results.summary("run")["interval"] == "run").all()
+    assert (results.summary("data")["interval"] == "data").all()
