@@ -10,12 +10,12 @@ L / mean layers used: no exit, no copying, no smaller batch costs anything.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
+from timing import clock
 from torch import Tensor
 from transformers import MPNetConfig
 
@@ -45,9 +45,7 @@ def in_turns(works: list[Callable[[], object]]) -> list[float]:
     seconds: list[list[float]] = [[] for _ in works]
     for _ in range(6):
         for work, mine in zip(works, seconds, strict=True):
-            began = time.perf_counter()
-            work()
-            mine.append(time.perf_counter() - began)
+            mine.append(clock(work))
     return [median(mine[1:]) for mine in seconds]
 
 

@@ -19,10 +19,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+
+from timing import clock
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "benchmarks.md"
@@ -35,13 +35,6 @@ LINES = [  # samples, layers, repeats
     (1_000_000, 12, 8),
 ]
 TIMES = 9
-
-
-def clock(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def numpy_loop(rewards, gone, order, exploration=1.0):  # type: ignore[no-untyped-def]

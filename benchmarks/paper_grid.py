@@ -11,10 +11,10 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from timing import clock
 
 import splitee
 
@@ -41,9 +41,7 @@ def main() -> None:
         words = [sys.executable, "-m", "splitee", "sweep", str(folder / "grid.yaml")]
         dry = subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True, text=True)
         decisions = json.loads(dry.stdout)["decisions"]
-        began = time.perf_counter()
-        subprocess.run([*words, "--out", str(folder / "out")], check=True)
-        seconds = time.perf_counter() - began
+        seconds = clock(lambda: subprocess.run([*words, "--out", str(folder / "out")], check=True))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{decisions:,} decisions in {seconds:.1f} s, peak memory {peak:,.0f} MiB")
 

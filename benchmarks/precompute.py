@@ -11,12 +11,12 @@ works, with what they change.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
+from timing import clock
 from transformers import AutoTokenizer, MPNetConfig
 
 import splitee
@@ -25,13 +25,6 @@ from splitee.models.multi_exit import MultiExitConfig, MultiExitModel
 from splitee.models.passes import Passes, Shard, plan_batches
 
 TURNS = 3
-
-
-def clock(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def beside(ours: Callable[[], object], theirs: Callable[[], object]) -> float:

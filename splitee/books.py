@@ -112,10 +112,10 @@ class Counted:
 
     def _owed(self, tally: Tally, first: int) -> Floats:
         """Return regret, common and own, of the repeats from `first` on, shape (2, p, repeats)."""
-        repeats, owed = range(first, first + tally.repeats), np.empty((2, len(tally.points), tally.repeats))
+        repeats = range(first, first + tally.repeats)
+        owed = np.empty((2, len(tally.points), len(repeats)))
         if has_arms(self.policy):
-            sent = (tally.sums[:, PLAYED, 0].sum(axis=0) > 0).tolist()
-            each = zip(repeats, sent, strict=True)
+            each = zip(repeats, (tally.sums[:, PLAYED, 0].sum(axis=0) > 0).tolist(), strict=True)
             keys = [(self._like(repeat), may_send(self.policy, self.sends, sent)) for repeat, sent in each]
             place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
             owing = np.stack([self._owing(*key) for key in place], -1).take([place[key] for key in keys], -1)
@@ -123,9 +123,11 @@ class Counted:
             return owed
         scene, layers, alpha = self.scene, self.ledger.layers, self.ledger.threshold
         rewards = self.totals[first : repeats.stop, METRICS.index("reward")].tolist()
-        for column, repeat in enumerate(repeats):
-            gap = armless_gap(scene.means, scene.costs, repeat, layers, rewards[column], alpha)
-            owed[..., column] = gap * (tally.points + 1)
+        gap = [
+            armless_gap(scene.means, scene.costs, repeat, layers, reward, alpha)
+            for repeat, reward in zip(repeats, rewards, strict=True)
+        ]
+        owed[:] = np.outer(tally.points + 1, gap)
         return owed
 
     def _like(self, repeat: int) -> int:

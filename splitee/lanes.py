@@ -116,8 +116,7 @@ def _rounds(  # type: ignore[no-untyped-def]
     last, lanes = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms)
     words = table.ravel()  # the same memory: what is counted here is counted there
     leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
-    met, known = np.empty(lanes, dtype=np.int64), np.empty(lanes, dtype=np.int64)
-    lowest = np.array([np.int64(place(0, lane, lanes)) for lane in range(lanes)])
+    met, known = np.empty(lanes, dtype=np.uintp), np.empty(lanes, dtype=np.uintp)
     coming, due = np.zeros((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
     for begin in range(start, stop, SOME):
         end = min(begin + SOME, stop)
@@ -130,7 +129,7 @@ def _rounds(  # type: ignore[no-untyped-def]
             choose(rule, t, first, arms, state, weights[row], noise, row, span, leader, greatest)
             for lane in range(lanes):  # whole vectors: where its word is, and what it knows of the arm
                 met[lane] = leader[lane] * samples + coming[now, lane]
-                known[lane] = leader[lane] * (KNOWN * lanes) + lowest[lane]
+                known[lane] = place(leader[lane], lane, lanes)
             if splits is not None:
                 for repeat in range(np.uintp(repeats)):
                     splits[repeat, position] = leader[repeat]
@@ -140,9 +139,9 @@ def _rounds(  # type: ignore[no-untyped-def]
                     for arm in range(np.uintp(1) if mode != NONE else layer, layer + np.uintp(1)):
                         prefetch(table, arm * np.uintp(samples) + follows)
             for lane in range(np.uintp(repeats)):
-                layer, sample, at = np.uintp(leader[lane]), np.uintp(coming[now, lane]), np.uintp(known[lane])
-                word = words[np.uintp(met[lane])]
-                words[np.uintp(met[lane])] = word + ROUND
+                layer, sample, at = np.uintp(leader[lane]), np.uintp(coming[now, lane]), known[lane]
+                word = words[met[lane]]
+                words[met[lane]] = word + ROUND
                 note(word, at, sample, lane, extra, reals, state)
                 knows_far = sends(word) or mode == PUBLISHED or (layer == last and not other_cloud)
                 learn(
