@@ -103,3 +103,15 @@ def checkpoint(folder: Path, kind: str = "bert", classes: int = 2, **options: ob
     model(kind, classes, **options).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
+
+
+def assert_same_model(model: torch.nn.Module, other: torch.nn.Module) -> None:
+    """Assert that two models have the same weights, to the bit.
+
+    What they compute is the same to the last digit only: a loaded file's weights lie elsewhere in memory, and
+    vector instructions begin and end their sums where memory does.
+    """
+    ours, theirs = model.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        assert torch.equal(values, theirs[name]), name
