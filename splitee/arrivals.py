@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from threading import Lock
 
 import numpy as np
-from numba import config
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.compiled import compiled
@@ -18,8 +16,10 @@ from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
 from splitee.processor import EIGHT
+from splitee.threads import available, pool
 
 SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one begins
+PARTS = 4  # a thread's share of what is soon done, so that none waits long for another
 LANES = 48  # repeats played side by side at most: more do not go faster
 LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
 
@@ -65,18 +65,17 @@ class Arrivals:
         given = given.astype(given.dtype.newbyteorder("="), copy=False)
         copied = np.empty(given.shape, dtype=np.int32)
         once = np.zeros(len(given), dtype=np.bool_)
-        threads = min(config.NUMBA_NUM_THREADS, len(given)) if given.size >= SHARED else 1
-        own, *others = shared_out(range(len(given)), threads)
+        threads = min(available(), len(given)) if given.size >= SHARED else 1
+        parts = iter(shared_out(range(len(given)), PARTS * threads))  # each thread takes one after another
 
-        def work(share: range) -> int:
-            return int(_copy(given, samples, copied, once, share.start, share.stop))
+        def work() -> list[int]:
+            return [_copy(given, samples, copied, once, part.start, part.stop) for part in parts]
 
-        with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts a thread when it is given work
-            found = pool.map(work, others)
-            outside = [place for place in (work(own), *found) if place >= 0]
-        if outside:
+        others = [pool(threads).submit(work) for _ in range(threads - 1)]
+        found = work() + [place for other in others for place in other.result()]
+        if outside := [place for place in found if place >= 0]:
             raise InputError(
-                f"orders name sample {given.flat[outside[0]]}: the trace has samples 0 to {samples - 1}"
+                f"orders name sample {given.flat[min(outside)]}: the trace has samples 0 to {samples - 1}"
             )
         copied.flags.writeable = False
         return cls(samples, len(given), seed, copied, once)
@@ -115,10 +114,10 @@ class Arrivals:
             shuffles = _shuffles(self.samples, self.seed, first, end)
         return shuffles.made
 
-    def blocks(self, repeats: range) -> list[range]:
-        """Cut repeats into as few blocks, to be played side by side, as there can be, of like size."""
+    def blocks(self, shares: int = 1) -> list[range]:
+        """Cut the repeats into few blocks of like size, to be played side by side: a multiple of `shares`."""
         most = max(EIGHT, min(LANES, LANE_ROUNDS // self.rounds))
-        return shared_out(repeats, -(-len(repeats) // most))
+        return shared_out(range(self.repeats), -(-self.repeats // (most * shares)) * shares)
 
     @property
     def told(self) -> str:

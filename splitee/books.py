@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from splitee.policies.base import AnyPolicy
 from splitee.regret import armless_gap, gaps, has_arms, may_send, owed_by_then
 from splitee.scene import Scene
 from splitee.tally import PLAYED, Tally
+
+_ADDING = Lock()
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class Counted:
     sends : bool
         Whether sending the input is one of its arms, as it said before it was played.
     ledger : Ledger
-    outcomes : Outcomes
-        With the rounds of all repeats, or of one of so many.
+    parts : list of Outcomes
+        With the rounds of all repeats, or of one of so many; see `outcomes`.
     tallies : tuple of Tally
         Of consecutive repeats.
     times : int
@@ -80,9 +83,17 @@ class Counted:
     policy: AnyPolicy
     sends: bool
     ledger: Ledger
-    outcomes: Outcomes
+    parts: list[Outcomes]
     tallies: tuple[Tally, ...]
     times: int = 1
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """With the rounds of all; what threads counted by themselves is added up when first asked for."""
+        with _ADDING:
+            while len(self.parts) > 1:
+                self.parts[0].add(self.parts.pop())
+        return self.parts[0]
 
     @cached_property
     def totals(self) -> Floats:  # noqa: D102
@@ -98,7 +109,7 @@ class Counted:
         if stops is None or (stops == stops[0]).all():
             return np.concatenate([tally.settled for tally in self.tallies]).repeat(self.times)
         settled = np.empty(self.times, dtype=np.int16)
-        for block in self.scene.arrivals.blocks(range(self.times)):
+        for block in self.scene.arrivals.blocks():
             late = self.scene.arrivals.block(block.start, block.stop)[:, len(stops) // 2 :]
             settled[block.start : block.stop] = [np.bincount(stops[row]).argmax() for row in late]
         return settled

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from splitee.accounting import Ledger
 from splitee.arrivals import in_order
 from splitee.books import Counted
-from splitee.lanes import play as play_lanes
+from splitee.lanes import Lanes
 from splitee.outcomes import Outcomes
 from splitee.policies.bandit import LayerBandit
 from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play, sends_input
@@ -28,24 +28,41 @@ CURVE_POINTS = 400  # a regret curve is held at so many rounds a repeat
 
 
 @dataclass(frozen=True)
+class Block:
+    """What was counted of some repeats; and their choices, shape (m,) each, where they are kept."""
+
+    repeats: range
+    tally: Tally
+    logged: Sequence[Layers]
+
+
+@dataclass(frozen=True)
 class Played:
     """What came of some repeats of a policy; of its books see `splitee.books.Counted`.
 
     Attributes
     ----------
-    outcomes : Outcomes
-        With the rounds of these repeats, or of one of so many.
-    tallies : list of Tally
-    logged : list of ndarray, shape (m,)
-        Choices, where they are kept.
+    blocks : list of Block
+    outcomes : list of Outcomes
+        With the rounds of these repeats, or of one of so many; of none, empty.
     times : int
         How many repeats the outcomes stand for.
     """
 
-    outcomes: Outcomes
-    tallies: list[Tally]
-    logged: list[Layers]
+    blocks: list[Block]
+    outcomes: list[Outcomes]
     times: int = 1
+
+    @property
+    def logged(self) -> list[Layers]:
+        """Choices, repeat by repeat, where they are kept."""
+        return [split for block in self.blocks for split in block.logged]
+
+    @classmethod
+    def together(cls, parts: Sequence[Played]) -> Played:
+        """Put together what threads played of all repeats."""
+        blocks = sorted((block for part in parts for block in part.blocks), key=lambda one: one.repeats.start)
+        return cls(blocks, [one for part in parts for one in part.outcomes], parts[0].times)
 
 
 class Player:
@@ -70,29 +87,34 @@ class Player:
         exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
+        self._lanes: Lanes | None = None
+        if isinstance(policy, LayerBandit):
+            self._lanes = Lanes(policy, scene.orderless, scene.arrivals.rounds)
 
-    def play(self, repeats: range) -> Played:
-        """Play some repeats."""
-        outcomes = self.ledger.outcomes()
-        tallies: list[Tally] = []
-        logged: list[Layers] = []
-        arrivals = self.scene.arrivals
-        for block in arrivals.blocks(repeats):
-            orders, tally = arrivals.block(block.start, block.stop), self._tally(len(block))
-            streams = (self.scene.stream(*each) for each in zip(block, orders, strict=True))
-            if isinstance(self.policy, LayerBandit):
-                splits = play_lanes(self.policy, streams, orders, outcomes, tally, self.log)
-            else:
-                splits = self._splits(streams)
-                tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)
-            if self.log and splits is not None:
-                logged += list(splits)
-            tallies.append(tally)
-        return Played(outcomes, tallies, logged)
+    def play(self, blocks: Iterable[range]) -> Played:
+        """Play blocks of repeats; threads that share them take one after another."""
+        played = Played([], [])
+        for block in blocks:
+            if not played.outcomes:
+                played.outcomes.append(self.ledger.outcomes())
+            played.blocks.append(self._block(block, *played.outcomes))
+        return played
 
     def still_or_played(self) -> Played:
         """Play all repeats, or one that stands for all, where each sample always stops where it does."""
-        return self._still() or self.play(range(self.scene.arrivals.repeats))
+        return self._still() or self.play(self.scene.arrivals.blocks())
+
+    def _block(self, repeats: range, outcomes: Outcomes) -> Block:
+        """Play some repeats side by side."""
+        orders = self.scene.arrivals.block(repeats.start, repeats.stop)
+        tally = self._tally(len(repeats))
+        streams = (self.scene.stream(*each) for each in zip(repeats, orders, strict=True))
+        if self._lanes:
+            splits = self._lanes.play(streams, orders, outcomes, tally, self.log)
+        else:
+            splits = self._splits(streams)
+            tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)
+        return Block(repeats, tally, list(splits) if self.log and splits is not None else [])
 
     def _splits(self, streams: Iterable[Stream]) -> Layers:
         """Return where a policy stops in some repeats, shape (repeats, m)."""
@@ -112,37 +134,30 @@ class Player:
             return None
         outcomes, tally = self.ledger.outcomes(stops), self._tally(1)
         tally.count(every[None], stops[None], self._parts, outcomes, self.ledger.extra)
-        repeats = arrivals.repeats
-        logged = [stops[arrivals.order(repeat)] for repeat in range(repeats)] if self.log else []
-        return Played(outcomes, [tally], logged, times=repeats)
+        repeats = range(arrivals.repeats)
+        logged = [stops[arrivals.order(repeat)] for repeat in repeats] if self.log else []
+        return Played([Block(repeats, tally, logged)], [outcomes], times=len(repeats))
 
     def whole(self) -> Result:
-        """Play all repeats, and put them together."""
-        return self.together([self.still_or_played()])
+        """Play all repeats, and tell what came of them."""
+        return self.told([self.still_or_played()])
 
-    def together(self, parts: Sequence[Played]) -> Result:
-        """Put what was played together; `parts` are consecutive repeats."""
-        first, *others = parts
-        for part in others:
-            first.outcomes.add(part.outcomes)
-        tallies = tuple(tally for part in parts for tally in part.tallies)
-        logged = [split for part in parts for split in part.logged]
+    def told(self, parts: Sequence[Played]) -> Result:
+        """Tell what came of all repeats."""
+        played = Played.together(parts)
+        tallies = tuple(block.tally for block in played.blocks)
         return Result(
             name=self.name,
             policy=self.policy,
             books=Counted(
-                self.scene, self.policy, self._sends, self.ledger, first.outcomes, tallies, first.times
+                self.scene, self.policy, self._sends, self.ledger, played.outcomes, tallies, played.times
             ),
             shown=self.scene.arrivals.shown,
             on_device=self._fits(),
             threshold=self.ledger.threshold,
             scene=self.scene,
-            chosen=partial(self._chosen, logged),
+            chosen=partial(_choices, self.scene, self.name, self.policy, played.logged),
         )
-
-    def _chosen(self, logged: list[Layers]) -> list[Layers]:
-        """Return where it stopped, repeat by repeat; played again where that was not kept."""
-        return logged or Player(self.scene, self.name, self.policy, log=True).still_or_played().logged
 
     def _tally(self, repeats: int) -> Tally:
         rounds = self.scene.arrivals.rounds
@@ -153,6 +168,11 @@ class Player:
         layers = self.scene.trace.layers
         arms = self.scene.costs.arms(layers)
         return not isinstance(self.policy, Policy) or bool(self.policy.deepest(layers, arms) <= arms)
+
+
+def _choices(scene: Scene, name: str, policy: AnyPolicy, logged: list[Layers]) -> list[Layers]:
+    """Return where a policy stopped, repeat by repeat; played again where that was not kept."""
+    return logged or Player(scene, name, policy, log=True).still_or_played().logged
 
 
 @lru_cache(maxsize=4)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain
 from numbers import Integral, Real
 from typing import Any, overload
 
-from numba import config
 from numpy.typing import ArrayLike
 
-from splitee.arrivals import SHARED, Arrivals, shared_out
+from splitee.arrivals import SHARED, Arrivals
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
@@ -23,6 +23,7 @@ from splitee.processor import EIGHT
 from splitee.result import Result
 from splitee.results import REFERENCE, Results
 from splitee.scene import DEFAULT_THRESHOLD, Scene
+from splitee.threads import available, pool
 from splitee.trace import Trace
 
 
@@ -162,29 +163,32 @@ def replay(
 def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
     """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    threads, arrivals = config.NUMBA_NUM_THREADS, scene.arrivals
+    threads, arrivals = available(), scene.arrivals
     learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
     enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
     small = arrivals.repeats * arrivals.rounds < SHARED
     # more lanes in one go are faster, and a vector has eight
     shares = 1 if enough or small else max(1, min(threads, arrivals.repeats // EIGHT))
-    *others, last = shared_out(range(arrivals.repeats), shares)
     takes_one = len(learners) == 1 and shares > 1  # this thread, too
+    blocks = {one.name: iter(arrivals.blocks(shares)) for one in learners}  # threads take one after another
     parts: dict[str, list[Future[Played]]] = {}
-    with ThreadPoolExecutor(max_workers=threads) as pool:  # which starts no thread before it is given work
-        begin = pool.submit if threads > 1 and len(players) * shares > 1 else _at_once
-        try:
-            for player in learners:
-                parts[player.name] = [begin(player.play, share) for share in others]
-                parts[player.name].append((_at_once if takes_one else begin)(player.play, last))
-            for player in players:
-                if player not in learners:  # of shuffles soon told; and one's own needs this thread
-                    soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)
-                    parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
-            return {one.name: one.together([part.result() for part in parts[one.name]]) for one in players}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is not waited for
-            raise
+    begin = pool(threads).submit if threads > 1 and len(players) * shares > 1 else _at_once
+    try:
+        for player in learners:
+            own = blocks[player.name]
+            parts[player.name] = [begin(player.play, own) for _ in range(shares - 1)]
+            parts[player.name].append((_at_once if takes_one else begin)(player.play, own))
+        for player in players:
+            if player not in learners:  # of shuffles soon told; and one's own needs this thread
+                soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)
+                parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
+        return {one.name: one.told([part.result() for part in parts[one.name]]) for one in players}
+    except BaseException:  # what has not begun is not waited for
+        for part in chain(*parts.values()):
+            part.cancel()
+        for left in blocks.values():
+            list(left)
+        raise
 
 
 def _at_once(work: Callable[..., Played], *given: Any) -> Future[Played]:

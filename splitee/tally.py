@@ -143,6 +143,15 @@ def next_stock(t, page):  # type: ignore[no-untyped-def]
     return min(due, half) if t < half else due
 
 
+@inlined
+def _plays(before, state, lanes, first, end, plays):  # type: ignore[no-untyped-def]
+    """Fill in the plays of some repeats so far, shape (L + 1, repeats); `before` are those added up."""
+    for layer in range(np.uintp(state.shape[0] // (KNOWN * lanes))):  # a device may hold fewer than L
+        for repeat in range(np.uintp(first), np.uintp(end)):
+            now = np.int64(state[place(layer, repeat, lanes) + np.uintp(OTHERS * EIGHT)])
+            plays[layer, repeat] = before[layer, repeat] + (now & FULL)
+
+
 @compiled
 def take_stock(t, page, state, lanes, first, end):  # type: ignore[no-untyped-def]
     """Write down the plays of some repeats up to round t (1-based), where a point or the half is.
@@ -151,14 +160,10 @@ def take_stock(t, page, state, lanes, first, end):  # type: ignore[no-untyped-de
     """
     sums, at_points, early, points, half = page
     point = np.searchsorted(points, t - 1)
-    for layer in range(state.shape[0] // (KNOWN * lanes)):
-        for repeat in range(first, end):
-            now = np.int64(state[place(layer, repeat, lanes) + np.uintp(OTHERS * EIGHT)])
-            plays = sums[PLAYED, layer, repeat] + (now & FULL)
-            if point < points.shape[0] and points[point] == t - 1:
-                at_points[point, layer, repeat] = plays
-            if t == half:
-                early[layer, repeat] = plays
+    if point < points.shape[0] and points[point] == t - 1:
+        _plays(sums[PLAYED], state, lanes, first, end, at_points[point])
+    if t == half:
+        _plays(sums[PLAYED], state, lanes, first, end, early)
     return next_stock(t, page)
 
 

@@ -4,7 +4,6 @@ import gc
 import json
 import math
 import pickle
-import threading
 import weakref
 from pathlib import Path
 
@@ -516,33 +515,6 @@ def test_orders_that_name_no_sample_are_told(kind: str, bad: int) -> None:
     orders[1, 3] = bad
     with pytest.raises(splitee.InputError, match=f"orders name sample {bad}: the trace has samples 0 to 19"):
         splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=orders)
-
-
-def test_an_error_of_ones_own_does_not_wait_for_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[str] = []
-    play = splitee.engine.Player.play
-
-    def counted(player: splitee.engine.Player, repeats: range) -> splitee.engine.Played:
-        begun.append(player.name)
-        if player.name != "own":
-            wrong.wait(10)
-        return play(player, repeats)
-
-    class Wrong:
-        every_exit = False
-
-        def start(self, *_: object) -> None:
-            wrong.set()
-            raise splitee.InputError("wrong from the start")
-
-    Wrong.choose = Wrong.learn = Wrong.start  # type: ignore[attr-defined]
-    wrong = threading.Event()
-    monkeypatch.setattr(splitee.engine.Player, "play", counted)
-    monkeypatch.setattr(splitee.simulation.config, "NUMBA_NUM_THREADS", 2)
-    policies = {f"learner {k}": splitee.SplitEE(ALPHA, 1.0 + k) for k in range(40)}
-    with pytest.raises(splitee.InputError, match="wrong from the start"):
-        splitee.replay(random_trace(20_000), policies | {"own": Wrong()}, repeats=20)
-    assert len(begun) < 40
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -53,15 +53,14 @@ def choose(  # type: ignore[no-untyped-def]
     each arm (for a draw only); `span` is how far apart two rewards of one arm can lie; `greatest`, shape
     (lanes,), is scratch.
     """
-    lanes = leader.shape[0]
-    if t <= arms - first:
-        leader[:] = first + t - 1
-        return
+    # a range of one arm, not a branch: across branches numba counts references to arrays, every round
+    early, lanes = t <= arms - first, leader.shape[0]
+    least, end = first + t - 1 if early else first, first + t if early else arms
     if rule == UCB:
-        lead(state, MEAN * EIGHT, WIDTH * EIGHT, KNOWN, first, arms, lanes, weight, leader)
+        lead(state, MEAN * EIGHT, WIDTH * EIGHT, KNOWN, least, end, lanes, weight, leader)
         return
-    greatest[:] = -math.inf
-    for arm in range(first, arms):
+    leader[:], greatest[:] = least, -math.inf
+    for arm in range(least, end):
         for lane in range(lanes):
             at = place(arm, lane, lanes)
             n, mean = state[at + np.uintp(COUNT * EIGHT)], state[at + np.uintp(MEAN * EIGHT)]
