@@ -9,6 +9,7 @@ from itertools import pairwise
 from threading import Lock
 
 import numpy as np
+from numba import config
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.compiled import compiled
@@ -16,9 +17,9 @@ from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
 from splitee.processor import EIGHT
-from splitee.threads import available, pool
+from splitee.threads import begin
 
-SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one begins
+SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
 PARTS = 4  # a thread's share of what is soon done, so that none waits long for another
 LANES = 48  # repeats played side by side at most: more do not go faster
 LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
@@ -65,13 +66,13 @@ class Arrivals:
         given = given.astype(given.dtype.newbyteorder("="), copy=False)
         copied = np.empty(given.shape, dtype=np.int32)
         once = np.zeros(len(given), dtype=np.bool_)
-        threads = min(available(), len(given)) if given.size >= SHARED else 1
+        threads = min(config.NUMBA_NUM_THREADS, len(given)) if given.size >= SHARED else 1
         parts = iter(shared_out(range(len(given)), PARTS * threads))  # each thread takes one after another
 
         def work() -> list[int]:
             return [_copy(given, samples, copied, once, part.start, part.stop) for part in parts]
 
-        others = [pool(threads).submit(work) for _ in range(threads - 1)]
+        others = [begin(threads, work) for _ in range(threads - 1)]
         found = work() + [place for other in others for place in other.result()]
         if outside := [place for place in found if place >= 0]:
             raise InputError(
@@ -115,7 +116,10 @@ class Arrivals:
         return shuffles.made
 
     def blocks(self, shares: int = 1) -> list[range]:
-        """Cut the repeats into few blocks of like size, to be played side by side: a multiple of `shares`."""
+        """Cut the repeats into blocks of like size, each to be played side by side.
+
+        There are as few as there can be, and a multiple of `shares`.
+        """
         most = max(EIGHT, min(LANES, LANE_ROUNDS // self.rounds))
         return shared_out(range(self.repeats), -(-self.repeats // (most * shares)) * shares)
 

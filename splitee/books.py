@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -17,8 +16,6 @@ from splitee.policies.base import AnyPolicy
 from splitee.regret import armless_gap, gaps, has_arms, may_send, owed_by_then
 from splitee.scene import Scene
 from splitee.tally import PLAYED, Tally
-
-_ADDING = Lock()
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,8 @@ class Counted:
     sends : bool
         Whether sending the input is one of its arms, as it said before it was played.
     ledger : Ledger
-    parts : list of Outcomes
-        With the rounds of all repeats, or of one of so many; see `outcomes`.
+    outcomes : Outcomes
+        With the rounds of all repeats, or of one of so many.
     tallies : tuple of Tally
         Of consecutive repeats.
     times : int
@@ -83,17 +80,9 @@ class Counted:
     policy: AnyPolicy
     sends: bool
     ledger: Ledger
-    parts: list[Outcomes]
+    outcomes: Outcomes
     tallies: tuple[Tally, ...]
     times: int = 1
-
-    @property
-    def outcomes(self) -> Outcomes:
-        """With the rounds of all; what threads counted by themselves is added up when first asked for."""
-        with _ADDING:
-            while len(self.parts) > 1:
-                self.parts[0].add(self.parts.pop())
-        return self.parts[0]
 
     @cached_property
     def totals(self) -> Floats:  # noqa: D102

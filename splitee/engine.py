@@ -43,14 +43,14 @@ class Played:
     Attributes
     ----------
     blocks : list of Block
-    outcomes : list of Outcomes
-        With the rounds of these repeats, or of one of so many; of none, empty.
+    outcomes : Outcomes
+        With the rounds of these repeats, or of one of so many.
     times : int
         How many repeats the outcomes stand for.
     """
 
     blocks: list[Block]
-    outcomes: list[Outcomes]
+    outcomes: Outcomes
     times: int = 1
 
     @property
@@ -59,10 +59,15 @@ class Played:
         return [split for block in self.blocks for split in block.logged]
 
     @classmethod
-    def together(cls, parts: Sequence[Played]) -> Played:
-        """Put together what threads played of all repeats."""
-        blocks = sorted((block for part in parts for block in part.blocks), key=lambda one: one.repeats.start)
-        return cls(blocks, [one for part in parts for one in part.outcomes], parts[0].times)
+    def together(cls, parts: Sequence[Played | None]) -> Played:
+        """Put together what threads played of all repeats, some of them none."""
+        first, *others = played = [part for part in parts if part is not None]
+        for other in others:
+            first.outcomes.add(other.outcomes)
+        blocks = sorted(
+            (block for part in played for block in part.blocks), key=lambda one: one.repeats.start
+        )
+        return cls(blocks, first.outcomes, first.times)
 
 
 class Player:
@@ -87,30 +92,34 @@ class Player:
         exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
-        self._lanes: Lanes | None = None
-        if isinstance(policy, LayerBandit):
-            self._lanes = Lanes(policy, scene.orderless, scene.arrivals.rounds)
 
-    def play(self, blocks: Iterable[range]) -> Played:
-        """Play blocks of repeats; threads that share them take one after another."""
-        played = Played([], [])
+    def play(self, blocks: Iterable[range]) -> Played | None:
+        """Play blocks of repeats, all that are left; threads that share them take one after another.
+
+        Where each sample always stops where it does, one repeat stands for all.
+        """
+        if still := self._still():
+            return still
+        outcomes: Outcomes | None = None
+        played: list[Block] = []
         for block in blocks:
-            if not played.outcomes:
-                played.outcomes.append(self.ledger.outcomes())
-            played.blocks.append(self._block(block, *played.outcomes))
-        return played
+            if outcomes is None:
+                outcomes, side_by_side = self.ledger.outcomes(), self._lanes()
+            played.append(self._block(block, outcomes, side_by_side))
+        return None if outcomes is None else Played(played, outcomes)
 
-    def still_or_played(self) -> Played:
-        """Play all repeats, or one that stands for all, where each sample always stops where it does."""
-        return self._still() or self.play(self.scene.arrivals.blocks())
+    def _lanes(self) -> Lanes | None:
+        if not isinstance(self.policy, LayerBandit):
+            return None
+        return Lanes(self.policy, self.scene.orderless, self.scene.arrivals.rounds)
 
-    def _block(self, repeats: range, outcomes: Outcomes) -> Block:
-        """Play some repeats side by side."""
+    def _block(self, repeats: range, outcomes: Outcomes, lanes: Lanes | None) -> Block:
+        """Play some repeats."""
         orders = self.scene.arrivals.block(repeats.start, repeats.stop)
         tally = self._tally(len(repeats))
         streams = (self.scene.stream(*each) for each in zip(repeats, orders, strict=True))
-        if self._lanes:
-            splits = self._lanes.play(streams, orders, outcomes, tally, self.log)
+        if lanes:
+            splits = lanes.play(streams, orders, outcomes, tally, self.log)
         else:
             splits = self._splits(streams)
             tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)
@@ -126,7 +135,7 @@ class Player:
 
     def _still(self) -> Played | None:
         arrivals = self.scene.arrivals
-        if not arrivals.all_shuffled or not isinstance(self.policy, Policy):
+        if not isinstance(self.policy, Policy) or self.policy.learns or not arrivals.all_shuffled:
             return None
         every = in_order(self.scene.trace.samples)
         stops = self.policy.by_sample(self.scene.stream(0, every))
@@ -136,13 +145,13 @@ class Player:
         tally.count(every[None], stops[None], self._parts, outcomes, self.ledger.extra)
         repeats = range(arrivals.repeats)
         logged = [stops[arrivals.order(repeat)] for repeat in repeats] if self.log else []
-        return Played([Block(repeats, tally, logged)], [outcomes], times=len(repeats))
+        return Played([Block(repeats, tally, logged)], outcomes, times=len(repeats))
 
     def whole(self) -> Result:
         """Play all repeats, and tell what came of them."""
-        return self.told([self.still_or_played()])
+        return self.told([self.play(self.scene.arrivals.blocks())])
 
-    def told(self, parts: Sequence[Played]) -> Result:
+    def told(self, parts: Sequence[Played | None]) -> Result:
         """Tell what came of all repeats."""
         played = Played.together(parts)
         tallies = tuple(block.tally for block in played.blocks)
@@ -172,7 +181,9 @@ class Player:
 
 def _choices(scene: Scene, name: str, policy: AnyPolicy, logged: list[Layers]) -> list[Layers]:
     """Return where a policy stopped, repeat by repeat; played again where that was not kept."""
-    return logged or Player(scene, name, policy, log=True).still_or_played().logged
+    if logged:
+        return logged
+    return Played.together([Player(scene, name, policy, log=True).play(scene.arrivals.blocks())]).logged
 
 
 @lru_cache(maxsize=4)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from numbers import Integral, Real
-from typing import Any, overload
+from typing import overload
 
+from numba import config
 from numpy.typing import ArrayLike
 
 from splitee.arrivals import SHARED, Arrivals
@@ -23,7 +24,7 @@ from splitee.processor import EIGHT
 from splitee.result import Result
 from splitee.results import REFERENCE, Results
 from splitee.scene import DEFAULT_THRESHOLD, Scene
-from splitee.threads import available, pool
+from splitee.threads import Task, begin, give_up
 from splitee.trace import Trace
 
 
@@ -163,38 +164,32 @@ def replay(
 def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
     """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    threads, arrivals = available(), scene.arrivals
+    threads, arrivals = int(config.NUMBA_NUM_THREADS), scene.arrivals
     learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
     enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
     small = arrivals.repeats * arrivals.rounds < SHARED
     # more lanes in one go are faster, and a vector has eight
     shares = 1 if enough or small else max(1, min(threads, arrivals.repeats // EIGHT))
-    takes_one = len(learners) == 1 and shares > 1  # this thread, too
-    blocks = {one.name: iter(arrivals.blocks(shares)) for one in learners}  # threads take one after another
-    parts: dict[str, list[Future[Played]]] = {}
-    begin = pool(threads).submit if threads > 1 and len(players) * shares > 1 else _at_once
+    anyone = threads if len(players) * shares > 1 else 1
+    blocks: list[Iterator[range]] = []
+    tasks: dict[str, list[Task[Played | None]]] = {}
     try:
-        for player in learners:
-            own = blocks[player.name]
-            parts[player.name] = [begin(player.play, own) for _ in range(shares - 1)]
-            parts[player.name].append((_at_once if takes_one else begin)(player.play, own))
-        for player in players:
-            if player not in learners:  # of shuffles soon told; and one's own needs this thread
-                soon = arrivals.all_shuffled or not isinstance(player.policy, Policy)
-                parts[player.name] = [(_at_once if soon else begin)(player.still_or_played)]
-        return {one.name: one.told([part.result() for part in parts[one.name]]) for one in players}
-    except BaseException:  # what has not begun is not waited for
-        for part in chain(*parts.values()):
-            part.cancel()
-        for left in blocks.values():
+        # learners first; shuffles of others are soon told; and one's own needs this thread
+        for player in sorted(players, key=lambda one: one not in learners):
+            learns = player in learners
+            here = not learns and (arrivals.all_shuffled or not isinstance(player.policy, Policy))
+            blocks.append(iter(arrivals.blocks(shares if learns else 1)))  # whoever is free takes the next
+            play = partial(player.play, blocks[-1])
+            shared = [begin(1 if here else anyone, play) for _ in range(shares if learns else 1)]
+            tasks[player.name] = shared
+        # others begin with the first, this thread with the last
+        played = {name: [task.result() for task in reversed(tasks[name])] for name in reversed(tasks)}
+    except BaseException:
+        for left in blocks:
             list(left)
+        give_up(chain(*tasks.values()))
         raise
-
-
-def _at_once(work: Callable[..., Played], *given: Any) -> Future[Played]:
-    done: Future[Played] = Future()
-    done.set_result(work(*given))
-    return done
+    return {one.name: one.told(played[one.name]) for one in players}
 
 
 def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:

@@ -212,7 +212,7 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threa
 
     before = told()
     with (
-        mock.patch.object(splitee.threads.config, "NUMBA_NUM_THREADS", threads),
+        mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
         mock.patch.object(splitee.simulation, "SHARED", 0),
         mock.patch.object(splitee.arrivals, "LANE_ROUNDS", 1),  # eight lanes at most
         mock.patch.object(splitee.lanes, "PLAYS", plays),  # from a round at a time on
@@ -267,7 +267,7 @@ def test_what_is_counted_of_a_long_stream_is_what_its_choices_say(threads: int) 
         splitee.ExploreThenCommit(0.8, splitee.tally.FULL + 500),
         splitee.CascadeSplit(2, 0.8),
     ]
-    with mock.patch.object(splitee.threads.config, "NUMBA_NUM_THREADS", threads):
+    with mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads):
         results = splitee.replay(trace, policies[:1], costs, repeats=repeats, seed=7)  # shared by threads
         results = dict(results) | dict(splitee.replay(trace, policies[1:], costs, repeats=repeats, seed=7))
     for name, result in results.items():

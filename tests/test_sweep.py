@@ -115,7 +115,7 @@ def test_recommended_thresholds_are_each_trace_s_own(folder: Path) -> None:
 def test_threads_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     grid = read_grid(grid_file(folder))
     first = bytes_of(sweep(grid, folder / "first"))
-    monkeypatch.setattr("splitee.threads.config.NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr("splitee.simulation.config.NUMBA_NUM_THREADS", threads)
     assert bytes_of(sweep(grid, folder / "again")) == first
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,64 +28,106 @@ def trace_of(samples: int) -> splitee.Trace:
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads, for replays of any size."""
-    monkeypatch.setattr(splitee.threads.config, "NUMBA_NUM_THREADS", 2)
+    monkeypatch.setattr(splitee.simulation.config, "NUMBA_NUM_THREADS", 2)
     monkeypatch.setattr(splitee.simulation, "SHARED", 0)
     monkeypatch.setattr(splitee.arrivals, "SHARED", 0)
 
 
 class Wrong:
-    """A policy of one's own that fails as soon as it starts; `wrong` is set then."""
+    """A policy of one's own that fails as it starts, once `begun` is set; it says so by `started`."""
 
     every_exit = False
 
     def __init__(self) -> None:
-        self.started = threading.Event()
+        self.begun, self.started = threading.Event(), threading.Event()
 
     def start(self, *_: object) -> None:
+        assert self.begun.wait(60)
         self.started.set()
         raise splitee.InputError("wrong from the start")
 
     choose = learn = start
 
 
-def test_an_error_of_ones_own_does_not_wait_for_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[str] = []
-    play = splitee.engine.Player.play
+def shown(samples: int, repeats: int) -> NDArray[np.int64]:
+    """Orders that are no shuffles, so that whoever does not learn is played, too."""
+    return np.random.default_rng(1).integers(samples, size=(repeats, samples))
 
-    def counted(player: splitee.engine.Player, blocks: Iterable[range]) -> splitee.engine.Played:
-        begun.append(player.name)
+
+KINDS = [splitee.SplitEE(0.75), splitee.RandomSplit(0.75)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_ones_own_does_not_wait_for_what_has_not_begun(
+    kind: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    wrong, play = Wrong(), splitee.engine.Player.play
+
+    def counted(player: splitee.engine.Player, blocks: Iterable[range]) -> splitee.engine.Played | None:
         if player.name != "own":
-            wrong.started.wait(10)
+            begun.append(player.name)
+            wrong.begun.set()
+            assert wrong.started.wait(60)
         return play(player, blocks)
 
-    wrong = Wrong()
     monkeypatch.setattr(splitee.engine.Player, "play", counted)
-    policies = {f"learner {k}": splitee.SplitEE(0.75, 1.0 + k) for k in range(40)}
+    policies = {f"other {k}": kind for k in range(40)} | {"own": wrong}
     with pytest.raises(splitee.InputError, match="wrong from the start"):
-        splitee.replay(trace_of(20_000), policies | {"own": wrong}, repeats=20)
-    assert len(begun) < 40
+        splitee.replay(trace_of(20_000), policies, orders=shown(20_000, 20))
+    before = len(begun)
+    splitee.threads.begin(2, int).taken.result()  # the thread is free
+    assert 1 <= len(begun) == before < 40
 
 
-def test_an_error_of_ones_own_stops_what_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_ones_own_stops_what_has_begun(kind: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[range] = []
-    block = splitee.engine.Player._block
+    ended: list[range] = []
+    wrong, block = Wrong(), splitee.engine.Player._block
 
     def counted(player: splitee.engine.Player, repeats: range, *rest: object) -> splitee.engine.Block:
         if player.name != "own":
             played.append(repeats)
-            told.wait(10)
+            wrong.begun.set()
+            assert wrong.started.wait(60)
+            time.sleep(0.5)  # until the error has been met
+            ended.append(repeats)
         return block(player, repeats, *rest)
 
-    told = threading.Event()
     monkeypatch.setattr(splitee.engine.Player, "_block", counted)
     monkeypatch.setattr(splitee.arrivals, "LANE_ROUNDS", 1)  # ten blocks of eight repeats
-    policies = {f"learner {k}": splitee.SplitEE(0.75, 1.0 + k) for k in range(3)}
+    policies = {f"other {k}": kind for k in range(3)} | {"own": wrong}
     with pytest.raises(splitee.InputError, match="wrong from the start"):
-        splitee.replay(trace_of(20), policies | {"own": Wrong()}, repeats=80)
-    assert len(played) <= 2  # one in each thread
-    told.set()
-    splitee.replay(trace_of(20), policies, repeats=80)  # once the threads are free
-    assert len(played) <= 2 + 3 * 10
+        splitee.replay(trace_of(20), policies, orders=shown(20, 80))
+    assert len(played) == 1
+    assert ended == played  # waited for
+
+
+def test_a_replay_does_not_wait_for_another_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[splitee.Results] = []
+    begun, free, block = threading.Barrier(3), threading.Event(), splitee.engine.Player._block
+
+    def held(player: splitee.engine.Player, repeats: range, *rest: object) -> splitee.engine.Block:
+        if player.name.startswith("long"):
+            begun.wait(60)
+            assert free.wait(60)
+        return block(player, repeats, *rest)
+
+    monkeypatch.setattr(splitee.engine.Player, "_block", held)
+    policies = {"long": splitee.SplitEE(0.75), "long, too": splitee.SplitEE(0.8)}
+    long = threading.Thread(target=lambda: told.append(splitee.replay(trace_of(20), policies, repeats=16)))
+    long.start()
+    begun.wait(60)  # that thread and the one that waits for work
+    orders = shown(20, 16)
+    alone = [splitee.replay(trace_of(20), {"short": kind}, orders=orders)["short"] for kind in KINDS]
+    assert not told
+    free.set()
+    long.join(60)
+    assert told
+    for result, kind in zip(alone, KINDS, strict=True):
+        again = splitee.replay(trace_of(20), kind, orders=orders)
+        assert result.split.tolist() == again.split.tolist()
 
 
 BOTH = threading.Barrier(2)
@@ -117,6 +160,13 @@ def test_replays_within_a_replay_do_not_wait_for_each_other() -> None:
     alone = splitee.replay(trace_of(20), splitee.SplitEE(0.75), repeats=16)
     for name in policies:
         assert told[0][name].split.tolist() == alone.split.tolist()
+
+
+def test_of_several_wrong_orders_the_first_is_told() -> None:
+    orders = shown(20, 16)
+    orders[3, 1], orders[3, 2], orders[12, 0] = 21, 22, 23  # in the parts of several threads
+    with pytest.raises(splitee.InputError, match="orders name sample 21"):
+        splitee.replay(trace_of(20), splitee.SplitEE(0.75), orders=orders)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
