@@ -73,6 +73,7 @@ def confidences(draw: st.DrawFn, n: int, columns: int, classes: int) -> list[lis
 def worlds(
     draw: st.DrawFn,
     *,
+    layers: int | None = None,
     max_layers: int = MAX_LAYERS,
     max_samples: int = MAX_SAMPLES,
     labels: bool | None = None,
@@ -82,14 +83,15 @@ def worlds(
 ) -> World:
     """Worlds. A switch that is None is tossed; True or False fixes whether every world has the thing.
 
-    ``send_input``: whether the input has a price. ``exit_layers``: whether exits may sit at some layers only.
+    ``layers``: how many, where that is fixed. ``send_input``: whether the input has a price. ``exit_layers``:
+    whether exits may sit at some layers only.
     """
 
     def tossed(switch: bool | None) -> bool:
         return draw(st.booleans()) if switch is None else switch
 
     n = draw(st.integers(1, max_samples))
-    layers = draw(st.integers(2, min(5, max_layers)) | st.integers(2, max_layers))
+    layers = layers or draw(st.integers(2, min(5, max_layers)) | st.integers(2, max_layers))
     classes = draw(st.integers(2, 4))
     seed = draw(st.integers(0, 2**20))
     with_cloud = tossed(cloud)

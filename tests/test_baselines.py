@@ -48,8 +48,7 @@ def test_explore_then_commit(case: Case, samples: int) -> None:
 @EXAMPLES
 @given(cases(worlds(max_layers=8)), st.data())
 def test_source_split(case: Case, data: st.DataObject) -> None:
-    layers = case.world.layers
-    source = data.draw(worlds(max_layers=8).filter(lambda world: world.layers == layers))
+    source = data.draw(worlds(layers=case.world.layers))
     priced = replace(
         case.world,
         confidence=source.confidence,
