@@ -82,15 +82,10 @@ class Ledger:
         """The price of sending after 0..L layers, shape (L + 1,)."""
         return self.costs.sending(self.layers)
 
-    @cached_property
-    def below(self) -> Floats:
-        """Confidence below which layer 0..L sends a sample, shape (L + 1,)."""
-        below: Floats = leaving(self.layers, self.leaves_below)
-        return below
-
     def outcomes(self, stops: Layers | None = None) -> Outcomes:
         """Work out what comes of each sample at each layer, or at the one where it always `stops`."""
-        return Outcomes.of(self.answers, self.below, len(self.exits), stops)
+        below = leaving(self.layers, self.leaves_below)
+        return Outcomes.of(self.answers, below, len(self.exits), stops)
 
     def totals(self, tally: Tally) -> Floats:
         """Return each repeat's means a round, shape (repeats, metrics)."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from splitee.accounting import Ledger
 from splitee.arrivals import in_order
 from splitee.books import Counted
-from splitee.lanes import Lanes
+from splitee.lanes import play as play_lanes
 from splitee.outcomes import Outcomes
 from splitee.policies.bandit import LayerBandit
 from splitee.policies.base import AnyPolicy, Layers, Policy, Stream, kinds_of_rounds, play, sends_input
@@ -103,23 +103,17 @@ class Player:
         outcomes: Outcomes | None = None
         played: list[Block] = []
         for block in blocks:
-            if outcomes is None:
-                outcomes, side_by_side = self.ledger.outcomes(), self._lanes()
-            played.append(self._block(block, outcomes, side_by_side))
-        return None if outcomes is None else Played(played, outcomes)
+            outcomes = outcomes or self.ledger.outcomes()
+            played.append(self._block(block, outcomes))
+        return Played(played, outcomes) if outcomes else None
 
-    def _lanes(self) -> Lanes | None:
-        if not isinstance(self.policy, LayerBandit):
-            return None
-        return Lanes(self.policy, self.scene.orderless, self.scene.arrivals.rounds)
-
-    def _block(self, repeats: range, outcomes: Outcomes, lanes: Lanes | None) -> Block:
+    def _block(self, repeats: range, outcomes: Outcomes) -> Block:
         """Play some repeats."""
         orders = self.scene.arrivals.block(repeats.start, repeats.stop)
         tally = self._tally(len(repeats))
         streams = (self.scene.stream(*each) for each in zip(repeats, orders, strict=True))
-        if lanes:
-            splits = lanes.play(streams, orders, outcomes, tally, self.log)
+        if isinstance(self.policy, LayerBandit):
+            splits = play_lanes(self.policy, streams, orders, outcomes, tally, self.log)
         else:
             splits = self._splits(streams)
             tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)

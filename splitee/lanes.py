@@ -7,7 +7,7 @@ in `splitee.policies.bandit`, what is counted in `splitee.tally`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -38,76 +38,68 @@ _HALF = np.uint64(2**32 - 1)  # vectors multiply numbers of 32 bits much faster
 SOME = 64  # rounds whose samples are moved together
 
 
-class Lanes:
-    """A learner on a trace, under its prices: what all its repeats share is worked out once.
+def play(
+    policy: LayerBandit,
+    streams: Iterator[Stream],
+    orders: Orders,
+    outcomes: Outcomes,
+    tally: Tally,
+    log: bool,
+) -> Layers | None:
+    """Play a learner in several repeats, and count what it does.
 
     Parameters
     ----------
     policy : LayerBandit
-    stream : Stream
-        Of any repeat: they differ in their order and their rng only.
-    rounds : int
-        m.
+    streams : iterator of Stream
+        One a repeat; they differ in their order and their rng only.
+    orders : ndarray, shape (repeats, m)
+        Their orders.
+    outcomes : Outcomes
+        At the learner's α; counted in.
+    tally : Tally
+        Filled in.
+    log : bool
+        Whether to return where the device stopped, shape (repeats, m).
     """
-
-    def __init__(self, policy: LayerBandit, stream: Stream, rounds: int) -> None:
-        extra, mu = stream.costs.by_sample(len(stream.far)), float(stream.mu)
-        prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
-        self._policy, self._arms, self._other_cloud = policy, stream.arms, stream.other_cloud
-        self._rewards = mu, prices, extra if extra.size else None
-        self._weights, self._roots = policy.weights(logarithms(rounds)), inverse_roots(rounds)
-        self._span = span(mu, prices, extra)
-
-    def play(
-        self, streams: Iterable[Stream], orders: Orders, outcomes: Outcomes, tally: Tally, log: bool
-    ) -> Layers | None:
-        """Play several repeats, and count what the learner does.
-
-        Parameters
-        ----------
-        streams : iterable of Stream
-            One a repeat.
-        orders : ndarray, shape (repeats, m)
-            Their orders.
-        outcomes : Outcomes
-            At the learner's α; counted in.
-        tally : Tally
-            Filled in.
-        log : bool
-            Whether to return where the device stopped, shape (repeats, m).
-        """
-        policy, arms, (repeats, rounds) = self._policy, self._arms, orders.shape
-        lanes = -(-repeats // EIGHT) * EIGHT
-        state = aligned(KNOWN * (arms + 1) * lanes)
-        rngs = [stream.rng for stream in streams] if policy.rule == THOMPSON else []
-        splits = np.empty(orders.shape, dtype=np.int16) if log else None
-        part = min(-(-PLAYS // lanes), FULL)
-        for start in range(0, rounds, part):
-            rows = slice(start, min(start + part, rounds))
-            given = (
-                policy.first,
-                self._other_cloud,
-                orders,
-                start,
-                rows.stop,
-                outcomes.table[0],
-                *self._rewards,
-                self._weights[rows],
-                policy.noise(rngs, rows.stop - start, arms, lanes),
-                self._span,
-                self._roots,
-                state,
-                tally.reals,
-                tally.page(0),
-                splits,
-            )
-            if policy.rule != UCB:
-                _by_variance(policy.rule, *given)
-            elif policy.mode != NONE:
-                _with_side_information(policy.mode, *given)
-            else:
-                _alone(*given)
-        return splits
+    stream, (repeats, rounds) = next(streams), orders.shape
+    mu, extra = float(stream.mu), stream.costs.by_sample(len(stream.far))
+    prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
+    weights = policy.weights(logarithms(rounds))
+    lanes = -(-repeats // EIGHT) * EIGHT
+    state = aligned(KNOWN * (stream.arms + 1) * lanes)
+    rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
+    reach, roots = span(mu, prices, extra), inverse_roots(rounds)
+    splits = np.empty(orders.shape, dtype=np.int16) if log else None
+    part = min(-(-PLAYS // lanes), FULL)
+    for start in range(0, rounds, part):
+        rows = slice(start, min(start + part, rounds))
+        given = (
+            policy.first,
+            stream.other_cloud,
+            orders,
+            start,
+            rows.stop,
+            outcomes.table[0],
+            mu,
+            prices,
+            extra if extra.size else None,
+            weights[rows],
+            policy.noise(rngs, rows.stop - start, stream.arms, lanes),
+            reach,
+            roots,
+            state,
+            tally.reals,
+            tally.page(0),
+            splits,
+        )
+        if policy.rule != UCB:
+            _by_variance(policy.rule, *given)
+        elif policy.mode != NONE:
+            _with_side_information(policy.mode, *given)
+        else:
+            _alone(*given)
+    return splits
 
 
 @inlined

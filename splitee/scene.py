@@ -117,15 +117,11 @@ class Scene:
             self.means, policy, self.costs, repeat, split, layers, mean_reward, alpha, segments
         )
 
-    @property
-    def orderless(self) -> Stream:
-        """A stream without an order, where only its trace and prices are read."""
-        return self.stream(0, np.empty(0, dtype=np.int32))
-
     @cached_property
     def means(self) -> MeanRewards:
         """Mean rewards of the arms, in every repeat."""
-        return MeanRewards(self.orderless, self.arrivals)
+        none = np.empty(0, dtype=np.int32)  # of the stream only its trace and prices are read
+        return MeanRewards(self.stream(0, none), self.arrivals)
 
     def facts(self) -> dict[str, object]:
         """Return what was replayed, in plain types, for a manifest."""

@@ -164,7 +164,7 @@ def replay(
 def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
     """Play every policy, in threads; the results do not depend on how many there are."""
     players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    threads, arrivals = int(config.NUMBA_NUM_THREADS), scene.arrivals
+    threads, arrivals = config.NUMBA_NUM_THREADS, scene.arrivals
     learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
     enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
     small = arrivals.repeats * arrivals.rounds < SHARED
@@ -178,15 +178,15 @@ def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[st
         for player in sorted(players, key=lambda one: one not in learners):
             learns = player in learners
             here = not learns and (arrivals.all_shuffled or not isinstance(player.policy, Policy))
-            blocks.append(iter(arrivals.blocks(shares if learns else 1)))  # whoever is free takes the next
+            parts = shares if learns else 1
+            blocks.append(iter(arrivals.blocks(parts)))  # whoever is free takes the next
             play = partial(player.play, blocks[-1])
-            shared = [begin(1 if here else anyone, play) for _ in range(shares if learns else 1)]
-            tasks[player.name] = shared
+            tasks[player.name] = [begin(1 if here else anyone, play) for _ in range(parts)]
         # others begin with the first, this thread with the last
         played = {name: [task.result() for task in reversed(tasks[name])] for name in reversed(tasks)}
     except BaseException:
         for left in blocks:
-            list(left)
+            list(left)  # so that whoever plays finds none after its block
         give_up(chain(*tasks.values()))
         raise
     return {one.name: one.told(played[one.name]) for one in players}

@@ -81,15 +81,13 @@ def test_batches_answer_as_one_at_a_time_and_as_the_cascades_of_replay(kind, cla
         last = getattr(policy, "last", None)
         replayed = splitee.replay(trace, policy, orders=[np.arange(trace.samples)]).split[0]
         whole = infer(model, batch(TEXTS), policy.rule, last=last)
-        assert whole.exit.tolist() == replayed.tolist(), policy
+        alone = [infer(model, batch([text]), policy.rule, last=last) for text in TEXTS]
+        assert whole.exit.tolist() == replayed.tolist() == [int(one.exit[0]) for one in alone], policy
         answers = trace.prediction[np.arange(trace.samples), replayed - 1]
-        assert whole.prediction.tolist() == answers.tolist()
-        _, first = np.unique(replayed, return_index=True)  # who first leaves at each exit, alone
-        alone = [infer(model, batch([TEXTS[at]]), policy.rule, last=last) for at in first]
-        assert whole.exit[first].tolist() == [int(one.exit[0]) for one in alone], policy
-        assert whole.prediction[first].tolist() == [int(one.prediction[0]) for one in alone]
-        logits = np.concatenate([one.logits for one in alone])
-        np.testing.assert_allclose(whole.logits[first], logits, rtol=1e-4, atol=1e-5)
+        assert whole.prediction.tolist() == answers.tolist() == [int(one.prediction[0]) for one in alone]
+        np.testing.assert_allclose(
+            whole.logits, np.concatenate([one.logits for one in alone]), rtol=1e-4, atol=1e-5
+        )
         if classes == 1:
             said = trace.value[np.arange(trace.samples), replayed - 1]
             np.testing.assert_allclose(whole.logits[:, 0], said, rtol=1e-4, atol=1e-5)
