@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -16,12 +15,11 @@ from splitee.compiled import compiled
 from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
-from splitee.processor import EIGHT
+from splitee.processor import EIGHT, LANES
 from splitee.threads import begin
 
 SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
 PARTS = 4  # a thread's share of what is soon done, so that none waits long for another
-LANES = 48  # repeats played side by side at most: more do not go faster
 LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
 
 
@@ -118,10 +116,11 @@ class Arrivals:
     def blocks(self, shares: int = 1) -> list[range]:
         """Cut the repeats into blocks of like size, each to be played side by side.
 
-        There are as few as there can be, and a multiple of `shares`.
+        There are as few as there can be, and a multiple of `shares`; of one share, they fill whole vectors.
         """
-        most = max(EIGHT, min(LANES, LANE_ROUNDS // self.rounds))
-        return shared_out(range(self.repeats), -(-self.repeats // (most * shares)) * shares)
+        vectors = max(1, min(LANES, LANE_ROUNDS // self.rounds) // EIGHT)
+        count = -(-self.repeats // (vectors * EIGHT * shares)) * shares
+        return shared_out(range(self.repeats), count, EIGHT if shares == 1 else 1)
 
     @property
     def told(self) -> str:
@@ -131,10 +130,10 @@ class Arrivals:
         return f"given, SHA-256 {hashlib.sha256(self.given.astype('<i8').tobytes()).hexdigest()}"
 
 
-def shared_out(repeats: range, shares: int) -> list[range]:
-    """Cut repeats into so many consecutive parts, of like size."""
-    cuts = [repeats.start + len(repeats) * k // shares for k in range(shares + 1)]
-    return [range(a, b) for a, b in pairwise(cuts)]
+def shared_out(repeats: range, shares: int, whole: int = 1) -> list[range]:
+    """Cut repeats into so many consecutive parts, of like size; all but the last are multiples of `whole`."""
+    wholes = -(-len(repeats) // whole)
+    return [repeats[wholes * k // shares * whole : wholes * (k + 1) // shares * whole] for k in range(shares)]
 
 
 @lru_cache(maxsize=2)

@@ -1,8 +1,9 @@
 """Learners over many repeats at once, each a lane: they are played, and what they do is counted, compiled.
 
-A repeat is a chain of rounds, each waiting for the one before. Many repeats are independent: their indices
-are computed together, and while one waits for memory, another goes on. What is chosen and learnt is written
-in `splitee.policies.bandit`, what is counted in `splitee.tally`.
+A repeat is a chain of rounds, each waiting for the one before. Many repeats are independent: the indices of
+eight are computed together, in vectors; and while eight wait for what they have to read, others choose and
+learn (see `_rounds`). What is chosen and learnt is written in `splitee.policies.bandit`, what is counted in
+`splitee.tally`.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from splitee.policies.bandit import (
     choose,
     inverse_roots,
     learn,
-    logarithms,
     place,
     span,
+    weights_of,
 )
 from splitee.policies.base import Layers, Orders, Stream
 from splitee.policies.rewards import PRICES
 from splitee.policies.table import sends
-from splitee.processor import AHEAD, EIGHT, IN_CACHE, aligned, prefetch
+from splitee.processor import AHEAD, EIGHT, IN_CACHE, LANES, aligned, prefetch, scale
 from splitee.tally import FULL, Tally, add_up, next_stock, note, take_stock
 
-PLAYS = 2**18  # of all lanes together, played in one go
-_HALF = np.uint64(2**32 - 1)  # vectors multiply numbers of 32 bits much faster
 SOME = 64  # rounds whose samples are moved together
+_EIGHT = np.uintp(EIGHT)
+_WORD, _KNOWN = np.uintp(LANES), np.uintp(2 * LANES)  # so far behind a lane's arm: its word's place; `place`
 
 
 def play(
@@ -65,15 +66,13 @@ def play(
     stream, (repeats, rounds) = next(streams), orders.shape
     mu, extra = float(stream.mu), stream.costs.by_sample(len(stream.far))
     prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
-    weights = policy.weights(logarithms(rounds))
     lanes = -(-repeats // EIGHT) * EIGHT
     state = aligned(KNOWN * (stream.arms + 1) * lanes)
     rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
-    reach, roots = span(mu, prices, extra), inverse_roots(rounds)
+    reach, weights, roots = span(mu, prices, extra), weights_of(policy, rounds), inverse_roots(rounds)
     splits = np.empty(orders.shape, dtype=np.int16) if log else None
-    part = min(-(-PLAYS // lanes), FULL)
-    for start in range(0, rounds, part):
-        rows = slice(start, min(start + part, rounds))
+    for start in range(0, rounds, FULL):
+        rows = slice(start, min(start + FULL, rounds))
         given = (
             policy.first,
             stream.other_cloud,
@@ -111,47 +110,74 @@ def _rounds(  # type: ignore[no-untyped-def]
 
     `orders` and `splits` (filled in, or None) have shape (repeats, m). Of these rounds are `weights`, shape
     (rounds,), β·sqrt(ln t) for UCB, else ln t, and `noise`, shape (rounds, arms, lanes), for THOMPSON. The
-    `state` (see `place`) has so many lanes as fill whole vectors: some may idle.
+    `state` (see `place`) has so many lanes as fill up to three vectors: some may idle.
+
+    Eight lanes neither learn right after they have chosen nor choose right after they have learnt: others'
+    turns lie between, in which what was asked for comes, and what was written gets to where it is read. The
+    turns are written out, for in a loop all would share their instructions, and a processor remembers by the
+    instruction which reads had to wait for a write: every choice would then wait for the last learning.
     """
-    (rows, samples), repeats, arms = table.shape, orders.shape[0], prices.shape[0] // PRICES
-    last, lanes = np.uintp(rows - 1), state.shape[0] // (KNOWN * arms)
+    repeats, arms, samples = orders.shape[0], prices.shape[0] // PRICES, table.shape[1]
+    lanes = state.shape[0] // (KNOWN * arms)
+    one, two, last = np.uintp(0), _EIGHT, np.uintp(lanes - EIGHT)
     words = table.ravel()  # the same memory: what is counted here is counted there
-    leader, greatest = np.zeros(lanes, dtype=np.int64), np.empty(lanes)
-    met, known = np.empty(lanes, dtype=np.uintp), np.empty(lanes, dtype=np.uintp)
+    leader, greatest = np.zeros(3 * LANES, dtype=np.uintp), np.empty(lanes)
+    places = np.array([place(0, lane, lanes) for lane in range(lanes)], dtype=np.int32)
     coming, due = np.zeros((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
-    for begin in range(start, stop, SOME):
-        end = min(begin + SOME, stop)
+
+    def ask(turn: np.uintp, t: int, row: int, now: int, later: int) -> None:
+        """Have a vector's lanes choose, and ask for what they will read."""
+        choose(rule, t, first, arms, state, weights[row], noise, row, span, turn, lanes, leader, greatest)
+        scale(leader, turn, samples, coming, np.uintp(now) * np.uintp(lanes) + turn, turn + _WORD)
+        scale(leader, turn, KNOWN * lanes, places, turn, turn + _KNOWN)
+        for lane in range(turn, turn + _EIGHT):
+            prefetch(table, leader[lane + _WORD])
+        if splits is not None:
+            for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
+                splits[lane, t - 1] = leader[lane]
+        if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
+            for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
+                follows = np.uintp(coming[later, lane])
+                for arm in range(np.uintp(1) if mode != NONE else leader[lane], leader[lane] + np.uintp(1)):
+                    prefetch(table, arm * np.uintp(samples) + follows)
+
+    def hear(turn: np.uintp, now: int) -> None:
+        """Have a vector's lanes count what came of their choices, and learn from it."""
+        for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
+            layer, sample, at = leader[lane], np.uintp(coming[now, lane]), leader[lane + _KNOWN]
+            word = words[leader[lane + _WORD]]
+            words[leader[lane + _WORD]] = word + ROUND
+            note(word, at, sample, lane, extra, reals, state)
+            is_last = layer == np.uintp(table.shape[0] - 1)
+            knows_far = sends(word) or mode == PUBLISHED or (is_last and not other_cloud)
+            learn(
+                rule, mode, layer, at, sample, lane, word, knows_far, table, mu, prices, extra, roots, state,
+                lanes,
+            )  # fmt: skip
+
+    begin = start
+    while begin < stop:
+        end = min(begin + SOME, stop, due)
         for position in range(np.uintp(begin), np.uintp(min(end + AHEAD, stop))):
             for repeat in range(np.uintp(repeats)):  # what a round shows in all repeats lies together then
                 coming[position - np.uintp(begin), repeat] = orders[repeat, position]
         for position in range(begin, end):
-            t, row = position + 1, position - start
-            now, later = position - begin, min(position + AHEAD, stop - 1) - begin
-            choose(rule, t, first, arms, state, weights[row], noise, row, span, leader, greatest)
-            for lane in range(lanes):  # whole vectors: where its word is, and what it knows of the arm
-                row_of = (np.uint64(leader[lane]) & _HALF) * (np.uint64(samples) & _HALF)
-                met[lane] = row_of + np.uint64(coming[now, lane])
-                known[lane] = place(leader[lane], lane, lanes)
-            if splits is not None:
-                for repeat in range(np.uintp(repeats)):
-                    splits[repeat, position] = leader[repeat]
-            if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
-                for repeat in range(np.uintp(repeats)):
-                    layer, follows = np.uintp(leader[repeat]), np.uintp(coming[later, repeat])
-                    for arm in range(np.uintp(1) if mode != NONE else layer, layer + np.uintp(1)):
-                        prefetch(table, arm * np.uintp(samples) + follows)
-            for lane in range(np.uintp(repeats)):
-                layer, sample, at = np.uintp(leader[lane]), np.uintp(coming[now, lane]), known[lane]
-                word = words[met[lane]]
-                words[met[lane]] = word + ROUND
-                note(word, at, sample, lane, extra, reals, state)
-                knows_far = sends(word) or mode == PUBLISHED or (layer == last and not other_cloud)
-                learn(
-                    rule, mode, layer, at, sample, lane, word, knows_far, table, mu, prices, extra, roots,
-                    state, lanes,
-                )  # fmt: skip
-            if t == due:
-                due = take_stock(t, page, state, lanes, 0, repeats)
+            t, row, now = position + 1, position - start, position - begin
+            later = min(position + AHEAD, stop - 1) - begin
+            ask(one, t, row, now, later)
+            if lanes > EIGHT:
+                if now > 0:
+                    hear(last, now - 1)
+                ask(two, t, row, now, later)
+            hear(one, now)
+            if lanes > 2 * EIGHT:
+                ask(last, t, row, now, later)
+                hear(two, now)
+        if lanes > EIGHT:
+            hear(last, end - begin - 1)
+        if end == due:
+            due = take_stock(end, page, state, lanes, 0, repeats)
+        begin = end
     add_up(page, state, lanes)
 
 

@@ -19,6 +19,7 @@ import splitee.processor
 import splitee.simulation
 import splitee.tally
 from splitee.policies.base import PlainPolicy
+from splitee.processor import EIGHT
 
 SIDES = ("causal", "published", "skip")
 
@@ -195,9 +196,11 @@ def test_a_stream_that_no_cache_holds(side: str | None) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), st.integers(1, 5), st.sampled_from([1, 24, 2**16]))
-def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threads: int, plays: int) -> None:
-    """Lanes, threads, and how many rounds are played before they are counted."""
+@given(cases(), st.integers(1, 5), st.integers(1, 2), st.integers(1, 9))
+def test_how_rounds_are_shared_out_and_counted_changes_nothing(
+    case: Case, threads: int, vectors: int, rounds: int
+) -> None:
+    """Lanes (one vector or two; else three), threads, and rounds that are played before they are counted."""
     trace, costs = trace_of(case.world), costs_of(case.world)
     policies = [
         splitee.SplitEES(case.threshold, case.exploration),
@@ -214,8 +217,8 @@ def test_how_rounds_are_shared_out_and_counted_changes_nothing(case: Case, threa
     with (
         mock.patch.object(splitee.simulation.config, "NUMBA_NUM_THREADS", threads),
         mock.patch.object(splitee.simulation, "SHARED", 0),
-        mock.patch.object(splitee.arrivals, "LANE_ROUNDS", 1),  # eight lanes at most
-        mock.patch.object(splitee.lanes, "PLAYS", plays),  # from a round at a time on
+        mock.patch.object(splitee.arrivals, "LANE_ROUNDS", vectors * EIGHT * trace.samples),
+        mock.patch.object(splitee.lanes, "FULL", rounds),
     ):
         after = told()
     for one, other in zip(before, after, strict=True):

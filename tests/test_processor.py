@@ -9,14 +9,20 @@ from hypothesis.extra.numpy import arrays
 
 from splitee.compiled import compiled
 from splitee.policies.bandit import KNOWN, place
-from splitee.processor import EIGHT, aligned, lead
+from splitee.processor import EIGHT, aligned, lead, scale
 
 FEW = st.sampled_from([-math.inf, -1.5, -0.0, 0.0, 0.1, 0.2, 0.30000000000000004, 1e-300, 2.0])  # many ties
 
 
 @compiled
 def _lead(state, mean, width, known, first, arms, lanes, weight, leader):
-    lead(state, mean, width, known, first, arms, lanes, weight, leader)
+    for lane in range(0, lanes, EIGHT):
+        lead(state, mean, width, known, first, arms, lanes, lane, weight, leader)
+
+
+@compiled
+def _scale(numbers, begin, factor, added, at, result):
+    scale(numbers, begin, factor, added, at, result)
 
 
 @compiled
@@ -40,6 +46,22 @@ def test_the_leader_is_the_lowest_arm_of_the_greatest_index(data, vectors, first
         [means[arm, lane] + weight * widths[arm, lane] for arm in range(first, arms)] for lane in range(lanes)
     ]
     assert leader.tolist() == [first + row.index(max(row)) for row in index]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**32 - 1), st.data())
+def test_eight_numbers_are_scaled_and_added_to(begin, at, factor, data):
+    halves = st.integers(0, 2**32 - 1)
+    numbers = data.draw(arrays(np.uint64, 8 * EIGHT, elements=halves))
+    added = data.draw(arrays(np.int32, (2, EIGHT), elements=st.integers(0, 2**31 - 1)))
+    result = data.draw(st.integers(begin + EIGHT, 7 * EIGHT))
+    expected = numbers.tolist()
+    expected[result : result + EIGHT] = [
+        (number * factor + int(more)) % 2**64
+        for number, more in zip(expected[begin : begin + EIGHT], added.ravel()[at : at + EIGHT], strict=True)
+    ]
+    _scale(numbers, begin, factor, added, at, result)
+    assert numbers.tolist() == expected
 
 
 @given(st.integers(0, 20), st.integers(1, 7), st.data())

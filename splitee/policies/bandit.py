@@ -44,24 +44,25 @@ def place(arm, lane, lanes):  # type: ignore[no-untyped-def]
 
 @inlined
 def choose(  # type: ignore[no-untyped-def]
-    rule, t, first, arms, state, weight, noise, row, span, leader, greatest
+    rule, t, first, arms, state, weight, noise, row, span, begin, lanes, leader, greatest
 ):
-    """Fill in `leader`, shape (lanes,), with the arm, of first..arms − 1, that each lane plays in round t.
+    """Fill in `leader`, of eight of so many `lanes`, from `begin` on: the arm that each plays in round t.
 
-    Each arm once, ascending; then the one of the greatest index, the lowest on ties. `weight` is what the
-    index takes of ln t; `noise`, shape (rows, arms, lanes), has in its `row` a standard normal number for
-    each arm (for a draw only); `span` is how far apart two rewards of one arm can lie; `greatest`, shape
-    (lanes,), is scratch.
+    Each of first..arms − 1 once, ascending; then the one of the greatest index, the lowest on ties. `weight`
+    is what the index takes of ln t; `noise`, shape (rows, arms, lanes), has in its `row` a standard normal
+    number for each arm (for a draw only); `span` is how far apart two rewards of one arm can lie; `greatest`,
+    shape (lanes,), is scratch.
     """
     # a range of one arm, not a branch: across branches numba counts references to arrays, every round
-    early, lanes = t <= arms - first, leader.shape[0]
+    early = t <= arms - first
     least, end = first + t - 1 if early else first, first + t if early else arms
     if rule == UCB:
-        lead(state, MEAN * EIGHT, WIDTH * EIGHT, KNOWN, least, end, lanes, weight, leader)
+        lead(state, MEAN * EIGHT, WIDTH * EIGHT, KNOWN, least, end, lanes, begin, weight, leader)
         return
-    leader[:], greatest[:] = least, -math.inf
+    for lane in range(begin, begin + np.uintp(EIGHT)):
+        leader[lane], greatest[lane] = least, -math.inf
     for arm in range(least, end):
-        for lane in range(lanes):
+        for lane in range(begin, begin + np.uintp(EIGHT)):
             at = place(arm, lane, lanes)
             n, mean = state[at + np.uintp(COUNT * EIGHT)], state[at + np.uintp(MEAN * EIGHT)]
             spread = state[at + np.uintp(SPREAD * EIGHT)]
@@ -72,7 +73,7 @@ def choose(  # type: ignore[no-untyped-def]
                 variance = (LARGEST_VARIANCE * (span * span) + spread) / n
                 index = mean + noise[row, arm - first, lane] * math.sqrt(variance / n)
             leads = index > greatest[lane]
-            leader[lane] = arm if leads else leader[lane]
+            leader[lane] = np.uintp(arm) if leads else leader[lane]
             greatest[lane] = index if leads else greatest[lane]
 
 
@@ -123,6 +124,14 @@ def logarithms(rounds: int) -> Floats:
     values = np.array([math.log(t) for t in range(1, rounds + 1)])
     values.flags.writeable = False
     return values
+
+
+@lru_cache(maxsize=4)
+def weights_of(policy: LayerBandit, rounds: int) -> Floats:
+    """Return what a policy's index takes of ln t for t = 1..rounds."""
+    weights = policy.weights(logarithms(rounds))
+    weights.flags.writeable = False
+    return weights
 
 
 @lru_cache(maxsize=4)
@@ -229,10 +238,11 @@ class Learner:
         policy = self.policy
         weight = policy.weights(np.array([math.log(t)]))[0]
         noise = policy.noise([self._rng], 1, self._layers, EIGHT)
-        leader, greatest = np.zeros(EIGHT, dtype=np.int64), np.empty(EIGHT)
+        leader, greatest = np.zeros(EIGHT, dtype=np.uintp), np.empty(EIGHT)
         arms = self._layers + 1
         choose(
-            policy.rule, t, policy.first, arms, self._state, weight, noise, 0, self._span, leader, greatest
+            policy.rule, t, policy.first, arms, self._state, weight, noise, 0, self._span, np.uintp(0), EIGHT,
+            leader, greatest,
         )  # fmt: skip
         return int(leader[0])
 
