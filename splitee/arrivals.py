@@ -36,15 +36,12 @@ class Arrivals:
         Of the shuffles, where there are no `given` orders.
     given : ndarray of int32, shape (repeats, m), or None
         Orders of one's own.
-    once : ndarray of bool, shape (repeats,), or None
-        Of these, whether each shows every sample exactly once.
     """
 
     samples: int
     repeats: int
     seed: int
     given: Orders | None = None
-    once: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, orders: ArrayLike, samples: int, seed: int) -> Arrivals:
@@ -63,12 +60,11 @@ class Arrivals:
             )
         given = given.astype(given.dtype.newbyteorder("="), copy=False)
         copied = np.empty(given.shape, dtype=np.int32)
-        once = np.zeros(len(given), dtype=np.bool_)
         threads = min(config.NUMBA_NUM_THREADS, len(given)) if given.size >= SHARED else 1
         parts = iter(shared_out(range(len(given)), PARTS * threads))  # each thread takes one after another
 
         def work() -> list[int]:
-            return [_copy(given, samples, copied, once, part.start, part.stop) for part in parts]
+            return [_copy(given, samples, copied, part.start, part.stop) for part in parts]
 
         others = [begin(threads, work) for _ in range(threads - 1)]
         found = work() + [place for other in others for place in other.result()]
@@ -77,21 +73,25 @@ class Arrivals:
                 f"orders name sample {given.flat[min(outside)]}: the trace has samples 0 to {samples - 1}"
             )
         copied.flags.writeable = False
-        return cls(samples, len(given), seed, copied, once)
+        return cls(samples, len(given), seed, copied)
 
     @property
     def rounds(self) -> int:
         """How many samples a repeat has, m."""
         return self.samples if self.given is None else self.given.shape[1]
 
-    def shuffles(self, repeat: int) -> bool:
-        """Whether a repeat shows every sample exactly once."""
-        return self.once is None or bool(self.once[repeat])
+    @cached_property
+    def shuffles(self) -> NDArray[np.bool_]:
+        """Whether each repeat shows every sample exactly once, shape (repeats,)."""
+        if self.given is None:
+            return np.ones(self.repeats, dtype=np.bool_)
+        shuffles: NDArray[np.bool_] = _shuffled(self.given, self.samples)
+        return shuffles
 
     @cached_property
     def all_shuffled(self) -> bool:
-        """Whether every repeat shows every sample exactly once."""
-        return self.once is None or bool(self.once.all())
+        """Whether every repeat does."""
+        return bool(self.shuffles.all())
 
     @cached_property
     def shown(self) -> Floats:
@@ -175,13 +175,9 @@ _ASKING = Lock()
 
 
 @compiled
-def _copy(given, samples, copied, once, first, end):  # type: ignore[no-untyped-def]
-    """Copy some repeats; return the place of a sample that the trace does not have, or −1.
-
-    `once` is filled in with who shows every sample exactly once.
-    """
+def _copy(given, samples, copied, first, end):  # type: ignore[no-untyped-def]
+    """Copy some repeats; return the place of a sample that the trace does not have, or −1."""
     rounds = given.shape[1]
-    seen = np.zeros(samples, dtype=np.uint8)
     for repeat in range(np.uintp(first), np.uintp(end)):  # unsigned, for speed
         outside = False
         for position in range(rounds):
@@ -192,9 +188,18 @@ def _copy(given, samples, copied, once, first, end):  # type: ignore[no-untyped-
             for position in range(rounds):
                 if given[repeat, position] < 0 or given[repeat, position] >= samples:
                     return np.int64(repeat) * rounds + position
-        if rounds == samples:
-            seen[:] = 0
-            for position in range(rounds):
-                seen[np.uintp(copied[repeat, position])] = 1
-            once[repeat] = seen.min() == 1
     return -1
+
+
+@compiled
+def _shuffled(given, samples):  # type: ignore[no-untyped-def]
+    """Return whether each repeat shows every sample exactly once."""
+    repeats, rounds = given.shape
+    shuffles = np.zeros(repeats, dtype=np.bool_)
+    seen = np.empty(samples, dtype=np.uint8)
+    for repeat in range(repeats if rounds == samples else 0):
+        seen[:] = 0
+        for position in range(rounds):
+            seen[np.uintp(given[repeat, position])] = 1
+        shuffles[repeat] = seen.min() == 1
+    return shuffles

@@ -31,6 +31,10 @@ class Books(Protocol):
     """What a result tells in numbers."""
 
     @property
+    def shown(self) -> Floats:
+        """How often each sample came in all repeats, shape (n,)."""
+
+    @property
     def totals(self) -> Floats:
         """Each repeat's means a round, shape (repeats, metrics)."""
 
@@ -51,6 +55,7 @@ class Books(Protocol):
 class Reloaded:
     """Books as they were saved."""
 
+    shown: Floats
     totals: Floats
     per_sample: Floats
     settled: NDArray[np.int16]
@@ -83,6 +88,10 @@ class Counted:
     outcomes: Outcomes
     tallies: tuple[Tally, ...]
     times: int = 1
+
+    @property
+    def shown(self) -> Floats:  # noqa: D102
+        return self.scene.arrivals.shown
 
     @cached_property
     def totals(self) -> Floats:  # noqa: D102

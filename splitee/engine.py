@@ -155,7 +155,6 @@ class Player:
             books=Counted(
                 self.scene, self.policy, self._sends, self.ledger, played.outcomes, tallies, played.times
             ),
-            shown=self.scene.arrivals.shown,
             on_device=self._fits(),
             threshold=self.ledger.threshold,
             scene=self.scene,

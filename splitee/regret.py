@@ -48,7 +48,7 @@ class MeanRewards:
         """Return r̄(0), …, r̄(L) over one repeat, or over some of its rounds."""
         if rounds is not None:
             return means_of(self._stream, costs, alpha, every_exit, self._arrivals.order(repeat)[rounds])
-        shuffled = self._arrivals.shuffles(repeat)
+        shuffled = self._arrivals.shuffles[repeat]
         key = (None if shuffled else repeat, *_key(alpha, every_exit, costs))
         if key not in self._known:
             order = in_order(len(self._stream.far)) if shuffled else self._arrivals.order(repeat)

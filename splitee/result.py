@@ -53,7 +53,6 @@ class Result:
     name: str
     policy: AnyPolicy | dict[str, Any]
     books: Books
-    shown: Floats  # (n,)
     on_device: bool
     threshold: float
     scene: Scene | None = None
@@ -74,6 +73,11 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<Result {self.name}: {len(self.totals)} repeats, cost {self.totals[:, 2].mean():.2f}>"
+
+    @property
+    def shown(self) -> Floats:
+        """How often each sample came in all repeats, shape (n,)."""
+        return self.books.shown
 
     @property
     def totals(self) -> Floats:

@@ -277,6 +277,7 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
         name=name,
         policy=told,
         books=Reloaded(
+            samples["shown"].to_numpy(),
             repeats[list(METRICS)].to_numpy(),
             samples[list(METRICS)].to_numpy(),
             repeats["layer"].to_numpy(dtype=np.int16),
@@ -286,7 +287,6 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
                 regret["own"].to_numpy().reshape(len(repeats), -1),
             ),
         ),
-        shown=samples["shown"].to_numpy(),
         on_device=bool(told["on_device"]),
         threshold=float(told["regret_threshold"]),
         saved_choices=_of(name, tables["choices"]) if kept else None,
