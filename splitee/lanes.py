@@ -70,7 +70,7 @@ def play(
     state = aligned(KNOWN * (stream.arms + 1) * lanes)
     rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
     reach, weights, roots = span(mu, prices, extra), weights_of(policy, rounds), inverse_roots(rounds)
-    splits = np.empty(orders.shape, dtype=np.int16) if log else None
+    splits = np.empty(orders.shape if log else (0, 0), dtype=np.int16)
     for start in range(0, rounds, FULL):
         rows = slice(start, min(start + FULL, rounds))
         given = (
@@ -98,7 +98,7 @@ def play(
             _with_side_information(policy.mode, *given)
         else:
             _alone(*given)
-    return splits
+    return splits if log else None
 
 
 @inlined
@@ -108,7 +108,7 @@ def _rounds(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Play rounds start..stop − 1 (0-based) of several repeats side by side.
 
-    `orders` and `splits` (filled in, or None) have shape (repeats, m). Of these rounds are `weights`, shape
+    `orders` and `splits` (filled in, or empty) have shape (repeats, m). Of these rounds are `weights`, shape
     (rounds,), β·sqrt(ln t) for UCB, else ln t, and `noise`, shape (rounds, arms, lanes), for THOMPSON. The
     `state` (see `place`) has so many lanes as fill up to three vectors: some may idle.
 
@@ -132,9 +132,6 @@ def _rounds(  # type: ignore[no-untyped-def]
         scale(leader, turn, KNOWN * lanes, places, turn, turn + _KNOWN)
         for lane in range(turn, turn + _EIGHT):
             prefetch(table, leader[lane + _WORD])
-        if splits is not None:
-            for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
-                splits[lane, t - 1] = leader[lane]
         if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
             for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
                 follows = np.uintp(coming[later, lane])
@@ -155,7 +152,7 @@ def _rounds(  # type: ignore[no-untyped-def]
                 lanes,
             )  # fmt: skip
 
-    begin = start
+    logs, begin = splits.shape[0] > 0, start
     while begin < stop:
         end = min(begin + SOME, stop, due)
         for position in range(np.uintp(begin), np.uintp(min(end + AHEAD, stop))):
@@ -173,6 +170,9 @@ def _rounds(  # type: ignore[no-untyped-def]
             if lanes > 2 * EIGHT:
                 ask(last, t, row, now, later)
                 hear(two, now)
+            if logs:
+                for lane in range(np.uintp(repeats)):
+                    splits[lane, position] = leader[lane]
         if lanes > EIGHT:
             hear(last, end - begin - 1)
         if end == due:
