@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Scene:
         return Stream(
             confidence=self.trace.confidence,
             prediction=self.trace.prediction,
-            entropy=self.trace.entropy,
+            entropies=partial(getattr, self.trace, "entropy"),  # not a lambda: it would hold the scene
             value=self.trace.value,
             far=self.answers.far,
             other_cloud=self.trace.cloud_confidence is not None,

@@ -352,6 +352,19 @@ def test_regret_waits_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(asked) == 1
 
 
+def test_entropies_and_whether_orders_are_shuffles_wait_too() -> None:
+    trace = random_trace(20)
+    orders = np.stack([np.arange(20), np.zeros(20, dtype=int)])
+    result = splitee.replay(trace, splitee.SplitEE(ALPHA), orders=orders)
+    arrivals = result.scene.arrivals
+    assert "entropy" not in vars(trace)
+    assert "shuffles" not in vars(arrivals)
+    assert result.shown.tolist() == [21.0] + [1.0] * 19
+    assert arrivals.shuffles.tolist() == [True, False]
+    splitee.replay(trace, splitee.DeeBERT(0.3), repeats=1)
+    assert "entropy" in vars(trace)
+
+
 def test_what_a_policy_says_of_itself_is_read_before_it_is_played() -> None:
     class Own:
         every_exit, threshold, send_input = False, ALPHA, True

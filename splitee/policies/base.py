@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -32,8 +33,8 @@ class Stream:
         C_i of every sample of the trace.
     prediction : ndarray of int32, shape (n, L)
         The class that each exit answers.
-    entropy : ndarray of float32, shape (n, L), or None
-        Of each exit's probabilities, in nats; None where the trace does not tell.
+    entropies : callable
+        Returns `entropy`, which not every policy asks for.
     value : ndarray of float32, shape (n, L), or None
         The score that each exit gives, where the model regresses.
     far : ndarray of float32, shape (n,)
@@ -54,7 +55,7 @@ class Stream:
 
     confidence: NDArray[np.float32]
     prediction: NDArray[np.int32]
-    entropy: NDArray[np.float32] | None
+    entropies: Callable[[], NDArray[np.float32] | None]
     value: NDArray[np.float32] | None
     far: NDArray[np.float32]
     other_cloud: bool
@@ -69,6 +70,11 @@ class Stream:
         """The policy's own generator, for this repeat."""
         entropy, key = self.seed
         return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
+
+    @property
+    def entropy(self) -> NDArray[np.float32] | None:
+        """Of each exit's probabilities, in nats, shape (n, L); None where the trace does not tell."""
+        return self.entropies()
 
     @property
     def layers(self) -> int:
