@@ -20,7 +20,7 @@ from splitee.threads import begin
 
 SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
 PARTS = 4  # a thread's share of what is soon done, so that none waits long for another
-LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: 64 MB
+LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: some 64 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +109,14 @@ class Arrivals:
         """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
         if self.given is not None:
             return self.given[first:end]
-        with _ASKING:
-            shuffles = _shuffles(self.samples, self.seed, first, end)
-        return shuffles.made
+        return _shuffles(self.samples, self.seed, first, end).made
 
     def blocks(self, shares: int = 1) -> list[range]:
         """Cut the repeats into blocks of like size, each to be played side by side.
 
         There are as few as there can be, and a multiple of `shares`; of one share, they fill whole vectors.
         """
-        vectors = max(1, min(LANES, LANE_ROUNDS // self.rounds) // EIGHT)
+        vectors = max(1, round(min(LANES, LANE_ROUNDS // self.rounds) / EIGHT))
         count = -(-self.repeats // (vectors * EIGHT * shares)) * shares
         return shared_out(range(self.repeats), count, EIGHT if shares == 1 else 1)
 
@@ -169,9 +167,19 @@ class _Shuffles:
         return orders
 
 
-# policies of a call, and prices of a trace, meet the same orders
-_shuffles = lru_cache(maxsize=2)(_Shuffles)
+# policies of a call, and prices of a trace, meet the same
+_KEPT: dict[tuple[int, int, int, int], _Shuffles] = {}
 _ASKING = Lock()
+
+
+def _shuffles(samples: int, seed: int, first: int, end: int) -> _Shuffles:
+    """Return some repeats' shuffles; those last asked for are kept, as many as two large blocks have."""
+    key = samples, seed, first, end
+    with _ASKING:
+        _KEPT[key] = asked = _KEPT.pop(key, None) or _Shuffles(*key)
+        while len(_KEPT) > 2 and sum(n * (b - a) for n, _, a, b in _KEPT) > 2 * LANE_ROUNDS:
+            del _KEPT[next(iter(_KEPT))]
+    return asked
 
 
 @compiled

@@ -24,9 +24,9 @@ from splitee.policies.bandit import (
     choose,
     inverse_roots,
     learn,
+    logarithms,
     place,
     span,
-    weights_of,
 )
 from splitee.policies.base import Layers, Orders, Stream
 from splitee.policies.rewards import PRICES
@@ -36,7 +36,7 @@ from splitee.tally import FULL, Tally, add_up, next_stock, note, take_stock
 
 SOME = 64  # rounds whose samples are moved together
 _EIGHT = np.uintp(EIGHT)
-_WORD, _KNOWN = np.uintp(LANES), np.uintp(2 * LANES)  # so far behind a lane's arm: its word's place; `place`
+_WORD, _PLACE = np.uintp(LANES), np.uintp(2 * LANES)  # of what is told beside a lane's arm; see `_rounds`
 
 
 def play(
@@ -47,7 +47,7 @@ def play(
     tally: Tally,
     log: bool,
 ) -> Layers | None:
-    """Play a learner in several repeats, and count what it does.
+    """Play a learner in several repeats, `LANES` at most, and count what it does.
 
     Parameters
     ----------
@@ -67,9 +67,11 @@ def play(
     mu, extra = float(stream.mu), stream.costs.by_sample(len(stream.far))
     prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
     lanes = -(-repeats // EIGHT) * EIGHT
+    assert lanes <= LANES, f"{repeats} repeats side by side"
     state = aligned(KNOWN * (stream.arms + 1) * lanes)
     rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
-    reach, weights, roots = span(mu, prices, extra), weights_of(policy, rounds), inverse_roots(rounds)
+    reach, roots = span(mu, prices, extra), inverse_roots(rounds)
+    weights = policy.weights(logarithms(rounds))
     splits = np.empty(orders.shape if log else (0, 0), dtype=np.int16)
     for start in range(0, rounds, FULL):
         rows = slice(start, min(start + FULL, rounds))
@@ -121,29 +123,30 @@ def _rounds(  # type: ignore[no-untyped-def]
     lanes = state.shape[0] // (KNOWN * arms)
     one, two, last = np.uintp(0), _EIGHT, np.uintp(lanes - EIGHT)
     words = table.ravel()  # the same memory: what is counted here is counted there
-    leader, greatest = np.zeros(3 * LANES, dtype=np.uintp), np.empty(lanes)
+    # each lane's arm; LANES further on, where its sample's word is; and then, what it knows of the arm
+    told, greatest = np.zeros(3 * LANES, dtype=np.uintp), np.empty(lanes)
     places = np.array([place(0, lane, lanes) for lane in range(lanes)], dtype=np.int32)
     coming, due = np.zeros((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
 
-    def ask(turn: np.uintp, t: int, row: int, now: int, later: int) -> None:
-        """Have a vector's lanes choose, and ask for what they will read."""
-        choose(rule, t, first, arms, state, weights[row], noise, row, span, turn, lanes, leader, greatest)
-        scale(leader, turn, samples, coming, np.uintp(now) * np.uintp(lanes) + turn, turn + _WORD)
-        scale(leader, turn, KNOWN * lanes, places, turn, turn + _KNOWN)
-        for lane in range(turn, turn + _EIGHT):
-            prefetch(table, leader[lane + _WORD])
+    def ask(vector: np.uintp, t: int, row: int, now: int, later: int) -> None:
+        """Have the eight lanes from `vector` on choose, and ask for what they will read."""
+        choose(rule, t, first, arms, state, weights[row], noise, row, span, vector, lanes, told, greatest)
+        scale(told, vector, samples, coming, np.uintp(now) * np.uintp(lanes) + vector, vector + _WORD)
+        scale(told, vector, KNOWN * lanes, places, vector, vector + _PLACE)
+        for lane in range(vector, vector + _EIGHT):
+            prefetch(table, told[lane + _WORD])
         if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later
-            for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
+            for lane in range(vector, min(vector + _EIGHT, np.uintp(repeats))):
                 follows = np.uintp(coming[later, lane])
-                for arm in range(np.uintp(1) if mode != NONE else leader[lane], leader[lane] + np.uintp(1)):
+                for arm in range(np.uintp(1) if mode != NONE else told[lane], told[lane] + np.uintp(1)):
                     prefetch(table, arm * np.uintp(samples) + follows)
 
-    def hear(turn: np.uintp, now: int) -> None:
-        """Have a vector's lanes count what came of their choices, and learn from it."""
-        for lane in range(turn, min(turn + _EIGHT, np.uintp(repeats))):
-            layer, sample, at = leader[lane], np.uintp(coming[now, lane]), leader[lane + _KNOWN]
-            word = words[leader[lane + _WORD]]
-            words[leader[lane + _WORD]] = word + ROUND
+    def hear(vector: np.uintp, now: int) -> None:
+        """Have them count what came of their choices, and learn from it."""
+        for lane in range(vector, min(vector + _EIGHT, np.uintp(repeats))):
+            layer, sample, at = told[lane], np.uintp(coming[now, lane]), told[lane + _PLACE]
+            word = words[told[lane + _WORD]]
+            words[told[lane + _WORD]] = word + ROUND
             note(word, at, sample, lane, extra, reals, state)
             is_last = layer == np.uintp(table.shape[0] - 1)
             knows_far = sends(word) or mode == PUBLISHED or (is_last and not other_cloud)
@@ -172,7 +175,7 @@ def _rounds(  # type: ignore[no-untyped-def]
                 hear(two, now)
             if logs:
                 for lane in range(np.uintp(repeats)):
-                    splits[lane, position] = leader[lane]
+                    splits[lane, position] = told[lane]
         if lanes > EIGHT:
             hear(last, end - begin - 1)
         if end == due:

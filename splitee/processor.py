@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from splitee.costs import Floats
 
 EIGHT = 8  # lanes in a vector
-LANES = 3 * EIGHT  # played side by side at most: what is known of more would leave the first cache
+LANES = 3 * EIGHT  # played side by side at most: more do not go faster
 AHEAD = 2  # rounds, beforehand
 IN_CACHE = 100_000  # so many samples' numbers at a few layers are
 _LINE = 64  # bytes of a line of the cache, and of a vector

@@ -19,7 +19,7 @@ import splitee.processor
 import splitee.simulation
 import splitee.tally
 from splitee.policies.base import PlainPolicy
-from splitee.processor import EIGHT
+from splitee.processor import EIGHT, LANES
 
 SIDES = ("causal", "published", "skip")
 
@@ -38,6 +38,20 @@ def test_splitee_s(case: Case, side: str) -> None:
     policy = splitee.SplitEES(case.threshold, case.exploration, side, case.send_input)
     rounds = naive.split_ee_s(case.world, case.order, case.threshold, case.exploration, side, case.send_input)
     check(replayed(case, policy), rounds, case, every_exit=True, send_input=case.send_input)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases(worlds(exit_layers=None)), st.sampled_from([9, 17, 25]), st.sampled_from((None, *SIDES)))
+def test_repeats_side_by_side_are_each_the_specification(case: Case, repeats: int, side: str | None) -> None:
+    orders = np.stack([np.random.default_rng(r).permutation(case.order) for r in range(repeats)])
+    given = case.threshold, case.exploration, *([] if side is None else [side]), case.send_input
+    policy = splitee.SplitEE(*given) if side is None else splitee.SplitEES(*given)
+    specification = naive.split_ee if side is None else naive.split_ee_s
+    result = splitee.replay(
+        trace_of(case.world), policy, costs_of(case.world), mu=case.world.mu, orders=orders
+    )
+    for order, splits in zip(orders.tolist(), result.split.tolist(), strict=True):
+        assert splits == [told.split for told in specification(case.world, order, *given)]
 
 
 @EXAMPLES
@@ -300,6 +314,34 @@ def test_shuffles_are_made_once_by_whoever_asks_first() -> None:
     with ThreadPoolExecutor(max_workers=4) as pool:
         made = list(pool.map(lambda _: arrivals.block(0, 4), range(4)))
     assert all(block is made[0] for block in made)
+
+
+def test_all_policies_meet_the_shuffles_that_were_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = splitee.arrivals._Shuffles._make
+
+    def counted(shuffles: splitee.arrivals._Shuffles) -> object:
+        made.append(shuffles)
+        return make(shuffles)
+
+    monkeypatch.setattr(splitee.arrivals._Shuffles, "_make", counted)
+    trace = splitee.Trace([[0.6, 0.9], [0.8, 0.7]], [[0, 1], [1, 1]])
+    splitee.replay(trace, [splitee.SplitEE(alpha) for alpha in (0.6, 0.7, 0.8)], repeats=100, seed=10**6)
+    assert len(made) == 5
+
+
+@given(st.integers(1, 300), st.integers(1, 4), st.sampled_from([1, 10, 700_000, 1_100_000, 10**7]))
+def test_blocks_hold_every_repeat_once_and_fill_vectors(repeats: int, shares: int, rounds: int) -> None:
+    blocks = splitee.arrivals.Arrivals(rounds, repeats, 0).blocks(shares)
+    assert [repeat for block in blocks for repeat in block] == list(range(repeats))
+    assert len(blocks) % shares == 0
+    assert all(len(block) <= LANES for block in blocks)
+    assert all(
+        len(block) <= EIGHT or len(block) * rounds < 2 * splitee.arrivals.LANE_ROUNDS for block in blocks
+    )
+    if shares == 1:
+        assert all(len(block) % EIGHT == 0 for block in blocks[:-1])
+        assert all(len(block) > 0 for block in blocks)
 
 
 def test_a_live_learner_keeps_confidences_as_a_trace_does() -> None:

@@ -127,14 +127,6 @@ def logarithms(rounds: int) -> Floats:
 
 
 @lru_cache(maxsize=4)
-def weights_of(policy: LayerBandit, rounds: int) -> Floats:
-    """Return what a policy's index takes of ln t for t = 1..rounds."""
-    weights = policy.weights(logarithms(rounds))
-    weights.flags.writeable = False
-    return weights
-
-
-@lru_cache(maxsize=4)
 def inverse_roots(rounds: int) -> Floats:
     """Return 1/sqrt(N) for N = 0..rounds (0 for 0): a root and a division are the slowest of instructions."""
     values = np.zeros(rounds + 1)
