@@ -125,14 +125,16 @@ def _rounds(  # type: ignore[no-untyped-def]
     words = table.ravel()  # the same memory: what is counted here is counted there
     # each lane's arm; LANES further on, where its sample's word is; and then, what it knows of the arm
     told, greatest = np.zeros(3 * LANES, dtype=np.uintp), np.empty(lanes)
+    # a lane's `place` for each arm: that of arm 0, and so much further on for each
     places = np.array([place(0, lane, lanes) for lane in range(lanes)], dtype=np.int32)
+    further = place(1, 0, lanes)
     coming, due = np.zeros((SOME + AHEAD, lanes), dtype=np.int32), next_stock(start, page)
 
     def ask(vector: np.uintp, t: int, row: int, now: int, later: int) -> None:
         """Have the eight lanes from `vector` on choose, and ask for what they will read."""
         choose(rule, t, first, arms, state, weights[row], noise, row, span, vector, lanes, told, greatest)
         scale(told, vector, samples, coming, np.uintp(now) * np.uintp(lanes) + vector, vector + _WORD)
-        scale(told, vector, KNOWN * lanes, places, vector, vector + _PLACE)
+        scale(told, vector, further, places, vector, vector + _PLACE)
         for lane in range(vector, vector + _EIGHT):
             prefetch(table, told[lane + _WORD])
         if samples > IN_CACHE:  # whatever leads now is likely to lead a few rounds later

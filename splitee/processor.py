@@ -53,10 +53,8 @@ def lead(  # type: ignore[no-untyped-def]
 
 def _lead(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
     state, mean, width, known, first, arms, lanes, lane, weight, leader = given
-    numbers, leaders = (
-        _memory(context, builder, kind, array)
-        for kind, array in ((signature.args[0], state), (signature.args[-1], leader))
-    )
+    numbers = _memory(context, builder, signature.args[0], state)
+    leaders = _memory(context, builder, signature.args[-1], leader)
     weights, lowest = _spread(builder, weight, _INDICES), _spread(builder, first, _WORDS)
     before, body = builder.block, builder.append_basic_block("arm")
     after = builder.append_basic_block("arms.end")
@@ -95,10 +93,8 @@ def scale(typing, numbers, begin, factor, added, at, result):  # type: ignore[no
 
 def _scale(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
     numbers, begin, factor, added, at, result = given
-    words, others = (
-        _memory(context, builder, kind, array)
-        for kind, array in ((signature.args[0], numbers), (signature.args[3], added))
-    )
+    words = _memory(context, builder, signature.args[0], numbers)
+    others = _memory(context, builder, signature.args[3], added)
     low = ir.Constant(_WORDS, [2**32 - 1] * EIGHT)  # says so to the compiler
     eight = builder.load(_place(builder, words, begin, _WORDS), align=8)
     more = builder.load(_place(builder, others, at, _HALVES), align=4)
