@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core import event
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}  # neither fastmath nor contraction: sums stay as written
 _told: list[str] = []
@@ -26,6 +27,23 @@ def compiled(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into each compiled function that calls it."""
     return _compile(function, forceinline=True)
+
+
+def when_compiling(tell: Callable[[], object]) -> None:
+    """Call `tell` when something is compiled that was not kept; once, though all takes many seconds."""
+    event.register("numba:compile", _Once(tell))
+
+
+class _Once(event.Listener):  # type: ignore[misc]
+    def __init__(self, tell: Callable[[], object]) -> None:
+        self._left = [tell]
+
+    def on_start(self, _: object) -> None:
+        while self._left:
+            self._left.pop()()
+
+    def on_end(self, _: object) -> None:
+        pass
 
 
 @cache

@@ -131,7 +131,7 @@ class Results(Mapping[str, Result]):
         kept = len(METRICS) - 3
         missing = [name for name in self.members if name not in self._drawn]
         if missing:
-            sums = [self.members[name].per_sample[:, :kept] for name in missing]
+            sums = (self.members[name].per_sample[:, :kept] for name in missing)
             self._drawn |= zip(missing, bootstrap_means(sums, self.reference.shown), strict=True)
         return self._drawn
 

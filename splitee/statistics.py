@@ -7,7 +7,7 @@ says what would happen on other data; the *run* interval only says how much the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 1000
-_AT_A_TIME = 2_500  # samples, so that their part of a product stays in the cache
+_AT_A_TIME = 1_250  # samples, so that their part of a product stays in the cache
 
 
 def run_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
@@ -51,14 +51,15 @@ def run_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
 
 
 def bootstrap_means(
-    sums: Sequence[Floats], shown: Floats, resamples: int = RESAMPLES, seed: int = 0
+    sums: Iterable[Floats], shown: Floats, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Floats]:
     """Return the mean a round in each bootstrap resample of the samples.
 
     Parameters
     ----------
-    sums : list of ndarray, each of shape (n, k)
-        Of each policy k measures, each summed over all times a sample was shown (all repeats together).
+    sums : iterable of ndarray, each of shape (n, k)
+        Of each policy k measures, each summed over all times a sample was shown (all repeats together). They
+        are asked for one by one, and none is kept.
     shown : ndarray, shape (n,)
         How often each sample was shown; those never shown are left out.
     resamples, seed : int
@@ -74,13 +75,17 @@ def bootstrap_means(
     times, n = shown[seen], int(seen.sum())
     if n < 2:
         return [np.full((resamples, each.shape[1]), np.nan) for each in sums]
-    ends = np.cumsum([each.shape[1] for each in sums])
-    exact = np.concatenate([_exact(each[seen]) for each in sums], axis=1)  # one wide product is faster
-    drawn, rounds = np.zeros((resamples, exact.shape[1])), np.zeros(resamples)
+    place: dict[bytes, int] = {}  # many say the same of each sample, as that an exit sends none
+    places = [[place.setdefault(column[seen].tobytes(), len(place)) for column in each.T] for each in sums]
+    exact = np.empty((len(place), n))  # one wide product is faster
+    for row, column in zip(exact, place, strict=True):
+        row[:] = _exact(np.frombuffer(column))
+    drawn, rounds = np.zeros((resamples, len(place))), np.zeros(resamples)
     for rows, weights in _weights(n, resamples, seed):
-        drawn += weights @ exact[rows]
+        drawn += weights @ exact[:, rows].T
         rounds += weights @ times[rows]
-    return np.split(drawn / rounds[:, None], ends[:-1], axis=1)
+    drawn /= rounds[:, None]
+    return [drawn[:, columns] for columns in places]
 
 
 def data_interval(means: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -135,27 +140,29 @@ def _change(ours: Floats, theirs: Floats) -> Floats:
         return np.where(theirs > 0, ours / theirs - 1, np.nan)
 
 
-def _exact(columns: Floats) -> Floats:
-    """Round each column to multiples of a power of two so coarse that sums of resamples come out exact.
+def _exact(column: Floats) -> Floats:
+    """Round numbers to multiples of a power of two so coarse that sums of resamples come out exact.
 
     The relative change is some 2⁻⁵², and the result no longer depends on the order in which a matrix product
     adds, which varies with the shape of the matrix: with the other policies in the call.
     """
-    largest = len(columns) * np.abs(columns).max(axis=0, initial=0.0)
-    _, exponent = np.frexp(largest)
+    _, exponent = np.frexp(len(column) * np.abs(column).max(initial=0.0))
     step = np.ldexp(1.0, exponent - 52)
-    exact: Floats = columns / step
+    exact: Floats = column / step
     np.rint(exact, out=exact)
     exact *= step
     return exact
 
 
 def _weights(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Floats]]:
-    """Yield how often some samples are drawn in each resample, shape (resamples, some): sums are exact."""
+    """Yield how often some samples are drawn in each resample, shape (resamples, some), until the next."""
     counts = _counts(n, resamples, seed)
+    weights = np.empty((resamples, min(n, _AT_A_TIME)))
     for first in range(0, n, _AT_A_TIME):
-        rows = slice(first, first + _AT_A_TIME)
-        yield rows, counts[:, rows].astype(np.float64)
+        rows = slice(first, min(first + _AT_A_TIME, n))
+        some = weights[:, : rows.stop - first]
+        some[:] = counts[:, rows]
+        yield rows, some
 
 
 @lru_cache(maxsize=2)  # every scenario of one trace has the same

@@ -65,3 +65,23 @@ def test_what_is_compiled_follows_every_file(tmp_path: Path) -> None:
         )
     )
     assert played() != before
+
+
+def test_compiling_is_told_once_and_what_was_kept_is_not(tmp_path: Path) -> None:
+    """A terminal shows why nothing happens yet."""
+    (tmp_path / "functions.py").write_text(
+        "from splitee.compiled import compiled, when_compiling\n"
+        "when_compiling(lambda: print('compiling'))\n"
+        "@compiled\ndef one(x):\n    return x + 1\n"
+        "@compiled\ndef two(x):\n    return one(x) + 1\n"
+        "print(two(1))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", "import functions"]
+
+    def told() -> list[str]:
+        ran = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path, check=True)
+        return ran.stdout.split()
+
+    assert told() == ["compiling", "3"]
+    assert told() == ["3"]

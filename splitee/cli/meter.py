@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+def tell_of_compiling() -> None:
+    """Say on a terminal why nothing is to be seen yet, where something is compiled."""
+    from splitee.compiled import when_compiling
+
+    if sys.stderr.isatty():
+        when_compiling(lambda: click.echo("compiling, once on this machine: up to half a minute", err=True))
+
+
 class Meter:
     """Tells how much of the work is done; rate and time left count what this session does.
 

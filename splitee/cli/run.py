@@ -130,6 +130,7 @@ def command(
       splitee run mine.parquet --offload 3,8 --device-layers 6 --max-drop 1 --out results
       splitee run imdb yelp_sentences --policy splitee --policy splits --json
     """
+    from splitee.cli.meter import tell_of_compiling
     from splitee.costs import CostModel
     from splitee.files import refuse_no_folder
     from splitee.policies.named import DEFAULT, OPTIONAL, PAPER, make_policies
@@ -170,6 +171,7 @@ def command(
             if (out / name).exists():
                 raise FileExistsError(f"{out / name} exists already: choose another --out, or --overwrite")
 
+    tell_of_compiling()
     document: list[dict[str, Any]] = []
     done: list[tuple[_Scenario, Results]] = []
     for scenario in scenarios:

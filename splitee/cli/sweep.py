@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splitee.cli.meter import Meter
+from splitee.cli.meter import Meter, tell_of_compiling
 
 if TYPE_CHECKING:
     from splitee.sweep import Sweep
@@ -64,6 +64,7 @@ def command(
         from splitee.cluster import Cluster
 
         play = play_on(Cluster(ray_address))
+    tell_of_compiling()
     with Meter(out.name, "{:,.0f} decisions/s") as meter:
         done = sweep(
             asked,
