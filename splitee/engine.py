@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from splitee.accounting import Ledger
 from splitee.arrivals import in_order
 from splitee.books import Counted
+from splitee.lanes import Terms
 from splitee.lanes import play as play_lanes
 from splitee.outcomes import Outcomes
 from splitee.policies.bandit import LayerBandit
@@ -92,6 +93,7 @@ class Player:
         exits, self._parts = kinds_of_rounds(policy, scene.arrivals.rounds)
         below = leaves_below(policy, alpha)
         self.ledger = Ledger(scene.answers, alpha, below, costs, scene.mu, exits)
+        self._terms = Terms.of(policy, scene.orderless) if isinstance(policy, LayerBandit) else None
 
     def play(self, blocks: Iterable[range]) -> Played | None:
         """Play blocks of repeats, all that are left; threads that share them take one after another.
@@ -112,8 +114,9 @@ class Player:
         orders = self.scene.arrivals.block(repeats.start, repeats.stop)
         tally = self._tally(len(repeats))
         streams = (self.scene.stream(*each) for each in zip(repeats, orders, strict=True))
-        if isinstance(self.policy, LayerBandit):
-            splits = play_lanes(self.policy, streams, orders, outcomes, tally, self.log)
+        if self._terms:
+            rngs = (stream.rng for stream in streams)
+            splits = play_lanes(self._terms, rngs, orders, outcomes, tally, self.log)
         else:
             splits = self._splits(streams)
             tally.count(orders, splits, self._parts, outcomes, self.ledger.extra)

@@ -8,11 +8,13 @@ learn (see `_rounds`). What is chosen and learnt is written in `splitee.policies
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from splitee.compiled import compiled, inlined
+from splitee.costs import Floats
 from splitee.outcomes import ROUND, Outcomes
 from splitee.policies.bandit import (
     KNOWN,
@@ -39,9 +41,46 @@ _EIGHT = np.uintp(EIGHT)
 _WORD, _PLACE = np.uintp(LANES), np.uintp(2 * LANES)  # of what is told beside a lane's arm; see `_rounds`
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What all repeats of a learner have in common.
+
+    Attributes
+    ----------
+    policy : LayerBandit
+    arms : int
+        m, the layers that the device holds.
+    other_cloud : bool
+        Whether the cloud has a model of its own.
+    mu : float
+    prices : ndarray
+        As of `splitee.policies.rewards.prices_of`.
+    extra : ndarray, shape (n,), or None
+        What each sample adds to the price of sending.
+    span : float
+        How far apart two rewards of one arm can lie.
+    """
+
+    policy: LayerBandit
+    arms: int
+    other_cloud: bool
+    mu: float
+    prices: Floats
+    extra: Floats | None
+    span: float
+
+    @classmethod
+    def of(cls, policy: LayerBandit, stream: Stream) -> Terms:
+        """Take from a stream, of any repeat or none, what is the same in all."""
+        mu, by_sample = float(stream.mu), stream.costs.by_sample(len(stream.far))
+        prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
+        extra = by_sample if by_sample.size else None
+        return cls(policy, stream.arms, stream.other_cloud, mu, prices, extra, span(mu, prices, extra))
+
+
 def play(
-    policy: LayerBandit,
-    streams: Iterator[Stream],
+    terms: Terms,
+    rngs: Iterable[np.random.Generator],
     orders: Orders,
     outcomes: Outcomes,
     tally: Tally,
@@ -51,9 +90,9 @@ def play(
 
     Parameters
     ----------
-    policy : LayerBandit
-    streams : iterator of Stream
-        One a repeat; they differ in their order and their rng only.
+    terms : Terms
+    rngs : iterable of Generator
+        One a repeat, asked for where the learner draws.
     orders : ndarray, shape (repeats, m)
         Their orders.
     outcomes : Outcomes
@@ -63,31 +102,28 @@ def play(
     log : bool
         Whether to return where the device stopped, shape (repeats, m).
     """
-    stream, (repeats, rounds) = next(streams), orders.shape
-    mu, extra = float(stream.mu), stream.costs.by_sample(len(stream.far))
-    prices = policy.prices(stream.layers, stream.arms, stream.costs, mu)
+    policy, (repeats, rounds) = terms.policy, orders.shape
     lanes = -(-repeats // EIGHT) * EIGHT
     assert lanes <= LANES, f"{repeats} repeats side by side"
-    state = aligned(KNOWN * (stream.arms + 1) * lanes)
-    rngs = [stream.rng, *(each.rng for each in streams)] if policy.rule == THOMPSON else []
-    reach, roots = span(mu, prices, extra), inverse_roots(rounds)
-    weights = policy.weights(logarithms(rounds))
+    state = aligned(KNOWN * (terms.arms + 1) * lanes)
+    drawing = list(rngs) if policy.rule == THOMPSON else []
+    logs, roots = logarithms(rounds), inverse_roots(rounds)
     splits = np.empty(orders.shape if log else (0, 0), dtype=np.int16)
     for start in range(0, rounds, FULL):
         rows = slice(start, min(start + FULL, rounds))
         given = (
             policy.first,
-            stream.other_cloud,
+            terms.other_cloud,
             orders,
             start,
             rows.stop,
             outcomes.table[0],
-            mu,
-            prices,
-            extra if extra.size else None,
-            weights[rows],
-            policy.noise(rngs, rows.stop - start, stream.arms, lanes),
-            reach,
+            terms.mu,
+            terms.prices,
+            terms.extra,
+            policy.weights(logs[rows]),
+            policy.noise(drawing, rows.stop - start, terms.arms, lanes),
+            terms.span,
             roots,
             state,
             tally.reals,

@@ -66,6 +66,11 @@ class Scene:
             seed=(self.arrivals.seed, (1, repeat)),
         )
 
+    @cached_property
+    def orderless(self) -> Stream:
+        """What the streams of all repeats have in common."""
+        return self.stream(0, np.empty(0, dtype=np.int32))
+
     def threshold(self, policy: AnyPolicy) -> float:
         """Return α of a policy, or the default where it has none; read once, before anything is played."""
         own = getattr(policy, "threshold", None)
@@ -120,8 +125,7 @@ class Scene:
     @cached_property
     def means(self) -> MeanRewards:
         """Mean rewards of the arms, in every repeat."""
-        none = np.empty(0, dtype=np.int32)  # of the stream only its trace and prices are read
-        return MeanRewards(self.stream(0, none), self.arrivals)
+        return MeanRewards(self.orderless, self.arrivals)
 
     def facts(self) -> dict[str, object]:
         """Return what was replayed, in plain types, for a manifest."""

@@ -135,11 +135,10 @@ def inverse_roots(rounds: int) -> Floats:
     return values
 
 
-def span(mu: float, prices: Floats, extra: Floats) -> float:
+def span(mu: float, prices: Floats, extra: Floats | None) -> float:
     """Return how far apart two rewards of one arm can lie, one exiting, one sent: 1 + μ·(the dearest o)."""
-    return 1.0 + mu * (
-        float(prices[PRICES + SENDING :: PRICES].max()) + (float(extra.max()) if extra.size else 0.0)
-    )
+    dearest = float(prices[PRICES + SENDING :: PRICES].max())
+    return 1.0 + mu * (dearest + (0.0 if extra is None else float(extra.max())))
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ class Learner:
             raise InputError("a live learner is not told the price of a sample: it needs costs without any")
         self._mu, self._prices = float(mu), self.policy.prices(layers, layers, costs, mu)
         self._state = np.zeros((layers + 1) * KNOWN * EIGHT)
-        self._span = span(self._mu, self._prices, np.empty(0))
+        self._span = span(self._mu, self._prices, None)
         self._rng, self._layers = rng, layers
 
     def choose(self, t: int) -> int:
