@@ -196,9 +196,10 @@ def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode() + b"\n")
     for values in columns.values():
         if values.dtype == object:
-            texts = [text.encode() for text in values]
-            digest.update(np.array([len(text) for text in texts], dtype="<i8").tobytes())
-            digest.update(b"".join(texts))
+            together = "".join(values)
+            texts = values if together.isascii() else [text.encode() for text in values]
+            digest.update(np.fromiter(map(len, texts), "<i8", len(texts)).tobytes())
+            digest.update(together.encode())
         else:
             digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
