@@ -52,7 +52,10 @@ class Arrivals:
         InputError
             Where they are not such.
         """
-        given = np.asarray(orders)
+        try:
+            given = np.asarray(orders)
+        except ValueError as error:
+            raise InputError("orders are of different lengths: give as many rounds to each repeat") from error
         if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
             raise InputError(
                 f"orders has shape {given.shape} and type {given.dtype}: "

@@ -73,7 +73,10 @@ class CostModel:
                 raise InputError(f"device_layers is {m!r}: give a whole number of layers, at least 1")
             object.__setattr__(self, "device_layers", int(m))
         if self.exit_layers is not None:
-            depth = np.asarray(self.exit_layers)
+            try:
+                depth = np.asarray(self.exit_layers)
+            except ValueError:  # lists of different lengths
+                depth = np.empty(0, dtype=object)
             if depth.ndim != 1 or depth.dtype.kind not in "iu" or (np.diff(depth, prepend=0) < 1).any():
                 raise InputError(f"exit_layers is {self.exit_layers!r}: give ascending layers, from 1 on")
             object.__setattr__(self, "exit_layers", tuple(depth.tolist()))

@@ -49,3 +49,9 @@ def test_prices_cannot_be_changed_from_outside() -> None:
     mine[0] = 9
     assert costs.sending(2)[1] == 1
     assert costs.by_sample(2).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("layers", [5, [2, 1], [1.5, 2], [[1], [2, 3]], []])
+def test_layers_of_exits_ascend(layers: object) -> None:
+    with pytest.raises(splitee.InputError, match=r"exit_layers is .*: give ascending layers, from 1 on"):
+        splitee.CostModel(exit_layers=layers)  # type: ignore[arg-type]

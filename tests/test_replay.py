@@ -530,6 +530,13 @@ def test_orders_that_name_no_sample_are_told(kind: str, bad: int) -> None:
         splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=orders)
 
 
+def test_orders_of_different_lengths_are_told() -> None:
+    with pytest.raises(
+        splitee.InputError, match="orders are of different lengths: give as many rounds to each"
+    ):
+        splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=[[0, 1, 2], [3]])
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_results_can_be_pickled(asked: bool) -> None:
     trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9], [0.9, 0.95]], [[0, 1], [1, 1], [0, 0]], [1, 1, 0])

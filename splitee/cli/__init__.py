@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from splitee.cli.group import Group
 from splitee.errors import InputError
 
 _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` shows)
@@ -26,8 +27,8 @@ _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` sh
 _FILE_ERRORS = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
-class _Lazy(click.Group):
-    """A group that knows its commands' names and help lines without importing them."""
+class _Lazy(Group):
+    """One that knows its commands' names and help lines without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from splitee.cli.group import Group
 from splitee.cli.models_extra import names_list, need_models_extra, text_options
 from splitee.errors import InputError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from splitee.policies import Policy
 
 
-@click.group("elue")
+@click.group("elue", cls=Group)
 def command() -> None:
     """Performance against FLOPs, as the benchmark ELUE measures it.
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from splitee.calibration import expected_calibration_error
 from splitee.cli.calibrate import command as calibrate
+from splitee.cli.group import Group
 from splitee.costs import CostModel
 from splitee.errors import InputError
 from splitee.files import atomic_path, refuse_place
@@ -29,7 +30,7 @@ _json_option = click.option(
 _overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output where it exists.")
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Show, verify, import, export, calibrate and join traces.
 

@@ -1,0 +1,19 @@
+"""Commands that hold others."""
+
+from __future__ import annotations
+
+import click
+
+from splitee.errors import there_are
+
+
+class Group(click.Group):
+    """A group that says which commands there are, where one is called that is none."""
+
+    def resolve_command(  # noqa: D102
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            known = there_are(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no command is called '{args[0]}': {known}", ctx)
+        return super().resolve_command(ctx, args)
