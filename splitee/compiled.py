@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from numba import njit
@@ -36,11 +37,11 @@ def when_compiling(tell: Callable[[], object]) -> None:
 
 class _Once(event.Listener):  # type: ignore[misc]
     def __init__(self, tell: Callable[[], object]) -> None:
-        self._left = [tell]
+        self._tell, self._first = tell, Lock()
 
     def on_start(self, _: object) -> None:
-        while self._left:
-            self._left.pop()()
+        if self._first.acquire(blocking=False):  # and never released
+            self._tell()
 
     def on_end(self, _: object) -> None:
         pass

@@ -76,7 +76,10 @@ def bootstrap_means(
     if n < 2:
         return [np.full((resamples, each.shape[1]), np.nan) for each in sums]
     place: dict[bytes, int] = {}  # many say the same of each sample, as that an exit sends none
-    places = [[place.setdefault(column[seen].tobytes(), len(place)) for column in each.T] for each in sums]
+    places = [
+        [place.setdefault(column[seen].tobytes(), len(place)) for column in np.asarray(each, np.float64).T]
+        for each in sums
+    ]
     exact = np.empty((len(place), n))  # one wide product is faster
     for row, column in zip(exact, place, strict=True):
         row[:] = _exact(np.frombuffer(column))

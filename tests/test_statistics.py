@@ -43,13 +43,28 @@ def test_resamples_are_paired_and_weigh_by_how_often_a_sample_was_shown(n: int, 
 
 
 def test_neither_chunks_nor_other_policies_change_a_bit() -> None:
-    values = np.random.default_rng(0).random((5000, 1))
-    (whole,) = bootstrap_means([values], np.ones(5000), resamples=900)  # several chunks
-    (fewer,) = bootstrap_means([values], np.ones(5000), resamples=100)
+    values = np.random.default_rng(0).random((5300, 1))
+    (whole,) = bootstrap_means([values], np.ones(5300), resamples=900)  # several chunks, the last one shorter
+    (fewer,) = bootstrap_means([values], np.ones(5300), resamples=100)
     np.testing.assert_array_equal(whole[:100], fewer)
-    wider = np.column_stack([np.random.default_rng(1).random((5000, 7)), values])
-    beside = bootstrap_means([wider], np.ones(5000), resamples=100)[0]
+    wider = np.column_stack([np.random.default_rng(1).random((5300, 7)), values])
+    beside = bootstrap_means([wider], np.ones(5300), resamples=100)[0]
     np.testing.assert_array_equal(beside[:, -1:], fewer)
+    rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(2,)))
+    drawn = [values[rng.integers(5300, size=5300, dtype=np.int32), 0].mean() for _ in range(100)]
+    np.testing.assert_allclose(fewer[:, 0], drawn, rtol=1e-13)
+
+
+def test_columns_that_are_equal_are_told_apart_from_those_that_are_not() -> None:
+    """They are resampled once; whatever their type, and whichever policy they are of."""
+    right = np.random.default_rng(0).random((50, 3)) < 0.5
+    measures = [right, right[:, ::-1].astype(float), np.ones((50, 2)), right.astype(int)]
+    together = bootstrap_means(iter(measures), np.ones(50), resamples=20)
+    for measure, means in zip(measures, together, strict=True):
+        (alone,) = bootstrap_means([measure.astype(float)], np.ones(50), resamples=20)
+        np.testing.assert_array_equal(means, alone)
+    assert (together[0] == together[1][:, ::-1]).all()
+    assert (together[2] == 1).all()
 
 
 def test_one_sample_has_no_data_interval() -> None:
