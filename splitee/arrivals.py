@@ -8,7 +8,6 @@ from functools import cached_property, lru_cache
 from threading import Lock
 
 import numpy as np
-from numba import config
 from numpy.typing import ArrayLike, NDArray
 
 from splitee.compiled import compiled
@@ -16,11 +15,58 @@ from splitee.costs import Floats
 from splitee.errors import InputError
 from splitee.policies.base import Orders
 from splitee.processor import EIGHT, LANES
-from splitee.threads import begin
 
-SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
-PARTS = 4  # a thread's share of what is soon done, so that none waits long for another
 LANE_ROUNDS = 2**24  # rounds, all lanes together, whose orders are held at a time: some 64 MB
+
+
+class Given:
+    """Orders of one's own: of each repeat checked and copied when it is first asked for, by whoever asks.
+
+    Parameters
+    ----------
+    theirs : array of int, shape (repeats, m)
+        Must not change before all have been asked for.
+    samples : int
+        n: they may name 0..n − 1.
+
+    Raises
+    ------
+    InputError
+        Where they are no such array; and, by `block`, where they name other samples.
+    """
+
+    def __init__(self, theirs: ArrayLike, samples: int) -> None:
+        try:
+            given = np.asarray(theirs)
+        except ValueError as error:
+            raise InputError("orders are of different lengths: give as many rounds to each repeat") from error
+        if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
+            raise InputError(
+                f"orders has shape {given.shape} and type {given.dtype}: "
+                "give whole numbers, shape (repeats, m)"
+            )
+        self.shape = given.shape
+        self._samples = samples
+        self._theirs: NDArray[np.integer] | None = given.astype(given.dtype.newbyteorder("="), copy=False)
+        self._copied: Orders = np.empty(given.shape, dtype=np.int32)
+        self._has = np.zeros(len(given), dtype=np.bool_)
+
+    def block(self, first: int, end: int) -> Orders:
+        """Return those of repeats first..end − 1 (from 0), shape (repeats, m)."""
+        theirs = self._theirs  # where two threads copy one repeat, they write the same numbers
+        if theirs is not None and not self._has[first:end].all():
+            if _copy(theirs, self._samples, self._copied, first, end) >= 0:
+                outside = _copy(theirs, self._samples, self._copied, 0, len(theirs))
+                raise InputError(
+                    f"orders name sample {theirs.flat[outside]}: "
+                    f"the trace has samples 0 to {self._samples - 1}"
+                )
+            self._has[first:end] = True
+            if self._has.all():
+                self._theirs = None
+        block = self._copied[first:end]
+        block.flags.writeable = False
+        return block
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,49 +80,20 @@ class Arrivals:
     repeats : int
     seed : int
         Of the shuffles, where there are no `given` orders.
-    given : ndarray of int32, shape (repeats, m), or None
+    given : Given, or None
         Orders of one's own.
     """
 
     samples: int
     repeats: int
     seed: int
-    given: Orders | None = None
+    given: Given | None = None
 
     @classmethod
     def of(cls, orders: ArrayLike, samples: int, seed: int) -> Arrivals:
-        """Check and copy orders, shape (repeats, m), of the samples 0..n − 1.
-
-        Raises
-        ------
-        InputError
-            Where they are not such.
-        """
-        try:
-            given = np.asarray(orders)
-        except ValueError as error:
-            raise InputError("orders are of different lengths: give as many rounds to each repeat") from error
-        if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
-            raise InputError(
-                f"orders has shape {given.shape} and type {given.dtype}: "
-                "give whole numbers, shape (repeats, m)"
-            )
-        given = given.astype(given.dtype.newbyteorder("="), copy=False)
-        copied = np.empty(given.shape, dtype=np.int32)
-        threads = min(config.NUMBA_NUM_THREADS, len(given)) if given.size >= SHARED else 1
-        parts = iter(shared_out(range(len(given)), PARTS * threads))  # each thread takes one after another
-
-        def work() -> list[int]:
-            return [_copy(given, samples, copied, part.start, part.stop) for part in parts]
-
-        others = [begin(threads, work) for _ in range(threads - 1)]
-        found = work() + [place for other in others for place in other.result()]
-        if outside := [place for place in found if place >= 0]:
-            raise InputError(
-                f"orders name sample {given.flat[min(outside)]}: the trace has samples 0 to {samples - 1}"
-            )
-        copied.flags.writeable = False
-        return cls(samples, len(given), seed, copied)
+        """Take orders of one's own, shape (repeats, m), of the samples 0..n − 1; see `Given`."""
+        given = Given(orders, samples)
+        return cls(samples, given.shape[0], seed, given)
 
     @property
     def rounds(self) -> int:
@@ -88,7 +105,7 @@ class Arrivals:
         """Whether each repeat shows every sample exactly once, shape (repeats,)."""
         if self.given is None:
             return np.ones(self.repeats, dtype=np.bool_)
-        shuffles: NDArray[np.bool_] = _shuffled(self.given, self.samples)
+        shuffles: NDArray[np.bool_] = _shuffled(self.block(0, self.repeats), self.samples)
         return shuffles
 
     @cached_property
@@ -101,7 +118,7 @@ class Arrivals:
         """How often each sample comes in all repeats, shape (n,)."""
         if self.given is None or self.all_shuffled:
             return np.full(self.samples, float(self.repeats))
-        return np.bincount(self.given.ravel(), minlength=self.samples).astype(np.float64)
+        return np.bincount(self.block(0, self.repeats).ravel(), minlength=self.samples).astype(np.float64)
 
     def order(self, repeat: int) -> Orders:
         """Return the samples of one repeat, in order, shape (m,)."""
@@ -111,7 +128,7 @@ class Arrivals:
     def block(self, first: int, end: int) -> Orders:
         """Return the orders of repeats first..end - 1 (from 0), shape (repeats, m)."""
         if self.given is not None:
-            return self.given[first:end]
+            return self.given.block(first, end)
         return _shuffles(self.samples, self.seed, first, end).made
 
     def blocks(self, shares: int = 1) -> list[range]:
@@ -128,7 +145,8 @@ class Arrivals:
         """What a manifest tells of them."""
         if self.given is None:
             return "permutations"
-        return f"given, SHA-256 {hashlib.sha256(self.given.astype('<i8').tobytes()).hexdigest()}"
+        every = self.block(0, self.repeats)
+        return f"given, SHA-256 {hashlib.sha256(every.astype('<i8').tobytes()).hexdigest()}"
 
 
 def shared_out(repeats: range, shares: int, whole: int = 1) -> list[range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -60,11 +61,10 @@ class CostModel:
 
     def __post_init__(self) -> None:
         for name in ("layer", "exit"):
-            object.__setattr__(self, name, float(_price(name, getattr(self, name), dimensions=0)))
-        offload = _price("offload", self.offload, dimensions=None)
-        object.__setattr__(self, "offload", float(offload) if offload.ndim == 0 else offload)
+            object.__setattr__(self, name, _price(name, getattr(self, name), dimensions=0))
+        object.__setattr__(self, "offload", _price("offload", self.offload, dimensions=None))
         if self.offload_input is not None:
-            object.__setattr__(self, "offload_input", float(_price("offload_input", self.offload_input, 0)))
+            object.__setattr__(self, "offload_input", _price("offload_input", self.offload_input, 0))
         if self.sample_offload is not None:
             object.__setattr__(self, "sample_offload", _price("sample_offload", self.sample_offload, 1))
         m = self.device_layers
@@ -77,9 +77,14 @@ class CostModel:
                 depth = np.asarray(self.exit_layers)
             except ValueError:  # lists of different lengths
                 depth = np.empty(0, dtype=object)
-            if depth.ndim != 1 or depth.dtype.kind not in "iu" or (np.diff(depth, prepend=0) < 1).any():
+            layers = tuple(depth.tolist()) if depth.ndim == 1 and depth.dtype.kind in "iu" else (0,)
+            if not all(before < layer for before, layer in pairwise((0, *layers))):
                 raise InputError(f"exit_layers is {self.exit_layers!r}: give ascending layers, from 1 on")
-            object.__setattr__(self, "exit_layers", tuple(depth.tolist()))
+            object.__setattr__(self, "exit_layers", layers)
+
+    def of_exits(self, exit_layers: Sequence[int]) -> CostModel:
+        """Return these prices for a trace's exits, where it was not said at which layers they sit."""
+        return self if self.exit_layers is not None else replace(self, exit_layers=exit_layers)
 
     def device(self, layers: int, every_exit: bool = False) -> Floats:
         """Return γ_1..γ_L, the price of computing as far as each exit, shape (L,).
@@ -143,7 +148,9 @@ class CostModel:
             )
         else:
             at_input = np.nan
-        return np.concatenate([[at_input], np.broadcast_to(offload, (layers,))])
+        sending = np.empty(layers + 1)
+        sending[0], sending[1:] = at_input, offload
+        return sending
 
     def by_sample(self, samples: int) -> Floats:
         """Return `sample_offload`, shape (n,), or an empty array where there is none."""
@@ -174,17 +181,25 @@ class CostModel:
         return np.asarray(self.exit_layers, dtype=np.float64)[:layers]
 
 
-def _price(name: str, value: Any, dimensions: int | None) -> Floats:
+def _price(name: str, value: Any, dimensions: int | None) -> float | Floats:
+    """Return a price, or an array of them, checked; of None `dimensions`, either."""
+    if dimensions != 1 and isinstance(value, (int, float)):  # as most are: arrays take a while
+        _check(name, 0 <= value <= _DEAREST)
+        return float(value)
     try:
         price = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {value!r}: give a number (in λ)") from error
     if price.ndim > 1 or (dimensions is not None and price.ndim != dimensions):
         raise InputError(f"{name} has shape {price.shape}: give {_SHAPES[name]}")
-    if not ((price >= 0) & (price <= _DEAREST)).all():
-        raise InputError(f"{name} must be between 0 and {_DEAREST:g}")
+    _check(name, bool(((price >= 0) & (price <= _DEAREST)).all()))
     price.flags.writeable = False
-    return price
+    return price if price.ndim else float(price)
+
+
+def _check(name: str, is_price: bool) -> None:
+    if not is_price:
+        raise InputError(f"{name} must be between 0 and {_DEAREST:g}")
 
 
 _DEAREST = 1e12  # far from where sums of prices would lose their digits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from numbers import Integral, Real
@@ -13,7 +12,7 @@ from typing import overload
 from numba import config
 from numpy.typing import ArrayLike
 
-from splitee.arrivals import SHARED, Arrivals
+from splitee.arrivals import Arrivals
 from splitee.costs import CostModel
 from splitee.engine import Played, Player
 from splitee.errors import InputError
@@ -26,6 +25,8 @@ from splitee.results import REFERENCE, Results
 from splitee.scene import DEFAULT_THRESHOLD, Scene
 from splitee.threads import Task, begin, give_up
 from splitee.trace import Trace
+
+SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
 
 
 @overload
@@ -126,8 +127,7 @@ def replay(
     for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0)):
         if not isinstance(number, Integral) or number < least:
             raise InputError(f"{name} is {number!r}: give a whole number, at least {least}")
-    if costs.exit_layers is None:
-        costs = replace(costs, exit_layers=trace.exit_layers)
+    costs = costs.of_exits(trace.exit_layers)
     if threshold is None:
         threshold = trace.recommended_threshold
     if threshold is None:
@@ -156,6 +156,8 @@ def replay(
     # final-exit is the reference of every comparison, shown or not
     reference = Player(scene, REFERENCE, FinalExit(), log).whole
     results = Results(_play_all(scene, named, log), reference, scene.facts, trace.id)
+    if orders is not None:
+        arrivals.block(0, arrivals.repeats)  # copied, had nobody asked: from now on they may change
     if isinstance(policies, (Mapping, Sequence)):
         return results
     return next(iter(results.values()))

@@ -30,7 +30,6 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads, for replays of any size."""
     monkeypatch.setattr(splitee.simulation.config, "NUMBA_NUM_THREADS", 2)
     monkeypatch.setattr(splitee.simulation, "SHARED", 0)
-    monkeypatch.setattr(splitee.arrivals, "SHARED", 0)
 
 
 class Wrong:
