@@ -20,6 +20,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/two_cores.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/paper_grid.py
 	$(BIN)/python benchmarks/precompute.py

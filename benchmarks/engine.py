@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from timing import clock
+from worlds import made_up, shuffles
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs" / "benchmarks.md"
@@ -68,13 +69,8 @@ def measure(samples: int, layers: int, repeats: int) -> dict[str, float]:
 
     import splitee
 
-    rng = np.random.default_rng(0)
-    depth = np.linspace(-0.2, 0.1, layers)
-    confidence = np.clip(rng.uniform(0.5, 1, (samples, layers)) + depth, 0.5, 1).astype(np.float32)
-    prediction = (rng.random((samples, layers)) > confidence).astype(int)
-    trace = splitee.Trace(confidence, prediction, np.zeros(samples, dtype=int))
-    made = lambda: np.array([np.random.default_rng(r).permutation(samples) for r in range(repeats)])  # noqa: E731
-    orders = made()
+    trace, made = made_up(samples, layers), lambda: shuffles(samples, repeats)
+    prediction, orders = trace.prediction, made()
     told: dict[str, float] = {"orders": clock(made)}
     few, decisions = min(samples, 25_000), samples * repeats
     first = orders[0][:few].tolist()
