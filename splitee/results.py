@@ -54,7 +54,7 @@ class Results(Mapping[str, Result]):
         self._reference = reference if isinstance(reference, _Once) else _Once(reference)
         self._facts = facts
         self.ids = ids
-        self._summaries: dict[str, pd.DataFrame] = {}
+        self._rows: dict[str, list[dict[str, Any]]] = {}
         self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
         # no cycle, so that memory is given back
         alone = partial(Results, reference=self._reference, facts=facts, ids=ids, drawn=self._drawn)
@@ -118,13 +118,16 @@ class Results(Mapping[str, Result]):
         """
         import pandas as pd
 
+        return pd.DataFrame(self.rows(interval))
+
+    def rows(self, interval: str = "data") -> list[dict[str, Any]]:
+        """Return what `summary` has, a dict a policy: nothing loads pandas, which takes a while."""
         if interval not in ("data", "run"):
             raise InputError(f"interval {interval!r}: choose data or run")
-        if interval not in self._summaries:
+        if interval not in self._rows:
             draws = self._draws() if interval == "data" else None
-            rows = [self._row(result, interval, draws) for result in self.values()]
-            self._summaries[interval] = pd.DataFrame(rows)
-        return self._summaries[interval].copy()  # whoever has one may change it
+            self._rows[interval] = [self._row(result, interval, draws) for result in self.values()]
+        return [dict(row) for row in self._rows[interval]]  # whoever has one may change it
 
     def _draws(self) -> dict[str, Floats]:
         """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""

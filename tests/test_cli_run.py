@@ -197,6 +197,16 @@ def test_importing_loads_nothing_heavy() -> None:
         assert done.stdout.strip() == "[]"
 
 
+def test_a_table_on_the_terminal_needs_no_pandas(trace_file: Path) -> None:
+    words = ["run", str(trace_file), "--policy", "splitee"]
+    code = (
+        f"import sys; from splitee.cli import cli; cli({words!r}, standalone_mode=False); "
+        "print([m for m in ('pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_run_and_trace_work_without_torch(trace_file: Path, tmp_path: Path) -> None:
     block = (
         "import sys\n"

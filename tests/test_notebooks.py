@@ -150,7 +150,7 @@ def test_quickstart(run) -> None:
     trace = splitee.load_trace("imdb")
     alpha = trace.recommended_threshold
     results = splitee.replay(trace, [splitee.SplitEE(alpha), splitee.CloudOnly()], mu=0.1, repeats=20, seed=0)
-    expected = policy_frame(results.summary())
+    expected = policy_frame(results.rows())
     for policy in results:
         assert shown.row("replay", policy) == expected.loc[policy].tolist()
     assert "cloud-only dominates SplitEE" in shown.printed("remarks")

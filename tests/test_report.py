@@ -124,11 +124,12 @@ def test_the_page_is_whole_and_fetches_nothing(text: str) -> None:
 def test_tables_hold_the_summarys_numbers_in_its_order(text: str, ran: Path) -> None:
     scenarios = tree(text).findall("body/main/section")[1:-1]
     for scenario, m in zip(scenarios, (2, 4), strict=True):
-        summary = splitee.load_results(ran / f"mine_o5_mu0.1_m{m}").summary("data")
-        headings, cells = table_cells(summary)
+        results = splitee.load_results(ran / f"mine_o5_mu0.1_m{m}")
+        headings, cells = table_cells(results.rows())
         shown, beaten = list(scenario.iter("table"))
         assert [said(th) for th in shown.findall("thead/tr/th")] == [one_line(h) for h in headings.values()]
-        there = set(worth_showing(summary)["policy"])
+        summary = results.summary()
+        there = {row["policy"] for row in worth_showing(results.rows())}
         policies = summary["policy"].tolist()
         kept = [list(row.values()) for row, name in zip(cells, policies, strict=True) if name in there]
         left = [list(row.values()) for row, name in zip(cells, policies, strict=True) if name not in there]

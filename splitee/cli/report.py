@@ -148,14 +148,14 @@ def _load(found: _Found) -> tuple[Results, dict[str, str]]:
     folder, told = found.folder, found.told
     try:
         results = load_results(folder)
-        summary = results.summary(told["interval"] if told else "data")
+        rows = results.rows(told["interval"] if told else "data")
         setting_line(results)
         libraries = read_manifest(folder)["libraries"]
     except (InputError, PermissionError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}): {REMEDY}") from error
-    if told and not _same(told["policies"], summary.to_dict("records")):
+    if told and not _same(told["policies"], rows):
         raise InputError(
             f"{folder} holds other numbers than the run.json beside it: another run wrote one of them; "
             "run it again with --overwrite"

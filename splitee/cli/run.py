@@ -211,7 +211,7 @@ def command(
                 "policy": list(policies),
                 "preset": preset,
                 "source": known.name if known and source else None,
-                "policies": _plain(results.summary(interval).to_dict("records")),
+                "policies": _plain(results.rows(interval)),
                 "remarks": said,
             }
         )
@@ -233,15 +233,15 @@ def _show(scenario: _Scenario, results: Results, said: list[str], interval: str,
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)  # a pipe has no width: keep rows whole
-    summary = results.summary(interval)
-    shown = summary if all_rows else worth_showing(summary)
+    rows = results.rows(interval)
+    shown = rows if all_rows else worth_showing(rows)
     console.print(policy_table(shown, scenario.title, console.width))
     for line in said:
         console.print(f"· {line}", soft_wrap=True, markup=False)
-    if len(shown) < len(summary):
+    if len(shown) < len(rows):
         console.print(
-            f"· {len(summary) - len(shown)} fixed exits and splits that others beat in cost and "
-            f"{measure_of(summary)} are left out (--all-rows shows them).",
+            f"· {len(rows) - len(shown)} fixed exits and splits that others beat in cost and "
+            f"{measure_of(rows)} are left out (--all-rows shows them).",
             soft_wrap=True,
         )
     console.print()

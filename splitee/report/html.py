@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,11 +14,8 @@ from markupsafe import Markup
 from splitee.report.figures import REFERENCES, accuracy_cost, layers_over_time, regret
 from splitee.report.remarks import notes, remarks
 from splitee.report.style import NOT_XML, described, offload_price, setting_line, svg
-from splitee.report.tables import FAMILIES, measure_of, one_line, table_cells, within, worth_showing
+from splitee.report.tables import FAMILIES, Rows, measure_of, one_line, table_cells, within, worth_showing
 from splitee.results import Results
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_DROP = 1.0  # points that the overview lets a policy lose, where the run says nothing else
 Cells = dict[str, str]
@@ -86,32 +83,32 @@ def section(
     -------
     Section
     """
-    summary = results.summary(interval)
-    measure = measure_of(summary)
-    headings, cells = table_cells(summary)
-    rows = [Row(row, bool(there)) for row, there in zip(cells, summary["on_device"], strict=True)]
-    worth = summary.index.isin(worth_showing(summary).index)
-    below = notes(results, summary, interval)
+    rows = results.rows(interval)
+    measure = measure_of(rows)
+    headings, cells = table_cells(rows)
+    by_name = {row["policy"]: Row(texts, row["on_device"]) for row, texts in zip(rows, cells, strict=True)}
+    worth = {row["policy"] for row in worth_showing(rows)}
+    below = notes(results, rows, interval)
     if said is None:
         said = remarks(results, results.facts["threshold"], interval, max_drop)
     by_kind = {
         described(result)["policy"]: place for place, result in reversed([*enumerate(results.values())])
     }
-    cheapest = within(summary, max_drop)
+    cheapest = within(rows, max_drop)
     return Section(
         title=setting_line(results),
         setup=_setup(results, interval, max_drop),
         labelled=measure == "accuracy",
         headings={key: one_line(heading) for key, heading in headings.items()},
-        shown=[row for row, keep in zip(rows, worth, strict=True) if keep],
-        beaten=[row for row, keep in zip(rows, worth, strict=True) if not keep],
+        shown=[row for name, row in by_name.items() if name in worth],
+        beaten=[row for name, row in by_name.items() if name not in worth],
         remarks=[line for line in said if line not in below],
         notes=below,
-        figures=_figures(results, summary, measure),
+        figures=_figures(results, rows, measure),
         provenance=_provenance(results, libraries or {}),
         commands=list(commands),
         overview={
-            "cheapest": None if cheapest is None else cells[summary.index.tolist().index(cheapest.name)],
+            "cheapest": None if cheapest is None else by_name[cheapest["policy"]].cells,
             **{kind: cells[by_kind[kind]] if kind in by_kind else None for kind in ("SplitEE", "CloudOnly")},
         },
     )
@@ -195,18 +192,18 @@ def _at_every_layer(costs: Mapping[str, Any], layers: int) -> bool:
     return costs["exit_layers"] in (None, list(range(1, layers + 1)))
 
 
-def _figures(results: Results, summary: pd.DataFrame, measure: str) -> list[Image]:
+def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     """Draw what these results allow."""
-    alone = summary[~summary["policy"].str.startswith(FAMILIES)]
     points = [
-        f"{row['policy']} {row['cost']:.2f} λ and {100 * row[measure]:.2f} %" for _, row in alone.iterrows()
+        f"{row['policy']} {row['cost']:.2f} λ and {100 * row[measure]:.2f} %"
+        for row in rows
+        if not row["policy"].startswith(FAMILIES)
     ]
-    family = summary.drop(alone.index)
-    if not family.empty:
-        cost, share = family["cost"], 100 * family[measure]
+    if family := [row for row in rows if row["policy"].startswith(FAMILIES)]:
+        cost, share = ([row[column] for row in family] for column in ("cost", measure))
         points.append(
-            f"fixed exits and splits {cost.min():.2f} to {cost.max():.2f} λ and "
-            f"{share.min():.2f} to {share.max():.2f} %"
+            f"fixed exits and splits {min(cost):.2f} to {max(cost):.2f} λ and "
+            f"{100 * min(share):.2f} to {100 * max(share):.2f} %"
         )
     named = "accuracy" if measure == "accuracy" else "agreement with the last exit"
     drawn = [
@@ -220,8 +217,8 @@ def _figures(results: Results, summary: pd.DataFrame, measure: str) -> list[Imag
         if (figure := regret(results, against)) is None:
             continue
         ends = [
-            f"{name} {end:,.1f}"
-            for (name, result), end in zip(results.items(), summary[column], strict=True)
+            f"{name} {row[column]:,.1f}"
+            for (name, result), row in zip(results.items(), rows, strict=True)
             if result.learns or described(result)["policy"] in REFERENCES
         ]
         rival = (
@@ -235,11 +232,7 @@ def _figures(results: Results, summary: pd.DataFrame, measure: str) -> list[Imag
             )
         )
     if (figure := layers_over_time(results)) is not None:
-        learners = [
-            f"{name} layer {layer}"
-            for (name, result), layer in zip(results.items(), summary["layer"], strict=True)
-            if result.learns
-        ]
+        learners = [f"{row['policy']} layer {row['layer']}" for row in rows if row["learns"]]
         drawn.append(
             Image(
                 _address(svg(figure)),

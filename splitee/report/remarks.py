@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from splitee.policies.commit import ExploreThenCommit
-from splitee.report.tables import measure_of, usable, within
+from splitee.report.tables import Rows, lacks, measure_of, usable, within
 from splitee.results import Results
 from splitee.scene import Scene
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def remarks(
@@ -38,35 +34,37 @@ def remarks(
         One line each.
     """
     scene = results.reference.scene
-    summary = results.summary(interval)
+    rows = results.rows(interval)
     return [
-        *_dominating(results, summary),
+        *_dominating(results, rows),
         *([] if scene is None else [*_threshold_decides(scene), *_break_even(scene, threshold)]),
-        *_unsettled(results, summary),
+        *_unsettled(results, rows),
         *_never_committed(results),
-        *_cheapest(summary, max_drop),
-        *notes(results, summary, interval),
+        *_cheapest(rows, max_drop),
+        *notes(results, rows, interval),
     ]
 
 
-def notes(results: Results, summary: pd.DataFrame, interval: str) -> list[str]:
+def notes(results: Results, rows: Rows, interval: str) -> list[str]:
     """Say how to read the table itself: its marks, its differences and its intervals, a line each."""
-    return [*_marks(summary), _intervals(results, summary, interval)]
+    return [*_marks(rows), _intervals(results, rows, interval)]
 
 
-def _dominating(results: Results, summary: pd.DataFrame) -> list[str]:
+def _dominating(results: Results, rows: Rows) -> list[str]:
     """Name the cheapest policy that is cheaper than a learner and no less accurate."""
-    measure = measure_of(summary)
-    at = summary.set_index("policy")
-    rivals = summary[usable(summary)].set_index("policy")
+    measure = measure_of(rows)
     beaten: dict[str, list[str]] = {}
-    for name, result in results.items():
-        if not result.learns:
+    for row in rows:
+        if not row["learns"]:
             continue
-        cheaper = rivals["cost"] < at.loc[name, "cost"]
-        better = rivals[cheaper & (rivals[measure] >= at.loc[name, measure])]
-        if not better.empty:
-            beaten.setdefault(str(better["cost"].idxmin()), []).append(name)
+        better = [
+            rival
+            for rival in rows
+            if usable(rival) and rival["cost"] < row["cost"] and rival[measure] >= row[measure]
+        ]
+        if better:
+            by = min(better, key=lambda rival: rival["cost"])["policy"]
+            beaten.setdefault(by, []).append(row["policy"])
     return [
         f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} λ) and no less "
         f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'} on these samples."
@@ -107,10 +105,10 @@ def _break_even(scene: Scene, threshold: float) -> list[str]:
     ]
 
 
-def _unsettled(results: Results, summary: pd.DataFrame) -> list[str]:
+def _unsettled(results: Results, rows: Rows) -> list[str]:
     lines = []
-    for _, row in summary[summary["layer_repeats"] < summary["repeats"]].iterrows():
-        if row["varies"]:
+    for row in rows:
+        if row["varies"] or row["layer_repeats"] == row["repeats"]:
             continue
         layers, counts = np.unique(results[row["policy"]].settled, return_counts=True)
         where = ", ".join(f"{layer} in {count}" for layer, count in zip(layers, counts, strict=True))
@@ -131,35 +129,34 @@ def _never_committed(results: Results) -> list[str]:
     return lines
 
 
-def _cheapest(summary: pd.DataFrame, max_drop: float | None) -> list[str]:
+def _cheapest(rows: Rows, max_drop: float | None) -> list[str]:
     if max_drop is None:
         return []
-    measure = measure_of(summary)
-    no_interval = summary[f"{measure}_delta_low"].isna().all()
-    bound = "there is no interval" if no_interval else "lower end of the interval"
-    best = within(summary, max_drop)
+    delta = f"{measure_of(rows)}_delta"
+    bound = "there is no interval" if lacks(rows, f"{delta}_low") else "lower end of the interval"
+    best = within(rows, max_drop)
     if best is None:
         return [f"no policy on this device loses at most {max_drop:g} points ({bound})."]
     return [
         f"cheapest that loses at most {max_drop:g} points ({bound}): {best['policy']}, "
-        f"{best['cost']:.2f} λ, {100 * best[f'{measure}_delta']:+.2f} points."
+        f"{best['cost']:.2f} λ, {100 * best[delta]:+.2f} points."
     ]
 
 
-def _marks(summary: pd.DataFrame) -> list[str]:
+def _marks(rows: Rows) -> list[str]:
     lines = []
-    if summary["sees_final"].any():
+    if any(row["sees_final"] for row in rows):
         lines.append("* reads C_L where it was never observed, as the authors' code does: no device could.")
-    if not summary["on_device"].all():
+    if not all(row["on_device"] for row in rows):
         lines.append("† needs more layers than the device holds: not on this device, shown for comparison.")
     return lines
 
 
-def _intervals(results: Results, summary: pd.DataFrame, interval: str) -> str:
+def _intervals(results: Results, rows: Rows, interval: str) -> str:
     if interval == "data":
         what = f"over data: {results.samples:,} distinct samples, bootstrapped, paired between policies"
     else:
-        orders = summary["repeats"].iloc[0]
+        orders = rows[0]["repeats"]
         what = f"over runs: {orders} orders of the same {results.samples:,} samples (other data differ more)"
     return (
         f"Δ against final-exit. Intervals 95 % {what}. "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -11,11 +13,13 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
+Row = Mapping[str, Any]  # what `Results.rows` tells of a policy
+Rows = Sequence[Row]
 FAMILIES = ("exit ", "split ", "cascade split ")  # of which only the members worth a look are shown
 WIDTH = 142  # columns a terminal must have for the whole table
 
 
-def worth_showing(summary: pd.DataFrame) -> pd.DataFrame:
+def worth_showing(rows: Rows) -> Rows:
     """Leave out fixed exits and fixed splits that another policy beats in cost and accuracy.
 
     Policies that are not on this device, that read what no device could, or that know the stream in hindsight
@@ -23,45 +27,54 @@ def worth_showing(summary: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
+    list of dict
         The other rows, in their order.
     """
-    measure = measure_of(summary)
-    rivals = summary[usable(summary)]
-    kept = []
-    for _, row in summary.iterrows():
-        no_worse = (rivals["cost"] <= row["cost"]) & (rivals[measure] >= row[measure])
-        better = (rivals["cost"] < row["cost"]) | (rivals[measure] > row[measure])
-        kept.append(not (row["policy"].startswith(FAMILIES) and (no_worse & better).any()))
-    return summary[kept]
+    measure = measure_of(rows)
+    rivals = [row for row in rows if usable(row)]
+    return [
+        row
+        for row in rows
+        if not row["policy"].startswith(FAMILIES) or not any(_beats(one, row, measure) for one in rivals)
+    ]
 
 
-def usable(summary: pd.DataFrame) -> pd.Series[bool]:
-    """Return which policies a person could run: on this device, without hindsight or what no device knows."""
-    return summary["on_device"] & ~summary["sees_final"] & ~summary["hindsight"]
+def _beats(rival: Row, row: Row, measure: str) -> bool:
+    """Whether a rival is no worse in cost and measure, and better in one of them."""
+    cost, mean = rival["cost"], rival[measure]
+    no_worse = cost <= row["cost"] and mean >= row[measure]
+    return bool(no_worse and (cost < row["cost"] or mean > row[measure]))
 
 
-def measure_of(summary: pd.DataFrame) -> str:
+def usable(row: Row) -> bool:
+    """Whether a person could run this policy: on this device, without hindsight or what no device knows."""
+    return bool(row["on_device"] and not row["sees_final"] and not row["hindsight"])
+
+
+def measure_of(rows: Rows) -> str:
     """Return "accuracy", or "agreement" (with the last exit) where there are no labels."""
-    return "agreement" if summary["accuracy"].isna().all() else "accuracy"
+    return "agreement" if lacks(rows, "accuracy") else "accuracy"
 
 
-def within(summary: pd.DataFrame, max_drop: float) -> pd.Series | None:
+def lacks(rows: Rows, column: str) -> bool:
+    """Whether a column says nothing of any policy: it is NaN of all."""
+    return all(math.isnan(row[column]) for row in rows)
+
+
+def within(rows: Rows, max_drop: float) -> Row | None:
     """Return the row of the cheapest usable policy that loses at most `max_drop` points.
 
     It must do so at the lower end of its interval; where there are no intervals, by its mean.
 
     Returns
     -------
-    Series or None
+    dict or None
         None where there is no such policy.
     """
-    measure = measure_of(summary)
-    low = summary[f"{measure}_delta_low"]
-    if low.isna().all():
-        low = summary[f"{measure}_delta"]
-    fit = summary[(100 * low >= -max_drop) & usable(summary)]
-    return None if fit.empty else fit.sort_values("cost", kind="stable").iloc[0]
+    delta = f"{measure_of(rows)}_delta"
+    bound = delta if lacks(rows, f"{delta}_low") else f"{delta}_low"
+    fit = [row for row in rows if 100 * row[bound] >= -max_drop and usable(row)]
+    return min(fit, key=lambda row: row["cost"], default=None)
 
 
 COLUMNS = {  # key: heading, of two lines where a narrow column may break it
@@ -80,33 +93,33 @@ COLUMNS = {  # key: heading, of two lines where a narrow column may break it
 _ONLY_WIDE = ("kept", "parts", "reward", "utility")
 
 
-def table_cells(summary: pd.DataFrame) -> tuple[dict[str, str], list[dict[str, str]]]:
+def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Return a summary as texts, for every kind of table.
 
     Parameters
     ----------
-    summary : DataFrame
-        One row a policy, of `Results.summary`.
+    rows : list of dict
+        One a policy, of `Results.rows`.
 
     Returns
     -------
     headings : dict of str to str
         By column (`COLUMNS`), in order; a line break where a narrow column may have one (see `one_line`).
     rows : list of dict of str to str
-        The cells of each policy by column, in the summary's order.
+        The cells of each policy by column, in the order of the rows.
     """
-    measure = measure_of(summary)
+    measure = measure_of(rows)
     headings = {key: heading.format(measure=measure) for key, heading in COLUMNS.items()}
-    return headings, [_cells(row, measure) for _, row in summary.iterrows()]
+    return headings, [_cells(row, measure) for row in rows]
 
 
-def policy_frame(summary: pd.DataFrame) -> pd.DataFrame:
+def policy_frame(rows: Rows) -> pd.DataFrame:
     """Return a summary as the terminal's table in texts, to be shown in a notebook.
 
     Parameters
     ----------
-    summary : DataFrame
-        One row a policy, of `Results.summary`.
+    rows : list of dict
+        One a policy, of `Results.rows`.
 
     Returns
     -------
@@ -118,14 +131,14 @@ def policy_frame(summary: pd.DataFrame) -> pd.DataFrame:
     >>> import splitee
     >>> trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9]], [[0, 1], [1, 1]], [1, 1])
     >>> results = splitee.replay(trace, [splitee.FixedExit(1), splitee.FinalExit()], repeats=1)
-    >>> policy_frame(results.summary())[["layer", "accuracy %", "cost λ"]].loc["exit 1"].tolist()
+    >>> policy_frame(results.rows())[["layer", "accuracy %", "cost λ"]].loc["exit 1"].tolist()
     ['1', '50.00', '1.00']
     """
     import pandas as pd
 
-    headings, rows = table_cells(summary)
+    headings, cells = table_cells(rows)
     names = {key: one_line(heading) for key, heading in headings.items()}
-    return pd.DataFrame(rows).rename(columns=names).set_index("policy")
+    return pd.DataFrame(cells).rename(columns=names).set_index("policy")
 
 
 def one_line(heading: str) -> str:
@@ -139,13 +152,13 @@ def one_line(heading: str) -> str:
     return heading.replace("-\n", "").replace("\n", " ").strip()
 
 
-def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table:
-    """Lay out a summary (of `Results.summary`) as a table for the terminal.
+def policy_table(rows: Rows, title: str, width: int = WIDTH) -> Table:
+    """Lay out a summary as a table for the terminal.
 
     Parameters
     ----------
-    summary : DataFrame
-        One row a policy.
+    rows : list of dict
+        One a policy, of `Results.rows`.
     title : str
         The scenario.
     width : int
@@ -163,16 +176,16 @@ def policy_table(summary: pd.DataFrame, title: str, width: int = WIDTH) -> Table
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    headings, rows = table_cells(summary)
+    headings, cells = table_cells(rows)
     shown = [key for key in headings if width >= WIDTH or key not in _ONLY_WIDE]
     for key in shown:
         table.add_column(headings[key], justify="left" if key == "policy" else "right", no_wrap=True)
-    for cells, there in zip(rows, summary["on_device"], strict=True):
-        table.add_row(*(Text(cells[key]) for key in shown), style=None if there else "dim")
+    for row, texts in zip(rows, cells, strict=True):
+        table.add_row(*(Text(texts[key]) for key in shown), style=None if row["on_device"] else "dim")
     return table
 
 
-def _cells(row: pd.Series, measure: str) -> dict[str, str]:
+def _cells(row: Row, measure: str) -> dict[str, str]:
     """Return a row's cells by column."""
     marks = ("*" if row["sees_final"] else "") + ("" if row["on_device"] else "†")
     return {
@@ -190,7 +203,7 @@ def _cells(row: pd.Series, measure: str) -> dict[str, str]:
     }
 
 
-def _layer(row: pd.Series) -> str:
+def _layer(row: Row) -> str:
     """Layer settled on; of a policy that learns, in how many repeats."""
     if row["varies"]:
         return "each"
@@ -199,7 +212,7 @@ def _layer(row: pd.Series) -> str:
     return f"{row['layer']} ({row['layer_repeats']}/{row['repeats']})"
 
 
-def _delta(row: pd.Series, measure: str) -> str:
+def _delta(row: Row, measure: str) -> str:
     low, high = row[f"{measure}_delta_low"], row[f"{measure}_delta_high"]
     delta = 100 * row[f"{measure}_delta"]
     if low != low or (low == high == 0):

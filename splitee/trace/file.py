@@ -218,7 +218,7 @@ def _columns(table: Any) -> Columns:
         values = column.flatten() if name in _MATRICES else column
         if column.null_count or values.null_count:
             raise InputError(f"column {name} lacks some values: it must have all, or none")
-        array = values.to_numpy(zero_copy_only=False)
+        array = _array(values)
         columns[name] = array.reshape(len(column), -1) if name in _MATRICES else array
     missing = [name for name in _NAMES if name not in _OPTIONAL and name not in columns]
     if missing:
@@ -226,6 +226,15 @@ def _columns(table: Any) -> Columns:
     if "logits" in columns:
         columns["logits"] = _by_exit(columns["logits"], columns["confidence"].shape)
     return columns
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """Turn a pyarrow Array without nulls into NumPy's; by its own method, Arrow would load pandas."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return np.from_dlpack(values)
+    return np.array(values.to_pylist(), dtype=object)
 
 
 def _by_exit(logits: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
