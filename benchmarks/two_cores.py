@@ -54,7 +54,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60.0)
-    end = time.monotonic() + parser.parse_args().seconds
+    given = parser.parse_args()
     work, apiece = Work(REPEATS), multiprocessing.get_context("spawn")
     others = []
     for _ in range(2):
@@ -70,8 +70,8 @@ def main() -> None:
             other.send(start)
         return [other.recv() for other in some]
 
-    turns = []
-    while time.monotonic() < end:
+    turns, end = [], time.monotonic() + given.seconds
+    while not turns or time.monotonic() < end:
         one, two = (median(work.seconds(threads) for _ in range(3)) for threads in (1, 2))
         both = [at_once(others) for _ in range(3)]
         alone = median(at_once([others[k % 2]])[0] for k in range(4))

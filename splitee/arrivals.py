@@ -38,8 +38,10 @@ class Given:
     def __init__(self, theirs: ArrayLike, samples: int) -> None:
         try:
             given = np.asarray(theirs)
-        except ValueError as error:
-            raise InputError("orders are of different lengths: give as many rounds to each repeat") from error
+        except ValueError as error:  # lists of different lengths, of which NumPy makes no array
+            raise InputError(
+                "orders are no table: give whole numbers, shape (repeats, m), as many rounds to each repeat"
+            ) from error
         if given.ndim != 2 or given.dtype.kind not in "iu" or 0 in given.shape:
             raise InputError(
                 f"orders has shape {given.shape} and type {given.dtype}: "
@@ -55,13 +57,13 @@ class Given:
         """Return those of repeats first..end − 1 (from 0), shape (repeats, m)."""
         theirs = self._theirs  # where two threads copy one repeat, they write the same numbers
         if theirs is not None and not self._has[first:end].all():
-            if _copy(theirs, self._samples, self._copied, first, end) >= 0:
-                outside = _copy(theirs, self._samples, self._copied, 0, len(theirs))
+            if _copy(theirs, self._has, self._samples, self._copied, first, end) >= 0:
+                outside = _copy(theirs, self._has, self._samples, self._copied, 0, len(theirs))
                 raise InputError(
                     f"orders name sample {theirs.flat[outside]}: "
                     f"the trace has samples 0 to {self._samples - 1}"
                 )
-            self._has[first:end] = True
+            self._has[first:end] = True  # only now may others play them
             if self._has.all():
                 self._theirs = None
         block = self._copied[first:end]
@@ -204,19 +206,23 @@ def _shuffles(samples: int, seed: int, first: int, end: int) -> _Shuffles:
 
 
 @compiled
-def _copy(given, samples, copied, first, end):  # type: ignore[no-untyped-def]
-    """Copy some repeats; return the place of a sample that the trace does not have, or −1."""
+def _copy(given, has, samples, copied, first, end):  # type: ignore[no-untyped-def]
+    """Copy those of some repeats that it `has` not; return the place of a sample there is not, or −1.
+
+    Whatever `given` holds, and should it change meanwhile, what is copied are samples.
+    """
     rounds = given.shape[1]
     for repeat in range(np.uintp(first), np.uintp(end)):  # unsigned, for speed
-        outside = False
+        if has[repeat]:
+            continue
+        outside = rounds
         for position in range(rounds):
             sample = given[repeat, position]
-            outside |= (sample < 0) | (sample >= samples)
-            copied[repeat, position] = sample
-        if outside:
-            for position in range(rounds):
-                if given[repeat, position] < 0 or given[repeat, position] >= samples:
-                    return np.int64(repeat) * rounds + position
+            inside = (sample >= 0) & (sample < samples)
+            copied[repeat, position] = sample if inside else 0
+            outside = min(outside, rounds if inside else position)
+        if outside < rounds:
+            return np.int64(repeat) * rounds + outside
     return -1
 
 

@@ -188,7 +188,7 @@ def _price(name: str, value: Any, dimensions: int | None) -> float | Floats:
         return float(value)
     try:
         price = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is {value!r}: give a number (in λ)") from error
     if price.ndim > 1 or (dimensions is not None and price.ndim != dimensions):
         raise InputError(f"{name} has shape {price.shape}: give {_SHAPES[name]}")

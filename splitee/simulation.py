@@ -90,7 +90,8 @@ def replay(
     seed : int
         Of the orders and of random policies. The same seed gives the same result, whatever else is replayed.
     orders : array of int, shape (repeats, m), optional
-        Orders of one's own: 0-based sample indices, not necessarily permutations.
+        Orders of one's own: 0-based sample indices, not necessarily permutations; checked and copied as they
+        are played, so they must not change meanwhile.
     threshold : float, optional
         α of policies in plain Python that name none, and of the splits that policies without α are held
         against in the regret. Default: the trace's recommended α, else 0.7.
@@ -156,8 +157,6 @@ def replay(
     # final-exit is the reference of every comparison, shown or not
     reference = Player(scene, REFERENCE, FinalExit(), log).whole
     results = Results(_play_all(scene, named, log), reference, scene.facts, trace.id)
-    if orders is not None:
-        arrivals.block(0, arrivals.repeats)  # copied, had nobody asked: from now on they may change
     if isinstance(policies, (Mapping, Sequence)):
         return results
     return next(iter(results.values()))

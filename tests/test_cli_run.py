@@ -1,6 +1,8 @@
 """`splitee run` as a person meets it."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,12 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 from test_replay import random_trace
 
 import splitee
+from splitee.cli.meter import Meter
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -265,6 +270,28 @@ def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path
 )
 def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], words: str) -> None:
     assert words in commands.splitee(*arguments).complaint
+
+
+def test_a_shell_completes_a_line_without_a_word_of_complaint() -> None:
+    asked = {"_SPLITEE_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+    for line, offered in (
+        ("splitee trace sh", "plain,show\n"),
+        ("splitee nosuch r", "plain,run\nplain,report\n"),
+    ):
+        environment = os.environ | asked | {"COMP_WORDS": line}
+        words = [sys.executable, "-m", "splitee"]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, offered, "")
+
+
+def test_what_is_said_while_a_bar_is_shown_has_lines_of_its_own() -> None:
+    meter, shown = Meter("work", "{:.0f} a second"), io.StringIO()
+    meter.bar = Progress(console=Console(file=shown, force_terminal=True, width=60))
+    with meter:
+        meter.bar.add_task("work", total=2)
+        meter.bar.start()
+        meter.say("compiling [once]")
+    assert any(line.endswith("\x1b[2Kcompiling [once]") for line in shown.getvalue().splitlines())
 
 
 def test_without_a_command_the_commands_are_told() -> None:

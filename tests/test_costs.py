@@ -51,6 +51,12 @@ def test_prices_cannot_be_changed_from_outside() -> None:
     assert costs.by_sample(2).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("price", [10**400, [10**400], -1, [-1.0], float("nan"), [1.0, float("inf")], "dear"])
+def test_what_is_no_price_is_told(price: object) -> None:
+    with pytest.raises(splitee.InputError, match=r"^offload (is|must be) "):
+        splitee.CostModel(offload=price)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("layers", [5, [2, 1], [1.5, 2], [[1], [2, 3]], []])
 def test_layers_of_exits_ascend(layers: object) -> None:
     with pytest.raises(splitee.InputError, match=r"exit_layers is .*: give ascending layers, from 1 on"):

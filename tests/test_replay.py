@@ -14,7 +14,7 @@ import pytest
 import splitee
 import splitee.engine
 import splitee.simulation
-from splitee.policies.base import Policy
+from splitee.policies.base import AnyPolicy
 from splitee.scene import SEED_SCHEME
 
 ALPHA = 0.75
@@ -523,12 +523,26 @@ def test_orders_of_any_integers_however_they_lie(kind: str, layout: str) -> None
     assert result.scene.arrivals.shuffles.tolist() == [True] * 3 + [False]
 
 
-@pytest.mark.parametrize("policy", [splitee.SplitEE(ALPHA), splitee.FixedSplit(2, ALPHA)])
-def test_orders_may_change_once_they_were_replayed(policy: Policy) -> None:
+@pytest.mark.parametrize(
+    "policy",
+    [
+        splitee.SplitEE(ALPHA),
+        splitee.FixedSplit(2, ALPHA),
+        splitee.RandomSplit(ALPHA),
+        EpsilonGreedy(0.1, ALPHA),
+    ],
+)
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_orders_belong_to_whoever_gave_them_once_they_were_replayed(
+    policy: AnyPolicy, shuffled: bool
+) -> None:
     orders = np.array([np.random.default_rng(r).permutation(20) for r in range(50)])
+    orders[49] = orders[49] if shuffled else 3
+    kept, theirs = orders.copy(), weakref.ref(orders)
     result = splitee.replay(random_trace(20), policy, orders=orders)
-    kept, orders[:] = orders.copy(), 0
-    assert all(result.scene.arrivals.order(r).tolist() == kept[r].tolist() for r in range(50))
+    del orders
+    assert theirs() is None
+    assert [result.scene.arrivals.order(r).tolist() for r in range(50)] == kept.tolist()
 
 
 @pytest.mark.parametrize(
@@ -543,7 +557,8 @@ def test_orders_that_name_no_sample_are_told(kind: str, bad: int) -> None:
 
 def test_orders_of_different_lengths_are_told() -> None:
     with pytest.raises(
-        splitee.InputError, match="orders are of different lengths: give as many rounds to each"
+        splitee.InputError,
+        match=r"orders are no table: give whole numbers, shape \(repeats, m\), as many rounds",
     ):
         splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=[[0, 1, 2], [3]])
 

@@ -168,6 +168,22 @@ def test_of_several_wrong_orders_the_first_is_told() -> None:
         splitee.replay(trace_of(20), splitee.SplitEE(0.75), orders=orders)
 
 
+def test_no_thread_plays_orders_that_another_is_still_copying(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = [splitee.SplitEE(0.75), splitee.SplitEES(0.75), splitee.FixedExit(1)]
+    trace, orders = trace_of(50), shown(50, 40)
+    expected = splitee.replay(trace, policies, orders=orders)
+    copy = splitee.arrivals._copy
+
+    def slowly(*given: object) -> object:
+        time.sleep(0.05)
+        return copy(*given)
+
+    monkeypatch.setattr(splitee.arrivals, "_copy", slowly)
+    results = splitee.replay(trace, policies, orders=orders)
+    for name in results:
+        np.testing.assert_array_equal(results[name].totals, expected[name].totals)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_replays_with_threads_of_its_own() -> None:

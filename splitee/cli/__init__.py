@@ -58,7 +58,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     # libraries are a quarter of a million objects that stay: to look for garbage among them again and again,
-    # and once more at the end, would take a fifth of a short command's time
+    # and once more at the end, would take a fifth of a short command's time (so nothing may wait for the end
+    # to be written: what is written is closed, or lost)
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:

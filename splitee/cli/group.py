@@ -13,7 +13,8 @@ class Group(click.Group):
     def resolve_command(  # noqa: D102
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        wrong = not args[0].startswith("-") and self.get_command(ctx, args[0]) is None
+        if wrong and not ctx.resilient_parsing:  # as a shell does that completes a line
             known = there_are(args[0], self.list_commands(ctx))
             raise click.UsageError(f"no command is called '{args[0]}': {known}", ctx)
         return super().resolve_command(ctx, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def tell_of_compiling() -> None:
+def say(line: str) -> None:
+    """Say something on standard error."""
+    click.echo(line, err=True)
+
+
+def tell_of_compiling(say: Callable[[str], None] = say) -> None:
     """Say on a terminal why nothing is to be seen yet, where something is compiled."""
     from splitee.compiled import when_compiling
 
     if sys.stderr.isatty():
-        when_compiling(lambda: click.echo("compiling, once on this machine: up to half a minute", err=True))
+        when_compiling(lambda: say("compiling, once on this machine: up to half a minute"))
 
 
 class Meter:
@@ -59,6 +65,13 @@ class Meter:
         self.bar = Progress(*columns, console=Console(stderr=True))
         self.bar.add_task(self.title, total=work, state="")
         self.bar.start()
+
+    def say(self, line: str) -> None:
+        """Say something, above the bar where there is one."""
+        if self.bar is None:
+            say(line)
+        else:
+            self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, work: int, things: int) -> None:
         """Take note of work, and of the things that were just made; none: it was found done."""

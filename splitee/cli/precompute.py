@@ -111,7 +111,7 @@ def command(
             name=name,
             run=run,
             overwrite=overwrite,
-            report=lambda line: click.echo(line, err=True),
+            report=progress.say,
             advance=lambda texts, tokens: progress.advance(tokens, texts),
             begin=lambda texts, tokens: progress.begin(tokens),
         )

@@ -64,14 +64,14 @@ def command(
         from splitee.cluster import Cluster
 
         play = play_on(Cluster(ray_address))
-    tell_of_compiling()
     with Meter(out.name, "{:,.0f} decisions/s") as meter:
+        tell_of_compiling(meter.say)
         done = sweep(
             asked,
             out,
             play=play,
             overwrite=overwrite,
-            report=lambda line: click.echo(line, err=True),
+            report=meter.say,
             begin=meter.begin,
             advance=lambda decisions, computed: meter.advance(decisions, decisions * computed),
         )
