@@ -216,6 +216,14 @@ def test_oddities_are_warnings():
         "1 of 3 samples repeat another's id",
     ]
     assert check_trace(Trace([[0.6, 0.9]], [[0, 1]], [1])) == []
+    names = ["dog", "cat", "Dog"]
+    odd = Trace([[0.6, 0.9], [0.5, 0.7]], [[0, 1], [1, 0]], [2, 0], manifest={"class_names": names})
+    said = "no exit ever answers 'Dog', the label of 1 of 2 samples: spelt as the answers are?"
+    assert check_trace(odd) == [said]
+    many = Trace([[0.5, 0.7]] * 6, [[0, 1], [1, 0]] * 3, [1, 2, 3, 4, 5, 5])
+    assert "answers 2, 3, 4 and 1 more, the label of 5 of 6 samples" in check_trace(many)[0]
+    scores = Trace([[0.6, 0.9], [0.5, 0.7]], [[0, 1], [1, 0]], [2, 0], value=[[0.1, 1.2], [0.8, 0.3]])
+    assert check_trace(scores) == []
     assert "no labels" in check_trace(Trace(C, [[0, 1], [1, 0]]))[0]
 
 

@@ -171,6 +171,7 @@ HEADER = b"sample,exit,confidence,prediction,label\n"
         (b"\n", "the file is empty"),
         (HEADER, "a header, but no rows"),
         (b"\xff\xfe\x00", "neither CSV text"),
+        (LONG.replace(b",", b";"), "its columns are separated by ';': save it with commas"),
         (b"sample,sample\n1,2\n", "two columns are called 'sample'"),
         (b"x,y\n1,2\n", "its columns are x, y; say which is which with --map ours=theirs"),
         (

@@ -40,8 +40,20 @@ def check_trace(trace: Trace | str | Path) -> list[str]:
 def _labels(trace: Trace) -> Iterator[str]:
     if trace.label is None:
         yield "no labels: accuracy will be NaN, reports show agreement with the last exit"
-    elif trace.samples > 1 and (trace.label == trace.label[0]).all():
+        return
+    if trace.samples > 1 and (trace.label == trace.label[0]).all():
         yield f"every label is class {trace.label[0]}"
+    if trace.value is not None:  # classes are rounded scores there
+        return
+    names = trace.manifest.get("class_names") or range(trace.classes)
+    if unanswered := np.setdiff1d(trace.label, trace.prediction).tolist():
+        shown = ", ".join(repr(names[number]) for number in unanswered[:3])
+        more = f" and {len(unanswered) - 3} more" if len(unanswered) > 3 else ""
+        theirs = np.isin(trace.label, unanswered).sum()
+        yield (
+            f"no exit ever answers {shown}{more}, the label of {theirs} of {trace.samples} samples: "
+            "spelt as the answers are?"
+        )
 
 
 def _constant_exits(trace: Trace) -> Iterator[str]:

@@ -95,6 +95,8 @@ class _Table:
             raise InputError(f"neither CSV text (UTF-8) nor NPZ: {error}") from error
         if not self.header:
             raise InputError("the file is empty, or its first line is")
+        if len(self.header) == 1 and (marks := [mark for mark in (";", "\t", "|") if mark in self.header[0]]):
+            raise InputError(f"its columns are separated by {marks[0]!r}: save it with commas")
         for name in self.header:
             if self.header.count(name) > 1:
                 raise InputError(f"two columns are called {name!r}")
