@@ -194,6 +194,18 @@ def test_a_damaged_trace_is_named(trace_file: Path, tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_results_are_written_though_nobody_reads_the_tables(trace_file: Path, tmp_path: Path) -> None:
+    words = ["run", trace_file, "--policy", "splitee", "--threshold", 0.7, "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "splitee", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+    assert (tmp_path / "out" / "run.json").exists()
+
+
 def test_importing_loads_nothing_heavy() -> None:
     heavy = ("torch", "transformers", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "rich", "jinja2")
     for statement in ("import splitee", "from splitee.cli import cli"):

@@ -216,7 +216,11 @@ def command(
             }
         )
         if not as_json:
-            _show(scenario, results, said, interval, all_rows)
+            try:
+                _show(scenario, results, said, interval, all_rows)
+            except SystemExit:  # nobody reads any more: rich sends what follows nowhere, and ends
+                if out is None:
+                    raise
     if out is not None:
         _write(out, done, choices, document)
     if as_json:
