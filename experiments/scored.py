@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from splitee.tasks import Rows, load_task, map_labels
+from splitee.data.tasks import Rows, load_task, map_labels
 
 
 def scored_rows(data: str, data_root: Path, checkpoint: Path) -> Rows:

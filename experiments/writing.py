@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from splitee.files import write_text
+from splitee._internal.files import write_text
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -21,12 +21,12 @@ _HOME = {  # name: the module it lives in
     "concatenate": "trace",
     "with_cloud": "trace",
     "CostModel": "costs",
-    "replay": "simulation",
-    "Result": "result",
-    "Results": "results",
-    "load_results": "results",
-    "recommend_threshold": "thresholds",
-    "InputError": "errors",
+    "replay": "replay.replay",
+    "Result": "results.result",
+    "Results": "results.results",
+    "load_results": "results.results",
+    "recommend_threshold": "trace.threshold",
+    "InputError": "_internal.errors",
     "SplitEE": "policies.splitee",
     "SplitEES": "policies.splitee",
     "FinalExit": "policies.fixed",
@@ -80,19 +80,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from splitee._internal.errors import InputError
     from splitee.costs import CostModel
-    from splitee.errors import InputError
     from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
     from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, Oracle
     from splitee.policies.splitee import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
-    from splitee.result import Result
-    from splitee.results import Results, load_results
-    from splitee.simulation import replay
-    from splitee.thresholds import recommend_threshold
+    from splitee.replay.replay import replay
+    from splitee.results.result import Result
+    from splitee.results.results import Results, load_results
     from splitee.trace import Trace, bundled_traces, concatenate, load_trace, with_cloud
+    from splitee.trace.threshold import recommend_threshold
 
 
 def __getattr__(name: str) -> Any:

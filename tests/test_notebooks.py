@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from test_docs import anchors
 
 import splitee
-from splitee import streams
+from splitee.replay import orders as streams
 from splitee.report.tables import policy_frame
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import torch
 from transformers.utils import logging
 
 import splitee
-from splitee.checkpoints import BUNDLED
+from splitee.models.checkpoints import BUNDLED
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import load_checkpoint
 

@@ -23,9 +23,9 @@ from splitee.elue.flops import Flops
 from splitee.elue.predictions import Method, read_method
 from splitee.elue.reference import Reference
 from splitee.elue.replayed import replayed, setting_name
-from splitee.report.pareto import pareto
-from splitee.report.style import write_figure
-from splitee.statistics import bootstrap_means, data_interval
+from splitee.report.figures.pareto import pareto
+from splitee.report.figures.style import write_figure
+from splitee.results.intervals import bootstrap_means, data_interval
 from splitee.trace import Trace
 
 HERE = Path(__file__).parent

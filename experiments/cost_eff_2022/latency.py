@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from splitee.files import write_text
+from splitee._internal.files import write_text
 from splitee.models.early_exit import infer
 from splitee.models.encode import encode, load_tokenizer, pad
 from splitee.models.multi_exit import load_checkpoint

@@ -16,8 +16,8 @@ from transformers.utils import logging
 from splitee.elue.inferred import inferred
 from splitee.elue.predictions import write_method
 from splitee.models.multi_exit import load_config
+from splitee.models.precompute import precompute
 from splitee.policies.rules import AtExit
-from splitee.precompute import precompute
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -21,8 +21,8 @@ from splitee.elue.reference import Reference, read_reference
 from splitee.elue.replayed import replayed, setting_name
 from splitee.elue.score import average, score
 from splitee.policies import Policy
-from splitee.report.pareto import pareto
-from splitee.report.style import write_figure
+from splitee.report.figures.pareto import pareto
+from splitee.report.figures.style import write_figure
 from splitee.trace import Trace
 
 HERE = Path(__file__).parent

@@ -19,14 +19,14 @@ import pandas as pd
 from transformers.utils import logging
 
 import splitee
+from splitee._internal.files import write_text
+from splitee.data.tasks import Rows
 from splitee.elue.inferred import inferred
 from splitee.elue.metrics import TASKS
 from splitee.elue.predictions import read_methods, write_method
 from splitee.elue.replayed import replayed, setting_name
-from splitee.files import write_text
+from splitee.models.precompute import precompute
 from splitee.policies.rules import AtExit
-from splitee.precompute import precompute
-from splitee.tasks import Rows
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))

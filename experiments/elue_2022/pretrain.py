@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 from transformers import AutoConfig, AutoModel
 
-from splitee.files import write_text
+from splitee._internal.files import write_text
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.encode import load_tokenizer
-from splitee.report.style import freeze, new_figure, paper, write_figure
+from splitee.report.figures.style import freeze, new_figure, paper, write_figure
 from splitee.training.pretrain import Pretraining, pretrain, segment_pairs
 
 RESULTS = Path(__file__).parent / "results"

@@ -6,8 +6,8 @@ python experiments/splitee_2023/cards.py
 from pathlib import Path
 
 import splitee
-from splitee.calibration import expected_calibration_error
-from splitee.files import write_text
+from splitee._internal.files import write_text
+from splitee.trace.reliability import expected_calibration_error
 
 DATA = Path(splitee.__file__).parent / "data"
 ABOUT = {

@@ -22,7 +22,7 @@ import pandas as pd
 import scenarios
 from scenarios import PAIRS, Pair
 
-from splitee.phases import phase_map
+from splitee.report.phase_map import phase_map
 
 HERE = Path(__file__).parent
 

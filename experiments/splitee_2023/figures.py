@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from scenarios import EXPLORATIONS, PAPER_OFFLOAD, Pair
 from tables import NAMES
 
-from splitee.report.phase_map import phase_map_figure
-from splitee.report.reliability import reliability_diagram
-from splitee.report.style import FAINT, FORMATS, INK, Look, freeze, new_figure, paper, write_figure
-from splitee.temperature import calibrate
+from splitee.report.figures.phase_map import phase_map_figure
+from splitee.report.figures.reliability import reliability_diagram
+from splitee.report.figures.style import FAINT, FORMATS, INK, Look, freeze, new_figure, paper, write_figure
+from splitee.trace.temperature import calibrate
 
 LOOKS = {
     "SplitEE": Look("#0072B2", "o", 6),

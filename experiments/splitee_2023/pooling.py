@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from splitee.files import write_text
+from splitee._internal.files import write_text
 
 lines = []
 for pooling in ("mean", "first"):

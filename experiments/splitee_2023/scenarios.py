@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 import splitee
-from splitee import streams
-from splitee.calibration import expected_calibration_error
 from splitee.policies import Policy, released
+from splitee.replay import orders as streams
 from splitee.sweep import Grid, play_cell
-from splitee.temperature import calibrate
-from splitee.thresholds import GRID
+from splitee.trace.reliability import expected_calibration_error
+from splitee.trace.temperature import calibrate
+from splitee.trace.threshold import GRID
 
 PAIRS = {  # target: source
     "imdb": "sst2",

@@ -9,8 +9,8 @@ import sys
 
 import click
 
+from splitee._internal.errors import InputError
 from splitee.cli.group import Group
-from splitee.errors import InputError
 
 _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` shows)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),

@@ -11,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from splitee.calibration import expected_calibration_error
-from splitee.errors import InputError
-from splitee.files import refuse_place
+from splitee._internal.errors import InputError
+from splitee._internal.files import refuse_place
 from splitee.trace import Trace, load_trace
 from splitee.trace.bundled import find_source
+from splitee.trace.reliability import expected_calibration_error
 
 WIDTH = 110  # of the table where it goes into a pipe, which has no width
 Pair = dict[str, float | None]  # "before" and "after"
@@ -40,7 +40,7 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
     Example:
       splitee trace calibrate imdb --out imdb-calibrated.parquet
     """
-    from splitee.temperature import apply_temperatures, calibrate
+    from splitee.trace.temperature import apply_temperatures, calibrate
 
     refuse_place(out, overwrite, trace, source)
     target = load_trace(trace)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from splitee._internal.errors import InputError
 from splitee.cli.group import Group
 from splitee.cli.models_extra import names_list, need_models_extra, text_options
-from splitee.errors import InputError
 
 if TYPE_CHECKING:
     from splitee.policies import Policy
@@ -38,9 +38,9 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
     """
     import numpy as np
 
-    from splitee.checkpoints import find_checkpoint, parameters_of, read_config
     from splitee.elue.flops import Flops
     from splitee.elue.score import track
+    from splitee.models.checkpoints import find_checkpoint, parameters_of, read_config
     from splitee.trace import load_trace
 
     if tokens < 1:
@@ -132,10 +132,10 @@ def predict(
       splitee elue predict sst2.parquet --task sst-2 --policy elasticbert --threshold 0.8,0.9 --out elastic
       splitee elue predict sst2-model --task sst-2 --data-root data --policy pabee:3 --out pabee
     """
-    from splitee.checkpoints import find_checkpoint
+    from splitee._internal.files import refuse_existing
     from splitee.elue.metrics import get_task
     from splitee.elue.predictions import write_method
-    from splitee.files import refuse_existing
+    from splitee.models.checkpoints import find_checkpoint
 
     refuse_existing(out, overwrite)
     get_task(elue_task)
@@ -189,11 +189,11 @@ def _run(
 ) -> Any:
     data_root, text_file, text_columns, label_column, class_names, split = data
     need_models_extra()
-    from splitee.checkpoints import read_config
+    from splitee.data.tasks import load_file, load_task
     from splitee.elue.flops import Flops
     from splitee.elue.metrics import get_task
+    from splitee.models.checkpoints import read_config
     from splitee.policies.rules import Rule
-    from splitee.tasks import load_file, load_task
 
     about = get_task(elue_task)
     if batch_size < 1:
@@ -260,11 +260,11 @@ def score(
 
     Only against ElasticBERT-base's own curve is it called the ELUE score. Needs no torch.
     """
+    from splitee._internal.files import refuse_existing, write_text
     from splitee.elue.predictions import read_methods
     from splitee.elue.reference import read_reference
     from splitee.elue.score import average
     from splitee.elue.score import score as compute
-    from splitee.files import refuse_existing, write_text
     from splitee.report.scores import score_notes, score_table
 
     figures = ("pareto.png", "pareto.pdf")
@@ -276,8 +276,8 @@ def score(
     scores = compute(methods, against, grid=grid, draws=draws, seed=seed)
     means = average(scores)
     if out is not None:
-        from splitee.report.pareto import pareto
-        from splitee.report.style import write_figure
+        from splitee.report.figures.pareto import pareto
+        from splitee.report.figures.style import write_figure
 
         figure = pareto(methods, against)
         out.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from splitee.errors import there_are
+from splitee._internal.errors import there_are
 
 
 class Group(click.Group):

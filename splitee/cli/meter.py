@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 def tell_of_compiling(say: Callable[[str], None] = say) -> None:
     """Say on a terminal why nothing is to be seen yet, where something is compiled."""
-    from splitee.compiled import when_compiling
+    from splitee._internal.jit import when_compiling
 
     if sys.stderr.isatty():
         when_compiling(lambda: say("compiling, once on this machine: up to half a minute"))

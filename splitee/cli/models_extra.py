@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 
 def need_models_extra() -> None:

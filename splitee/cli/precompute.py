@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from splitee.checkpoints import BUNDLED
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra, pairs
+from splitee.models.checkpoints import BUNDLED
 
 
 @click.command("precompute")
@@ -72,9 +72,9 @@ def command(
       splitee precompute --text reviews.csv --out mine.parquet
     """
     need_models_extra()
-    from splitee.files import refuse_place
+    from splitee._internal.files import refuse_place
+    from splitee.data.tasks import PAIRS, load_file, load_task, map_labels
     from splitee.models.multi_exit import load_config
-    from splitee.tasks import PAIRS, load_file, load_task, map_labels
 
     refuse_place(out, overwrite, text_file)
     of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
@@ -87,7 +87,7 @@ def command(
         columns, names = text_columns or ("text",), names_list(class_names)
         rows = load_file(text_file, columns, label_column, names, config.regresses)
 
-    from splitee.precompute import PrecomputeOptions, Run, precompute, run_on
+    from splitee.models.precompute import PrecomputeOptions, Run, precompute, run_on
 
     classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
@@ -98,7 +98,7 @@ def command(
     if on_ray or ray_address:
         import torch
 
-        from splitee.cluster import Cluster
+        from splitee._internal.ray import Cluster
 
         run = run_on(Cluster(ray_address, cpus=torch.get_num_threads()))
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 if TYPE_CHECKING:
     from splitee.report.html import Section
-    from splitee.results import Results
+    from splitee.results.results import Results
 
 _TELLS: dict[str, type | tuple[type, ...]] = {  # what run.json says of a scenario, and of what type
     "trace": str,
@@ -70,7 +70,7 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
       splitee run imdb --offload 5,12 --out results
       splitee report results
     """
-    from splitee.files import refuse_place, write_text
+    from splitee._internal.files import refuse_place, write_text
 
     out = out or folder / "report.html"
     found = _find(folder)
@@ -94,7 +94,7 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
 def _find(folder: Path) -> list[_Found]:
     """Find the scenarios that a folder holds."""
     from splitee.cli.run import folder_name
-    from splitee.results_files import REMEDY
+    from splitee.results.files import REMEDY
 
     if not folder.is_dir():
         raise InputError(
@@ -141,9 +141,9 @@ def _section(found: _Found) -> Section:
 
 def _load(found: _Found) -> tuple[Results, dict[str, str]]:
     """Load a scenario's results and the versions that made them; what is damaged is named."""
-    from splitee.report.style import setting_line
-    from splitee.results import load_results
-    from splitee.results_files import REMEDY, read_manifest
+    from splitee.report.figures.style import setting_line
+    from splitee.results.files import REMEDY, read_manifest
+    from splitee.results.results import load_results
 
     folder, told = found.folder, found.told
     try:

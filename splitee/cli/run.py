@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 if TYPE_CHECKING:
-    from splitee.results import Results
+    from splitee.results.results import Results
     from splitee.trace import Trace
 
 DEFAULT_TRACE = "imdb"
@@ -130,12 +130,12 @@ def command(
       splitee run mine.parquet --offload 3,8 --device-layers 6 --max-drop 1 --out results
       splitee run imdb yelp_sentences --policy splitee --policy splits --json
     """
+    from splitee._internal.files import refuse_no_folder
     from splitee.cli.meter import tell_of_compiling
     from splitee.costs import CostModel
-    from splitee.files import refuse_no_folder
     from splitee.policies.named import DEFAULT, OPTIONAL, PAPER, make_policies
-    from splitee.report.remarks import remarks
-    from splitee.simulation import replay
+    from splitee.replay.replay import replay
+    from splitee.report.notes import remarks
     from splitee.trace import load_trace
 
     if out is None and (choices or overwrite):
@@ -259,8 +259,8 @@ def _write(
 ) -> None:
     import pandas as pd
 
-    from splitee.files import write_text
-    from splitee.report.figures import save_figures
+    from splitee._internal.files import write_text
+    from splitee.report.figures.curves import save_figures
 
     tables = []
     for (scenario, results), described in zip(done, document, strict=True):
@@ -284,7 +284,7 @@ def _write(
 def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
     """α: as given; the paper's rule for its preset; the trace's recommended one; else 0.7 with a warning."""
     from splitee.policies.base import check_threshold
-    from splitee.scene import DEFAULT_THRESHOLD
+    from splitee.replay.scene import DEFAULT_THRESHOLD
 
     if given is not None:
         check_threshold(given)

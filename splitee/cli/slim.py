@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from splitee._internal.errors import InputError
 from splitee.cli.models_extra import need_models_extra
 from splitee.cli.training_data import TrainingData, training_data
-from splitee.errors import InputError
 
 
 @click.command("slim")
@@ -95,7 +95,7 @@ def command(
       splitee slim sst2-model --task sst2_sentences --heads 4 --ffn 192 --rank 32 --out slender
     """
     need_models_extra()
-    from splitee.files import refuse_existing
+    from splitee._internal.files import refuse_existing
 
     refuse_existing(out, overwrite)
     data.check()

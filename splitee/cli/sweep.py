@@ -47,7 +47,7 @@ def command(
       splitee sweep grid.yaml --dry-run
       splitee sweep grid.yaml --out results
     """
-    from splitee.errors import InputError
+    from splitee._internal.errors import InputError
     from splitee.sweep import Sweep, read_grid, sweep
     from splitee.sweep.running import play_here, play_on
 
@@ -61,7 +61,7 @@ def command(
         raise InputError("say where results go: --out FOLDER (or --dry-run)")
     play: Play = play_here
     if on_ray or ray_address:
-        from splitee.cluster import Cluster
+        from splitee._internal.ray import Cluster
 
         play = play_on(Cluster(ray_address))
     with Meter(out.name, "{:,.0f} decisions/s") as meter:

@@ -13,16 +13,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from splitee.calibration import expected_calibration_error
+from splitee._internal.errors import InputError
+from splitee._internal.files import atomic_path, refuse_place
 from splitee.cli.calibrate import command as calibrate
 from splitee.cli.group import Group
 from splitee.costs import CostModel
-from splitee.errors import InputError
-from splitee.files import atomic_path, refuse_place
 from splitee.trace import Trace, load_trace, with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv
 from splitee.trace.importing import FORMATS, import_trace
+from splitee.trace.reliability import expected_calibration_error
 
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from splitee._internal.errors import InputError
 from splitee.cli.models_extra import check_source, data_options, names_list
-from splitee.errors import InputError
 
 if TYPE_CHECKING:
-    from splitee.rows import Rows
+    from splitee.data.rows import Rows
 
 
 HELD_OUT = 0  # draws the rows held out: of a teacher and its student, and of all seeds, they are the same
@@ -46,7 +46,7 @@ class TrainingData:
 
     def rows(self, seed: int, *, regression: bool) -> tuple[Rows, Rows]:
         """Read the rows to train on and those to judge by."""
-        from splitee.tasks import check_learnable, hold_out, load_file, load_task
+        from splitee.data.tasks import check_learnable, hold_out, load_file, load_task
 
         if self.text_file is not None:
             columns, names = self.text_columns or ("text",), names_list(self.class_names)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 Counts = NDArray[np.float64]
 

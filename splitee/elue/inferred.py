@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from splitee._internal.errors import InputError
+from splitee.data.rows import Rows, map_labels
 from splitee.elue.flops import Flops
 from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
-from splitee.errors import InputError
 from splitee.models.early_exit import infer
 from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
 from splitee.models.multi_exit import load_checkpoint
 from splitee.models.passes import plan_batches
 from splitee.policies.rules import AtExit, Rule
-from splitee.rows import Rows, map_labels
 
 
 def inferred(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee import tasks
-from splitee.errors import InputError, there_are
+from splitee._internal.errors import InputError, there_are
+from splitee.data import tasks
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -67,7 +67,7 @@ class ElueTask:
     measured : str
         What the metric is called.
     data : str
-        The task of `splitee.tasks` that is the same data.
+        The task of `splitee.data.tasks` that is the same data.
     """
 
     name: str

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
+from splitee._internal.files import claimed_folder, put_in_place, refuse_existing, write_text
 from splitee.elue.metrics import ElueTask, get_task
-from splitee.errors import InputError
-from splitee.files import claimed_folder, put_in_place, refuse_existing, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

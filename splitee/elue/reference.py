@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.elue.metrics import get_task
 from splitee.elue.predictions import Method, Points, check_numbers, read_methods
-from splitee.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

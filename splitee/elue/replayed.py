@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.elue.flops import Flops
 from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
-from splitee.errors import InputError
 from splitee.policies.base import Policy
-from splitee.simulation import replay
+from splitee.replay.replay import replay
 from splitee.trace import Trace
 
 _PLAIN = ("layer", "threshold", "entropy", "patience", "side_information", "samples")
@@ -40,7 +40,7 @@ def replayed(
     Parameters
     ----------
     trace : Trace
-        With labels, lengths and FLOPs, as `splitee.precompute` writes it.
+        With labels, lengths and FLOPs, as `splitee.models.precompute` writes it.
     policies : mapping of str to Policy
         By the name of the setting.
     name, task

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.elue.predictions import Method, Points
 from splitee.elue.reference import Reference
-from splitee.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

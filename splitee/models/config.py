@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
-from splitee.checkpoints import MODEL_TYPE
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
+from splitee.models.checkpoints import MODEL_TYPE
 
 
 class MultiExitConfig(PretrainedConfig):

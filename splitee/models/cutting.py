@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 
 @dataclass

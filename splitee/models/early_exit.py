@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.multi_exit import MultiExitModel
 from splitee.policies.rules import Memory, Rule, Said
 from splitee.trace.columns import read_logits, read_scores, round_scores
@@ -109,7 +109,7 @@ def infer(
 
 
 def _said(model: MultiExitModel, logits: NDArray[np.float32], before: NDArray[np.float32] | None) -> Said:
-    """Read logits as `splitee.precompute` does; a score's confidence compares it with the one before."""
+    """Read logits as `splitee.models.precompute` does; compare a score with the one before."""
     if not model.config.regresses:
         confidence, entropy, prediction = read_logits(logits)
         return Said(confidence, prediction, entropy)

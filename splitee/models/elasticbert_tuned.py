@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel, take_poolers
 from splitee.models.multi_exit import UNREADABLE, ExitHead, MultiExitModel

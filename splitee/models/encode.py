@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from splitee.checkpoints import find_checkpoint
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
+from splitee.models.checkpoints import find_checkpoint
 
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
 

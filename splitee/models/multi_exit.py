@@ -16,8 +16,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # its classes become known to Auto classes
-from splitee.checkpoints import find_checkpoint, read_config
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
+from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers

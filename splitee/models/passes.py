@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
 

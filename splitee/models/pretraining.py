@@ -12,7 +12,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
 from transformers.utils import ModelOutput
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.cutting import first_layer, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel
 from splitee.models.equilibrium import after_exit, before_exit

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 After every arm was played once, round t plays the arm of the greatest index, the lowest on ties. What is
 chosen and what is learnt are written once, below: the replay, which plays many repeats side by side
-(`splitee.lanes`), and a live device, which is one lane, run the same functions.
+(`splitee.replay.lanes`), and a live device, which is one lane, run the same functions.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from splitee.compiled import inlined
+from splitee._internal.errors import InputError
+from splitee._internal.jit import inlined
+from splitee._internal.processor import EIGHT, lead
 from splitee.costs import CostModel
-from splitee.errors import InputError
 from splitee.policies.base import Floats, Policy, check_switch, check_threshold, sends_input
 from splitee.policies.rewards import PRICES, SENDING, device_costs, prices_of, reward
 from splitee.policies.table import says, sends, table_of
-from splitee.processor import EIGHT, lead
 
 NONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what side information an update draws on
 UCB, TUNED, THOMPSON = range(3)  # what the index is

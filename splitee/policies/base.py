@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.costs import CostModel
-from splitee.errors import InputError
 
 if TYPE_CHECKING:
     from splitee.trace import Trace

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
 from splitee.policies.fixed import AtLayer
 from splitee.policies.rules import TOLERANCE, Confidence, Entropy, Memory, Patience, Rule, Said

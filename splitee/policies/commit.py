@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.policies.base import Floats, Layers, Orders, Policy, Stream, check_threshold
 from splitee.policies.fixed import everywhere
 from splitee.policies.rewards import means_of

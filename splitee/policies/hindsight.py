@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from splitee.compiled import compiled
+from splitee._internal.jit import compiled
 from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
 from splitee.policies.rewards import by_exit, device_costs, exit_of, leaving, means_of, split_reward
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from splitee.errors import InputError, there_are
+from splitee._internal.errors import InputError, there_are
 from splitee.policies import released
 from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT

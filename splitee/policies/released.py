@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from splitee.compiled import compiled
+from splitee._internal.errors import InputError
+from splitee._internal.jit import compiled
 from splitee.costs import CostModel
-from splitee.errors import InputError
 from splitee.policies.bandit import logarithms
 from splitee.policies.base import Layers, Policy, Stream, check_threshold
 from splitee.policies.cascades import first_sure

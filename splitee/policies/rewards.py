@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.compiled import compiled, inlined
+from splitee._internal.jit import compiled, inlined
 from splitee.costs import CostModel, Floats
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.policies.base import check_layer, check_threshold
 
 Sure = NDArray[np.bool_]  # (b,): whether the exit may answer

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.policies.bandit import CAUSAL, PUBLISHED, SKIP, LayerBandit
 from splitee.policies.base import Floats
 

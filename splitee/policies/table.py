@@ -3,7 +3,7 @@
 Both are known of every sample at every layer before a replay begins. They lie in a table of shape (layers,
 samples), side by side in words of 64 bits, so that one read of memory tells them: the confidence, a float32,
 is the upper half, and SENT the lowest bit. The other bits, whether the answer is right among them, are for
-whoever counts rounds (`splitee.outcomes`): a learner reads by `says` and `sends` alone.
+whoever counts rounds (`splitee.results.outcomes`): a learner reads by `says` and `sends` alone.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.compiled import inlined
+from splitee._internal.jit import inlined
+from splitee._internal.processor import float_of
 from splitee.costs import Floats
-from splitee.processor import float_of
 
 Table = NDArray[np.uint64]
 SENT = np.uint64(1)

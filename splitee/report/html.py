@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from splitee.report.figures import REFERENCES, accuracy_cost, layers_over_time, regret
-from splitee.report.remarks import notes, remarks
-from splitee.report.style import NOT_XML, described, offload_price, setting_line, svg
+from splitee.report.figures.curves import REFERENCES, accuracy_cost, layers_over_time, regret
+from splitee.report.figures.style import NOT_XML, described, offload_price, setting_line, svg
+from splitee.report.notes import notes, remarks
 from splitee.report.tables import FAMILIES, Rows, measure_of, one_line, table_cells, within, worth_showing
-from splitee.results import Results
+from splitee.results.results import Results
 
 MAX_DROP = 1.0  # points that the overview lets a policy lose, where the run says nothing else
 Cells = dict[str, str]

@@ -1,193 +1,234 @@
-"""The figure of the phase map: which class of policy is the cheapest where."""
+"""The phase map: which class of policy is cheapest, by the price of sending and the accuracy one may lose.
+
+Parameters (layers, α, patience) are chosen on one half of the samples and judged on the other, so that a
+class with many parameters is not paid for having many.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib.patheffects as effects
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from splitee.errors import InputError
-from splitee.phases import CLASSES
-from splitee.report.style import FAINT, INK, freeze, new_figure, paper
+from splitee._internal.errors import InputError
+from splitee.costs import CostModel
+from splitee.policies.base import Policy
+from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+from splitee.policies.commit import ExploreThenCommit
+from splitee.policies.fixed import CloudOnly, FixedExit, FixedSplit
+from splitee.policies.splitee import SplitEE, SplitEES
+from splitee.policies.variance import ThompsonSplit, UCBTuned
+from splitee.replay.replay import replay
+from splitee.results.accounting import METRICS
+from splitee.results.intervals import Floats, bootstrap_means, data_interval
+from splitee.trace import Trace
+from splitee.trace.threshold import GRID
 
-NEAR = 0.05  # a learner that costs no more than this above the cheapest is as good
+OFFLOADS = tuple(float(o) for o in 0.25 * 2.0 ** np.arange(0, 10.5, 0.5))  # 0.25 … 256 λ
+DROPS = tuple(0.25 * k for k in range(1, 13))  # points of accuracy
+CLASSES = ("cloud-only", "fixed exit", "device cascade", "fixed split", "cascade split", "learner")
+_AT_A_TIME = 48  # policies replayed in a call: each holds some numbers a sample
+
+ACCURACY, OFFLOAD_RATE = METRICS.index("accuracy"), METRICS.index("offload_rate")
+LAYERS, EXITS = METRICS.index("cost_layers"), METRICS.index("cost_exits")
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What sending costs somewhere: o in λ, and what it is of."""
+class _Measured:
+    """What a policy does on one half: its accuracy against final-exit, and what its cost is made of."""
 
-    offload: float
     label: str
+    drop: float  # points of accuracy lost
+    drop_bound: float  # the same at the lower end of the data interval
+    device: float  # λ spent on the device
+    sent: float  # share offloaded
+
+    def cost(self, offload: float) -> float:
+        return self.device + self.sent * offload
 
 
-# A hidden state of BERT-base at 128 tokens (float32, 393 KB) and the token ids (512 B), at 15 ms a layer and
-# the mean uplinks 18.88, 5.85 and 1.1 Mbit/s, without the round trip
-MARKS = (
-    Mark(0.25, "raw input, 3G"),
-    Mark(11.1, "Wi-Fi"),
-    Mark(35.9, "4G"),
-    Mark(190.7, "3G"),
-)
-_COLOURS = {  # of falling lightness, so that grey tells them apart too
-    "cloud-only": "#f7f7f7",
-    "fixed split": "#f6c65b",
-    "cascade split": "#e69f00",
-    "learner": "#56b4e9",
-    "device cascade": "#009e73",
-    "fixed exit": "#5e3c99",
-    "none": "#bdbdbd",  # no class will do: only where another model answers in the cloud
-}
+def phase_map(
+    trace: Trace,
+    device_layers: int | None = None,
+    *,
+    offloads: Sequence[float] = OFFLOADS,
+    drops: Sequence[float] = DROPS,
+    mu: float = 0.1,
+    repeats: int = 1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Find the cheapest member of every class of policies, for each price and each accuracy that may be lost.
 
-
-@paper
-def phase_map_figure(maps: Sequence[pd.DataFrame], marks: Sequence[Mark] = MARKS) -> Figure:
-    """Draw phase maps, a panel each.
+    On one half of the samples each class's cheapest member is chosen whose accuracy, at the lower end of the
+    95 % *data* interval of its difference from final-exit, is within the drop. On the other half it must lose
+    no more than the drop in the mean, and its cost there is what counts.
 
     Parameters
     ----------
-    maps : sequence of DataFrame
-        Of `splitee.phases.phase_map`, all over the same prices and drops; such as the whole device and half.
-    marks : sequence of Mark
-        Prices of sending to point at.
+    trace : Trace
+        With labels.
+    device_layers : int, optional
+        m. Default: L.
+    offloads : sequence of float
+        o, in λ.
+    drops : sequence of float
+        Points of accuracy that may be lost against final-exit.
+    mu : float
+        μ of the learners.
+    repeats, seed : int
+        Orders in which learners meet each half; and of the halves, too.
 
     Returns
     -------
-    Figure
-        Offload price (λ, logarithmic) against points of accuracy that may be lost; the colour is the class
-        that is cheapest, hatched where the best learner costs at most 5 % more than it.
+    DataFrame
+        One row for each `offload`, `drop` and `class`: `policy`, its `cost` (λ a sample, NaN where no member
+        qualifies) and the `points` it gains on the judging half; `cheapest` says which class wins.
+
+    Raises
+    ------
+    InputError
+        Where there are no labels, or fewer than four samples.
     """
-    if not maps:
-        raise InputError("phase_map_figure: give at least one phase map")
-    traces = list(dict.fromkeys(table["trace"].iloc[0] for table in maps))
-    columns = len(maps) // len(traces) if len(maps) % len(traces) == 0 else len(maps)
-    rows = -(-len(maps) // columns)
-    figure = new_figure(1.2 + 3.3 * columns, 1.35 + 2.05 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, table in zip(panels.flat, maps, strict=False):
-        _panel(axes, table, marks)
-    for axes in panels[-1]:
-        axes.set_xlabel("o, price of sending (λ)")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("accuracy that may be lost\n(points)")
-    seen = set().union(*(table.loc[table["cheapest"], "class"] for table in maps))
-    entries = [
-        Patch(facecolor=_COLOURS[name], edgecolor=INK, lw=0.5, label=name) for name in CLASSES if name in seen
+    if not isinstance(trace, Trace):
+        raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
+    if not len(offloads) or not len(drops):
+        raise InputError("a phase map needs at least one price and one drop")
+    if trace.label is None:
+        raise InputError(f"trace {trace.name} has no labels: a phase map needs accuracy")
+    if trace.samples < 4:
+        raise InputError(f"trace {trace.name} has {trace.samples} samples: a phase map needs at least 4")
+    held = CostModel(device_layers=device_layers).arms(trace.layers)
+    shuffled = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))).permutation(trace.samples)
+    halves = [trace.select(np.sort(part)) for part in np.array_split(shuffled, 2)]
+    prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
+    still = [_still(half, held, seed, bounds=half is halves[0]) for half in halves]
+    learners: list[Policy] = [make(alpha) for make in _LEARNERS for alpha in GRID]
+    chosen_from = _measure(halves[0], learners, prices, mu, repeats, seed)
+    rows = []
+    for k, offload in enumerate(offloads):
+        choosing = still[0] | {"learner": chosen_from[k]}
+        picked = {
+            name: [_cheapest(members, offload, drop) for drop in drops] for name, members in choosing.items()
+        }
+        # learners play differently at every price: only those that were chosen meet the other half
+        met = sorted({one for one in picked["learner"] if one is not None})
+        told = _measure(
+            halves[1], [learners[one] for one in met], prices[k : k + 1], mu, repeats, seed, False
+        )
+        judging = {name: dict(enumerate(members)) for name, members in still[1].items()}
+        judging["learner"] = dict(zip(met, told[0], strict=True))
+        for j, drop in enumerate(drops):
+            found = {name: _judged(judging[name], picked[name][j], offload, drop) for name in CLASSES}
+            cheapest = min(found, key=lambda name: found[name][1])
+            rows += [
+                {
+                    "offload": offload,
+                    "drop": drop,
+                    "class": name,
+                    "policy": label,
+                    "cost": cost if np.isfinite(cost) else np.nan,
+                    "points": points,
+                    "cheapest": name == cheapest and np.isfinite(cost),
+                }
+                for name, (label, cost, points) in found.items()
+            ]
+    return pd.DataFrame(rows).assign(trace=trace.name, device_layers=held)
+
+
+def _cheapest(members: Sequence[_Measured], offload: float, drop: float) -> int | None:
+    """Return which member is the cheapest that loses no more than the drop, the first of equals; or None."""
+    allowed = [k for k, member in enumerate(members) if member.drop_bound <= drop + 1e-9]
+    return min(allowed, key=lambda k: (members[k].cost(offload), k)) if allowed else None
+
+
+def _judged(
+    members: Mapping[int, _Measured], picked: int | None, offload: float, drop: float
+) -> tuple[str, float, float]:
+    """Return the chosen member, its cost on the judging half (infinite: it will not do) and its points."""
+    if picked is None:
+        return "", np.inf, np.nan
+    best = members[picked]
+    good = best.drop <= drop + 1e-9
+    return best.label, best.cost(offload) if good else np.inf, -best.drop
+
+
+def _still(half: Trace, held: int, seed: int, bounds: bool) -> dict[str, list[_Measured]]:
+    """Measure every policy that does the same with a sample in every order; its cost is linear in o."""
+    layers = range(1, held + 1)
+    last = held if held < half.layers else None
+    cascades: list[Policy] = [
+        *(ElasticBERT(alpha, last=last) for alpha in GRID),
+        *(PABEE(patience, last=last) for patience in range(1, held)),
     ]
-    entries.append(
-        Patch(facecolor="none", edgecolor=INK, lw=0.5, hatch="////", label=f"a learner within {NEAR:.0%}")
-    )
-    figure.legend(handles=entries, loc="outside upper left", ncols=min(4, len(entries)), handlelength=1.6)
-    figure.supxlabel(
-        "Cheapest class of policy. Parameters chosen on half of the samples (lower end of the 95 % data "
-        "interval),\ncost and accuracy judged on the other half. Cloud-only pays o, too. Marks: the price of "
-        "a hidden state\n(128 tokens, BERT-base, float32, 15 ms a layer); at the left, of the input.",
-        x=0.01,
-        ha="left",
-        fontsize=7,
-        color=FAINT,
-    )
-    freeze(figure)
-    return figure
+    if half.classes > 2 and half.entropy is not None:  # of two classes it says what the confidence does
+        top = float(np.log(half.classes))
+        cascades += [DeeBERT(round(share * top, 3), last=last) for share in np.linspace(0.05, 0.9, 8)]
+    members: dict[str, list[Policy]] = {
+        "cloud-only": [CloudOnly()],
+        "fixed exit": [FixedExit(i) for i in layers],
+        "device cascade": cascades,
+        "fixed split": [FixedSplit(i, alpha) for i in layers for alpha in GRID],
+        "cascade split": [CascadeSplit(i, alpha) for i in layers for alpha in GRID],
+    }
+    flat = [policy for family in members.values() for policy in family]
+    costs = CostModel(offload=1.0, device_layers=held)
+    measured = iter(_measure(half, flat, [costs], 0.1, 1, seed, bounds)[0])
+    return {name: [next(measured) for _ in family] for name, family in members.items()}
 
 
-def _panel(axes: Axes, table: pd.DataFrame, marks: Sequence[Mark]) -> None:
-    cheapest = table[table["cheapest"]]
-    cells = cheapest.pivot(index="drop", columns="offload", values="class")
-    every = table.pivot_table(index="drop", columns="offload", values="points", aggfunc="size")
-    cells = cells.reindex(index=every.index, columns=every.columns).fillna("none")
-    offloads, drops = cells.columns.to_numpy(dtype=float), cells.index.to_numpy(dtype=float)
-    names = list(_COLOURS)
-    which = cells.map(names.index).to_numpy()
-    x, y = _edges(np.log2(offloads)), _edges(drops)
-    axes.pcolormesh(
-        2.0**x,
-        y,
-        which,
-        cmap=ListedColormap([_COLOURS[name] for name in names]),
-        vmin=-0.5,
-        vmax=len(names) - 0.5,
-        rasterized=True,
-    )
-    _hatch(axes, table, cells, 2.0**x, y)
-    for k, name in enumerate(names):
-        _name(axes, which == k, name, 2.0**x, y)
-    axes.set_xscale("log")
-    axes.set_xlim(2.0 ** x[0], 2.0 ** x[-1])
-    axes.set_ylim(y[0], y[-1])
-    ticks = [o for o in (0.25, 1, 4, 16, 64, 256) if offloads[0] <= o <= offloads[-1]]
-    axes.set_xticks(ticks, [f"{o:g}" for o in ticks])
-    axes.set_xticks([], minor=True)
-    axes.spines[["top", "right"]].set_visible(True)
-    held = int(table["device_layers"].iloc[0])
-    axes.set_title(f"{table['trace'].iloc[0]}, {held} layers on the device", loc="left", pad=16)
-    for mark in marks:
-        if 2.0 ** x[0] <= mark.offload <= 2.0 ** x[-1]:
-            axes.axvline(mark.offload, color=INK, lw=0.7, ls=(0, (2, 2)))
-            first = mark.offload <= offloads[0] * 1.5
-            axes.annotate(
-                mark.label,
-                (mark.offload, y[-1]),
-                (0, 2),
-                textcoords="offset points",
-                ha="left" if first else "center",
-                va="bottom",
-                fontsize=7,
-            )
+_LEARNERS: Sequence[Callable[[float], Policy]] = (
+    SplitEE,
+    SplitEES,
+    UCBTuned,
+    ThompsonSplit,
+    ExploreThenCommit,
+)
 
 
-def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the edges of cells around these centres."""
-    if len(centres) == 1:
-        return np.array([centres[0] - 0.5, centres[0] + 0.5])
-    middles = (centres[1:] + centres[:-1]) / 2
-    first, last = 2 * centres[0] - middles[0], 2 * centres[-1] - middles[-1]
-    edges: NDArray[np.float64] = np.concatenate([[first], middles, [last]])
-    return edges
+def _measure(
+    half: Trace,
+    policies: Sequence[Policy],
+    prices: Sequence[CostModel],
+    mu: float,
+    repeats: int,
+    seed: int,
+    bounds: bool = True,
+) -> list[list[_Measured]]:
+    """Measure policies under each price; one bootstrap serves all, where `bounds` are wanted at all."""
+    if not policies:
+        return [[] for _ in prices]
+    columns: list[Floats] = []
+    means: list[Floats] = []
+    for costs in prices:
+        for first in range(0, len(policies), _AT_A_TIME):
+            some = {str(k): policy for k, policy in enumerate(policies[first : first + _AT_A_TIME])}
+            results = replay(half, some, costs, mu, repeats=repeats, seed=seed)
+            columns += [result.per_sample[:, ACCURACY] for result in results.values()]
+            means += [result.totals.mean(axis=0) for result in results.values()]
+    reference = results.reference
+    low = np.full(len(columns), np.nan)
+    if bounds:
+        # a sum over repeats of paired differences: exact in float64, being of small whole numbers
+        lost = np.stack(columns, axis=1) - reference.per_sample[:, [ACCURACY]]
+        (draws,) = bootstrap_means([lost], reference.shown)
+        low, _ = data_interval(draws)
+    base = reference.totals[:, ACCURACY].mean()
+    measured = [
+        _Measured(
+            label=_label(policies[k % len(policies)]),
+            drop=100 * float(base - mean[ACCURACY]),
+            drop_bound=-100 * float(low[k]),
+            device=float(mean[LAYERS] + mean[EXITS]),
+            sent=float(mean[OFFLOAD_RATE]),
+        )
+        for k, mean in enumerate(means)
+    ]
+    size = len(policies)
+    return [measured[k * size : (k + 1) * size] for k in range(len(prices))]
 
 
-def _hatch(
-    axes: Axes,
-    table: pd.DataFrame,
-    cells: pd.DataFrame,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-) -> None:
-    """Hatch where a learner is not the cheapest but costs hardly more."""
-    learner = table[table["class"] == "learner"].pivot(index="drop", columns="offload", values="cost")
-    least = table.pivot_table(index="drop", columns="offload", values="cost", aggfunc="min", dropna=False)
-    near = ((learner <= (1 + NEAR) * least) & (cells != "learner")).to_numpy()
-    for row, column in np.argwhere(near):
-        corner = (x[column], y[row])
-        size = x[column + 1] - x[column], y[row + 1] - y[row]
-        axes.add_patch(Rectangle(corner, *size, fill=False, hatch="////", ec=INK, lw=0, alpha=0.55))
-
-
-def _name(
-    axes: Axes, where: NDArray[np.bool_], name: str, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> None:
-    """Write a class into its largest region, where that is large enough."""
-    regions, count = ndimage.label(where)
-    if not count:
-        return
-    sizes = ndimage.sum_labels(where, regions, range(1, count + 1))
-    region = regions == 1 + int(np.argmax(sizes))
-    rows, columns = np.nonzero(region)
-    if np.ptp(columns) < 3 or region.sum() < 8:
-        return
-    row = int(np.median(rows))
-    across = np.nonzero(region[row])[0]
-    if len(across) < 4:
-        return
-    middle = np.sqrt(x[across[0]] * x[across[-1] + 1])
-    text = axes.text(middle, (y[row] + y[row + 1]) / 2, name, ha="center", va="center", fontsize=8, color=INK)
-    text.set_path_effects([effects.withStroke(linewidth=2.2, foreground="white")])
+def _label(policy: Policy) -> str:
+    alpha = getattr(policy, "threshold", None)
+    return policy.label if alpha is None or "≥" in policy.label else f"{policy.label}, α = {alpha:g}"

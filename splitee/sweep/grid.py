@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
+from splitee._internal.errors import InputError, there_are
 from splitee.costs import CostModel
-from splitee.errors import InputError, there_are
 from splitee.policies.base import Policy
 from splitee.policies.named import DEFAULT, OPTIONAL, make_policies
-from splitee.scene import DEFAULT_THRESHOLD
+from splitee.replay.scene import DEFAULT_THRESHOLD
 from splitee.trace import Trace
 
 ALL, HALF = "all", "half"

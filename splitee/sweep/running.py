@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitee.errors import InputError
-from splitee.files import atomic_path, claimed_folder, put_in_place, refuse_existing, write_text
-from splitee.simulation import replay
+from splitee._internal.errors import InputError
+from splitee._internal.files import atomic_path, claimed_folder, put_in_place, refuse_existing, write_text
+from splitee.replay.replay import replay
 from splitee.sweep.grid import Cell, Grid
 from splitee.trace import Trace, load_trace
 from splitee.trace.bundled import find_source, find_trace
@@ -22,8 +22,8 @@ from splitee.trace.manifest import recommended_threshold
 if TYPE_CHECKING:
     import pandas as pd
 
-    from splitee.cluster import Cluster
-    from splitee.results import Results
+    from splitee._internal.ray import Cluster
+    from splitee.results.results import Results
 
 _GRID = "grid.json"
 TABLES = ("repeats", "summary")  # in this order: the last says that a cell is done

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
+from splitee.data import BUNDLED as _BUNDLED
 from splitee.trace.file import read_manifest
-
-_BUNDLED = Path(__file__).parents[1] / "data"
 
 
 def bundled_traces() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 CLASS_COLUMNS = ("prediction", "label", "cloud_prediction")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
 
 SCORES = ("value", "target")  # of models that regress

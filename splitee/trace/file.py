@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.trace.manifest import SCHEMA
 
 Columns = dict[str, NDArray[Any]]

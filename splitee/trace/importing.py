@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.trace import Trace
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
 from splitee.trace.csv import Found, read_csv, without_half_scores

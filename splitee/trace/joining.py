@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.trace.bundled import same_model
 from splitee.trace.trace import Trace
 

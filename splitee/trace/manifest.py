@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 
 SCHEMA = 1
 # what a trace says about itself; whatever a producer passes under these names gives way to it

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee.errors import InputError
-from splitee.files import atomic_path, refuse_existing
+from splitee._internal.errors import InputError
+from splitee._internal.files import atomic_path, refuse_existing
 from splitee.trace import columns as trace_columns
 from splitee.trace import file as trace_file
 from splitee.trace import manifest as trace_manifest

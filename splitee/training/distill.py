@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
 from splitee.training.trainer import inputs_of

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from splitee.files import put_in_place, refuse_existing
+from splitee._internal.files import put_in_place, refuse_existing
+from splitee.data.rows import Rows
 from splitee.models.encode import check_tokens, encode
 from splitee.models.multi_exit import MultiExitModel
-from splitee.precompute import compute_trace
-from splitee.rows import Rows
-from splitee.thresholds import recommend_threshold
+from splitee.models.precompute import compute_trace
 from splitee.trace import Trace
+from splitee.trace.threshold import recommend_threshold
 from splitee.training.loop import Report
 from splitee.training.trainer import Example
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, layer_parts
 from splitee.training.trainer import inputs_of

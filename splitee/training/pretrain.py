@@ -19,8 +19,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from splitee.errors import InputError
-from splitee.files import claimed_folder, put_in_place, refuse_existing
+from splitee._internal.errors import InputError
+from splitee._internal.files import claimed_folder, put_in_place, refuse_existing
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
 from splitee.training.recipe import mixed_precision

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel, exit_losses
 from splitee.models.slender import Widths, slim

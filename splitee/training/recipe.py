@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.multi_exit import POOLINGS
-from splitee.thresholds import check_rule
+from splitee.trace.threshold import check_rule
 from splitee.training.objectives import OBJECTIVES
 
 

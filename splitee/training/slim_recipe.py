@@ -8,11 +8,11 @@ from math import ceil
 
 import torch
 
-from splitee.errors import InputError
+from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import KINDS, Widths, check_slimmable
-from splitee.thresholds import check_rule
+from splitee.trace.threshold import check_rule
 from splitee.training.importance import FORMS
 from splitee.training.recipe import mixed_precision
 

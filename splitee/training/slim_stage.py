@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
+from splitee._internal.files import discard
 from splitee.elue.flops import Flops
-from splitee.files import discard
 from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, noted_states, prediction_loss, representation_loss

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from splitee.checkpoints import check_out, file_sha256, find_checkpoint
-from splitee.errors import InputError
-from splitee.files import claimed_folder
+from splitee._internal.errors import InputError
+from splitee._internal.files import claimed_folder
+from splitee.data.rows import Rows, check_learnable, map_labels
+from splitee.models.checkpoints import check_out, file_sha256, find_checkpoint
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
-from splitee.rows import Rows, check_learnable, map_labels
 from splitee.training.distill import Teacher
 from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, measure_of

@@ -1,0 +1,255 @@
+"""Named data sets: which columns hold text, what the labels are called, and where the rows come from.
+
+A task is read from a folder of local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.jsonl``), where a
+root is given (``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), else from the Hugging Face
+hub. Columns and label order are the hub's, so one definition serves both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError, there_are
+from splitee.data.rows import (
+    Rows,
+    check_learnable,
+    hold_out,
+    join,
+    load_file,
+    map_labels,
+    read_frame,
+    rows_from_frame,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "DATA_ROOT_VARIABLE",
+    "PAIRS",
+    "TASKS",
+    "Pair",
+    "Rows",
+    "Task",
+    "check_learnable",
+    "get_task",
+    "hold_out",
+    "load_file",
+    "load_task",
+    "map_labels",
+    "rows_from_frame",
+]
+
+DATA_ROOT_VARIABLE = "SPLITEE_DATA_ROOT"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelled data set: its text columns, its label column and the labels' names in order.
+
+    Instead of names a `score_range`, where labels are scores, to be regressed; outside of it there is none.
+    """
+
+    name: str
+    text: tuple[str, ...]
+    label_names: tuple[str, ...]
+    label: str = "label"
+    hub: str | None = None
+    hub_config: str | None = None
+    folder: str | None = None  # below the data root; default: the name
+    hub_splits: Mapping[str, str] = field(default_factory=dict)  # where the hub's split has another name
+    score_range: tuple[float, float] | None = None
+    whole_train: bool = False  # drop training rows whose text is part of a longer row (SST-2 has phrases)
+
+
+_SENTIMENT = ("negative", "positive")
+_NLI = ("entailment", "neutral", "contradiction")
+_GLUE = "nyu-mll/glue"
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("sst2", ("sentence",), _SENTIMENT, hub=_GLUE, hub_config="sst2"),
+        # the whole sentences among SST-2's phrases: nearest to the 8,544 sentences of ELUE's SST-2
+        Task(
+            "sst2_sentences",
+            ("sentence",),
+            _SENTIMENT,
+            hub=_GLUE,
+            hub_config="sst2",
+            folder="sst2",
+            whole_train=True,
+        ),
+        Task("imdb", ("text",), _SENTIMENT, hub="stanfordnlp/imdb"),
+        Task("yelp_sentences", ("text",), _SENTIMENT),
+        Task("yelp_reviews", ("text",), _SENTIMENT, hub="fancyzhx/yelp_polarity"),
+        Task(
+            "rte",
+            ("sentence1", "sentence2"),
+            ("entailment", "not_entailment"),
+            hub=_GLUE,
+            hub_config="rte",
+        ),
+        Task(
+            "scitail",
+            ("premise", "hypothesis"),
+            ("entails", "neutral"),
+            hub="allenai/scitail",
+            hub_config="tsv_format",
+        ),
+        Task(
+            "mrpc",
+            ("sentence1", "sentence2"),
+            ("not_equivalent", "equivalent"),
+            hub=_GLUE,
+            hub_config="mrpc",
+        ),
+        Task(
+            "qqp",
+            ("question1", "question2"),
+            ("not_duplicate", "duplicate"),
+            hub=_GLUE,
+            hub_config="qqp",
+        ),
+        Task(
+            "mnli",
+            ("premise", "hypothesis"),
+            _NLI,
+            hub=_GLUE,
+            hub_config="mnli",
+            hub_splits={"validation": "validation_matched", "test": "test_matched"},
+        ),
+        Task("snli", ("premise", "hypothesis"), _NLI, hub="stanfordnlp/snli"),
+        Task("stsb", ("sentence1", "sentence2"), (), hub=_GLUE, hub_config="stsb", score_range=(0, 5)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A model fine-tuned on `source` meets the unlabelled stream `target` (SplitEE, section 5)."""
+
+    source: str
+    target: str
+    label_map: Mapping[str, str] = field(default_factory=dict)  # the target's label name: the source's
+
+
+PAIRS: dict[str, Pair] = {
+    pair.target: pair
+    for pair in (
+        Pair("sst2_sentences", "imdb"),
+        Pair("sst2_sentences", "yelp_sentences"),
+        Pair("rte", "scitail", {"entails": "entailment", "neutral": "not_entailment"}),
+        Pair("mrpc", "qqp", {"not_duplicate": "not_equivalent", "duplicate": "equivalent"}),
+        Pair("mnli", "snli"),
+    )
+}
+
+
+def get_task(name: str) -> Task:
+    """Return the task called `name`.
+
+    Raises
+    ------
+    InputError
+        Where there is none; the line names the nearest.
+    """
+    if name not in TASKS:
+        raise InputError(f"no task is called {name!r}: {there_are(name, TASKS)}")
+    return TASKS[name]
+
+
+def load_task(name: str, split: str, data_root: str | Path | None = None) -> Rows:
+    """Read one split of a named task.
+
+    Parameters
+    ----------
+    name : str
+        One of `TASKS`.
+    split : str
+        "train", "validation", "test", or whatever the files are called; "validation+test" is both, one after
+        the other, with ids such as "test/0".
+    data_root : path, optional
+        Folder of local files; default: the environment variable ``SPLITEE_DATA_ROOT``; without either the
+        rows come from the Hugging Face hub.
+    """
+    task = get_task(name)
+    identity: dict[str, object]
+    if "+" in split:
+        parts = split.split("+")
+        if len(set(parts)) < len(parts) or not all(parts):
+            raise InputError(f"split {split!r}: name each part once, as in validation+test")
+        joined = join({part: load_task(name, part, data_root) for part in parts})
+        identity = {k: v for k, v in joined.identity.items() if k != "sha256"} | {"split": split}
+        return replace(joined, identity=identity | {"sha256": joined.fingerprint})
+    data_root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
+    if data_root:
+        path = _local_file(Path(data_root), task, split)
+        frame, where = read_frame(path), str(path)
+        identity = {"source": "file"}
+    elif task.hub:
+        frame, identity = _read_hub(task, split)
+        where = f"{task.hub} {task.hub_config or ''}".strip()
+    else:
+        raise InputError(
+            f"task {name} is not on the hub: give --data-root (or {DATA_ROOT_VARIABLE}), "
+            f"the folder that holds {task.folder or name}/{split}.parquet"
+        )
+    names, scores = task.label_names or None, task.score_range
+    rows = rows_from_frame(frame, where, task.text, task.label, names, f"{name}/{split}", scores)
+    if task.whole_train and split == "train":
+        rows = rows.take(_whole(rows.text[0]))
+    return replace(rows, identity={"task": name, "split": split, **identity, "sha256": rows.fingerprint})
+
+
+def _local_file(root: Path, task: Task, split: str) -> Path:
+    folder = root / (task.folder or task.name)
+    for suffix in (".parquet", ".csv", ".jsonl"):
+        if (path := folder / f"{split}{suffix}").exists():
+            return path
+    there = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+    has = f"it has {', '.join(there)}" if there else "there is no such folder or it is empty"
+    raise InputError(f"{folder}: no {split}.parquet, .csv or .jsonl; {has}")
+
+
+def _read_hub(task: Task, split: str) -> tuple[pd.DataFrame, dict[str, object]]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(
+            f"reading {task.hub} from the hub needs datasets: pip install 'splitee[models]', "
+            "or give --data-root to read local files"
+        ) from error
+    hub_split = task.hub_splits.get(split, split)
+    try:
+        data = datasets.load_dataset(task.hub, task.hub_config, split=hub_split)
+    except (OSError, ValueError) as error:  # hub out of reach, or no such split
+        raise InputError(
+            f"{task.hub} {hub_split} could not be loaded from the hub "
+            f"({' '.join(str(error).split())[:200]}): give --data-root to read local files"
+        ) from error
+    return data.to_pandas(), {"source": "hub", "hub": task.hub, "config": task.hub_config}
+
+
+def _whole(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Rows whose text is no part of another row's; of equal texts the first."""
+    stripped = [text.strip() for text in texts]
+    first: dict[str, int] = {}
+    for i, text in enumerate(stripped):
+        first.setdefault(text, i)
+    by_length = sorted(first, key=len)
+    between = next(c for c in map(chr, range(0xE000, 0xF8FF)) if not any(c in text for text in by_length))
+    joined = between.join(by_length)
+    kept, start = [], 0
+    for text in by_length:
+        start += len(text) + 1
+        if joined.find(text, start) < 0:  # only longer texts follow
+            kept.append(first[text])
+    return np.sort(np.array(kept, dtype=np.int64))

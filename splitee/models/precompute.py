@@ -1,0 +1,316 @@
+"""Running a model over data once, and keeping what every exit said: the trace.
+
+Texts are sorted by length and cut into batches that depend on the data and the options only. Consecutive
+batches form shards; a finished shard is a file, so a run that was killed goes on where it stopped and ends in
+the very trace that an undisturbed run writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+import splitee
+from splitee._internal.errors import InputError
+from splitee._internal.files import atomic_path, claimed_folder, discard, refuse_existing
+from splitee.data.tasks import Rows
+from splitee.models.checkpoints import file_sha256, find_checkpoint
+from splitee.models.encode import check_tokens, encode, load_tokenizer
+from splitee.models.flops import count_flops
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
+from splitee.trace import Trace
+from splitee.trace.columns import read_logits, read_scores, round_scores, score_classes
+
+if TYPE_CHECKING:
+    from splitee._internal.ray import Cluster
+
+Advance = Callable[[int, int], None]  # is told (samples, tokens) that were just done
+Run = Callable[[Passes, Sequence[Shard]], Iterable[tuple[Shard, NDArray[np.float32]]]]
+
+
+@dataclass(frozen=True)
+class PrecomputeOptions:
+    """How to run the model.
+
+    Parameters
+    ----------
+    batch_size : int
+        Texts a forward pass.
+    shard_size : int
+        Texts a shard, rounded up to whole batches: what is at most done again after an interruption.
+    max_tokens : int, optional
+        Tokens a text is cut to; default: what the model was trained with.
+    precision : {"float32", "bfloat16"}
+        Of the encoder; exits are always float32.
+    device : str, optional
+        A torch device; default: a GPU where there is one.
+    logits : bool, optional
+        Whether to keep the logits; default: with more than two classes.
+    """
+
+    batch_size: int = 32
+    shard_size: int = 256
+    max_tokens: int | None = None
+    precision: str = "float32"
+    device: str | None = None
+    logits: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
+        for name in ("batch_size", "shard_size", "max_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+
+
+def precompute(
+    checkpoint: str | Path,
+    rows: Rows,
+    out: str | Path,
+    options: PrecomputeOptions | None = None,
+    *,
+    name: str | None = None,
+    run: Run | None = None,
+    overwrite: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    advance: Advance = lambda samples, tokens: None,
+    begin: Advance = lambda samples, tokens: None,
+) -> Trace:
+    """Run a checkpoint over `rows` and write the trace to `out`; go on where an earlier call stopped.
+
+    Parameters
+    ----------
+    checkpoint : str or path
+        A folder written by `splitee train` or `splitee slim`; or "sst2_slender", which comes with splitee.
+    rows : Rows
+        The data; labels, where there are any, are in the model's class order.
+    out : path
+        The trace's file. ``OUT.partial`` holds the shards until it is finished.
+    name : str, optional
+        The trace's name; default: the file's stem.
+    run : callable, optional
+        Where shards are run: on a cluster (`run_on`), or here.
+    report, advance, begin : callable
+        Progress: lines; work just done; all the work there is (each as samples and tokens).
+
+    Raises
+    ------
+    FileExistsError
+        Where `out` exists and `overwrite` is false; nothing is computed then.
+    InputError
+        Where the checkpoint is none, or ``OUT.partial`` belongs to another run.
+    """
+    options = options or PrecomputeOptions()
+    checkpoint, out = find_checkpoint(checkpoint), Path(out)
+    refuse_existing(out, overwrite)
+    device = _device(options)
+    model = load_checkpoint(checkpoint).to(device)
+    tokenizer = load_tokenizer(checkpoint)
+    identity = {
+        "name": Path(checkpoint).resolve().name,
+        "backbone": model.config.backbone.get("model_type"),
+        "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
+    }
+    encoded = _encode(model, tokenizer, rows, options)
+    lengths = _lengths(encoded)
+    shards = _shards(encoded, options)
+    claim = {
+        "model": identity,
+        "data": rows.identity,
+        "options": asdict(options) | {"device": str(model.device)},
+        "threads": torch.get_num_threads(),
+        "libraries": _libraries(),
+    }
+    with claimed_folder(out, claim) as work:
+        files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
+        missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
+        begin(len(rows), int(lengths.sum()))
+        if len(missing) < len(shards):
+            report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
+            advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
+        passes = Passes(model, tokenizer.pad_token_id, options.precision)
+        for shard, values in (run or run_here)(passes, missing):
+            with atomic_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
+                np.save(handle, values, allow_pickle=False)
+            advance(len(shard.members), int(lengths[shard.members].sum()))
+        logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
+        for shard, file in zip(shards, files, strict=True):
+            logits[shard.members] = np.load(file, allow_pickle=False)
+        trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
+        trace.save(out, overwrite=overwrite)
+        discard(work)
+        return trace
+
+
+def run_here(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
+    """Run shards one after the other in this process."""
+    for shard in shards:
+        yield shard, passes.logits(shard)
+
+
+def run_on(cluster: Cluster) -> Run:
+    """Return what runs shards on a cluster, a task each; the model is put there once.
+
+    Each task has as many threads as it takes processors: confidences are the same to the bit where these are
+    as many as here, and the processors alike.
+    """
+
+    def run(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
+        threads = cluster.cpus
+        return cluster.map(_run_task, shards, lambda shard: ("model", lambda: (passes, threads)))
+
+    return run
+
+
+def _run_task(common: tuple[Passes, int], shard: Shard) -> NDArray[np.float32]:
+    passes, threads = common
+    torch.set_num_threads(threads)
+    return passes.logits(shard)
+
+
+def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
+    batches = plan_batches(_lengths(encoded), options.batch_size)
+    planned = plan_shards(batches, options.batch_size, options.shard_size)
+    return [
+        Shard(number, [(members, [encoded[i] for i in members]) for members in shard])
+        for number, shard in enumerate(planned)
+    ]
+
+
+def compute_trace(
+    model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions | None = None
+) -> Trace:
+    """Run a model over `rows` in memory (small data: a validation split)."""
+    options = options or PrecomputeOptions()
+    encoded = _encode(model, tokenizer, rows, options)
+    logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
+    passes = Passes(model, tokenizer.pad_token_id, options.precision)
+    for shard, values in run_here(passes, _shards(encoded, options)):
+        logits[shard.members] = values
+    return _assemble(model, rows, encoded, logits, options, {}, rows.name)
+
+
+def _assemble(
+    model: MultiExitModel,
+    rows: Rows,
+    encoded: Encoded,
+    logits: NDArray[np.float32],
+    options: PrecomputeOptions,
+    identity: dict[str, Any],
+    name: str,
+) -> Trace:
+    said = _read(model, rows, logits)
+    lengths = _lengths(encoded)
+    longest = options.max_tokens or model.config.max_tokens
+    manifest: dict[str, Any] = {
+        "model": identity,
+        "data": rows.identity,
+        "class_names": said.pop("class_names"),
+        "exit_layers": list(model.exits),
+        "pooling": model.config.pooling,
+        "parameters": model.num_parameters(),
+        "flops": {
+            "counter": "torch.utils.flop_counter, eager attention",
+            "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
+            "max_length": count_flops(model, longest),
+            # the two may be of one length: what grows with its square needs another
+            "half_length": count_flops(model, max(1, longest // 2)),
+        },
+        "hidden_state_bytes": {
+            "per_token_float32": 4 * model.backbone.config.hidden_size,
+            "mean_length_float32": round(4 * model.backbone.config.hidden_size * float(lengths.mean())),
+            "max_length_float32": 4 * model.backbone.config.hidden_size * longest,
+        },
+        "dtype": options.precision,
+        "device": _device_name(model.device),
+        "threads": torch.get_num_threads(),
+        "max_tokens": longest,
+        "reach_max_tokens": int((lengths == longest).sum()),  # cut, or just that long
+        "batch_size": options.batch_size,
+        "libraries": _libraries(),
+    }
+    if model.config.recommended_threshold:
+        manifest["recommended_threshold"] = model.config.recommended_threshold
+    if model.config.training:
+        manifest["training"] = model.config.training
+    many = len(manifest["class_names"]) > 2 and not model.config.regresses
+    keep_logits = many if options.logits is None else options.logits
+    if keep_logits and not model.config.regresses:
+        said["logits"] = logits.astype(np.float16)
+    return Trace(**said, name=name, id=rows.id, length=lengths, manifest=manifest)
+
+
+def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
+    """What the exits say, as a trace has it: classes with confidences, or scores."""
+    if rows.label is not None and rows.regression != model.config.regresses:
+        kinds = ("classes", "scores")
+        raise InputError(
+            f"{rows.name} is labelled with {kinds[rows.regression]}, the model gives "
+            f"{kinds[model.config.regresses]}"
+        )
+    if model.config.regresses:
+        low, high = model.config.score_range
+        values = logits[..., 0]
+        confidence, prediction = read_scores(values, low, high)
+        return {
+            "confidence": confidence,
+            "prediction": prediction,
+            "label": None if rows.label is None else round_scores(rows.label, low, high),
+            "class_names": [repr(score) for score in score_classes(low, high)],
+            "softmax": False,
+            "value": values,
+            "target": rows.label,
+        }
+    confidence, entropy, prediction = read_logits(logits)
+    names = model.config.class_names
+    return {
+        "confidence": confidence,
+        "prediction": prediction,
+        "label": rows.label,
+        "class_names": names,
+        "entropy": entropy if len(names) > 2 else None,  # with two classes it follows from the confidence
+    }
+
+
+def _lengths(encoded: Encoded) -> NDArray[np.int64]:
+    return np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
+
+
+def _encode(model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions) -> Encoded:
+    longest = options.max_tokens or model.config.max_tokens
+    encoded = encode(tokenizer, rows.text, longest)
+    check_tokens(encoded, longest, model.backbone.config.vocab_size, model.positions)
+    return encoded
+
+
+def _device(options: PrecomputeOptions) -> torch.device:
+    name = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch without CUDA
+        why = " ".join(str(error).split())[:120]
+        raise InputError(f"device {name!r} cannot be used here ({why}): give another, such as cpu") from error
+    return device
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _libraries() -> dict[str, str]:
+    return {
+        "splitee": splitee.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,164 @@
+"""What a person must know under a table, in a line each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from splitee.policies.commit import ExploreThenCommit
+from splitee.replay.scene import Scene
+from splitee.report.tables import Rows, lacks, measure_of, usable, within
+from splitee.results.results import Results
+
+
+def remarks(
+    results: Results, threshold: float, interval: str = "data", max_drop: float | None = None
+) -> list[str]:
+    """Say what the numbers of one scenario mean.
+
+    Parameters
+    ----------
+    results : Results
+        Of a replay; of those reloaded, what needs the trace itself is left out.
+    threshold : float
+        α of the policies that have one.
+    interval : {"data", "run"}
+        Which interval the table shows.
+    max_drop : float, optional
+        Points of accuracy that may be lost; the cheapest policy that loses no more is named.
+
+    Returns
+    -------
+    list of str
+        One line each.
+    """
+    scene = results.reference.scene
+    rows = results.rows(interval)
+    return [
+        *_dominating(results, rows),
+        *([] if scene is None else [*_threshold_decides(scene), *_break_even(scene, threshold)]),
+        *_unsettled(results, rows),
+        *_never_committed(results),
+        *_cheapest(rows, max_drop),
+        *notes(results, rows, interval),
+    ]
+
+
+def notes(results: Results, rows: Rows, interval: str) -> list[str]:
+    """Say how to read the table itself: its marks, its differences and its intervals, a line each."""
+    return [*_marks(rows), _intervals(results, rows, interval)]
+
+
+def _dominating(results: Results, rows: Rows) -> list[str]:
+    """Name the cheapest policy that is cheaper than a learner and no less accurate."""
+    measure = measure_of(rows)
+    beaten: dict[str, list[str]] = {}
+    for row in rows:
+        if not row["learns"]:
+            continue
+        better = [
+            rival
+            for rival in rows
+            if usable(rival) and rival["cost"] < row["cost"] and rival[measure] >= row[measure]
+        ]
+        if better:
+            by = min(better, key=lambda rival: rival["cost"])["policy"]
+            beaten.setdefault(by, []).append(row["policy"])
+    return [
+        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} λ) and no less "
+        f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'} on these samples."
+        for by, names in beaten.items()
+    ]
+
+
+def _threshold_decides(scene: Scene) -> list[str]:
+    gain = 1 - 1 / scene.trace.classes
+    layers = scene.trace.layers
+    sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
+    price = scene.mu * float(scene.costs.sending(layers)[sent_from].min())
+    if not scene.trace.softmax or price < gain - 1e-12:
+        return []
+    return [
+        f"μ·o = {price:.2f} ≥ 1 − 1/K = {gain:.2f}: offloading cannot raise any reward, so α decides who is "
+        "sent, not the learner."
+    ]
+
+
+def _break_even(scene: Scene, threshold: float) -> list[str]:
+    """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
+    costs, layers = scene.costs, scene.trace.layers
+    if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
+        return []
+    arms = min(costs.arms(layers), layers - 1)  # nothing is sent from the last
+    stays = (scene.trace.confidence[:, :arms].astype(np.float64) >= threshold).mean(axis=0)
+    with np.errstate(divide="ignore"):
+        gamma = costs.device(layers)[:arms]
+        even = gamma / stays
+    best = int(even.argmin())
+    if math.isinf(even[best]):
+        return [f"no exit on the device reaches α = {threshold:g}: splitting never pays against cloud-only."]
+    return [
+        f"break-even: a split is cheaper than cloud-only from o = {even[best]:.2f} λ on (layer {best + 1}: "
+        f"γ = {gamma[best]:.2f} λ, {100 * stays[best]:.0f} % stay at α = {threshold:g}); "
+        f"here o = {costs.offload:g} λ."
+    ]
+
+
+def _unsettled(results: Results, rows: Rows) -> list[str]:
+    lines = []
+    for row in rows:
+        if row["varies"] or row["layer_repeats"] == row["repeats"]:
+            continue
+        layers, counts = np.unique(results[row["policy"]].settled, return_counts=True)
+        where = ", ".join(f"{layer} in {count}" for layer, count in zip(layers, counts, strict=True))
+        lines.append(f"{row['policy']} settles on different layers: {where} of {row['repeats']} repeats.")
+    return lines
+
+
+def _never_committed(results: Results) -> list[str]:
+    lines = []
+    for name, result in results.items():
+        policy, rounds = result.policy, int(result.curve.rounds[-1])
+        if isinstance(policy, dict):  # reloaded
+            explored = policy.get("samples") if policy.get("policy") == ExploreThenCommit.__name__ else None
+        else:
+            explored = policy.samples if isinstance(policy, ExploreThenCommit) else None
+        if isinstance(explored, int) and explored >= rounds:
+            lines.append(f"{name} explores all {rounds} samples of the stream: it never commits to a layer.")
+    return lines
+
+
+def _cheapest(rows: Rows, max_drop: float | None) -> list[str]:
+    if max_drop is None:
+        return []
+    delta = f"{measure_of(rows)}_delta"
+    bound = "there is no interval" if lacks(rows, f"{delta}_low") else "lower end of the interval"
+    best = within(rows, max_drop)
+    if best is None:
+        return [f"no policy on this device loses at most {max_drop:g} points ({bound})."]
+    return [
+        f"cheapest that loses at most {max_drop:g} points ({bound}): {best['policy']}, "
+        f"{best['cost']:.2f} λ, {100 * best[delta]:+.2f} points."
+    ]
+
+
+def _marks(rows: Rows) -> list[str]:
+    lines = []
+    if any(row["sees_final"] for row in rows):
+        lines.append("* reads C_L where it was never observed, as the authors' code does: no device could.")
+    if not all(row["on_device"] for row in rows):
+        lines.append("† needs more layers than the device holds: not on this device, shown for comparison.")
+    return lines
+
+
+def _intervals(results: Results, rows: Rows, interval: str) -> str:
+    if interval == "data":
+        what = f"over data: {results.samples:,} distinct samples, bootstrapped, paired between policies"
+    else:
+        orders = rows[0]["repeats"]
+        what = f"over runs: {orders} orders of the same {results.samples:,} samples (other data differ more)"
+    return (
+        f"Δ against final-exit. Intervals 95 % {what}. "
+        "The cloud's computing and its answer's way back are free, and the answer comes at once."
+    )

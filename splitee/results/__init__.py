@@ -1,0 +1,1 @@
+"""Results: counts, metrics, regret, intervals, and the files that hold them."""

@@ -1,0 +1,300 @@
+"""What several policies did over the same orders: compared, tabled, saved and reloaded."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+from splitee.results.accounting import METRICS
+from splitee.results.books import Curve, Reloaded
+from splitee.results.files import REMEDY, read_tables, write_tables
+from splitee.results.intervals import Floats, Series, bootstrap_means, compared, with_intervals
+from splitee.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = "final-exit (reference)"
+
+
+class _Once:
+    """What is made when it is first asked for, and kept: a cache that can be pickled."""
+
+    def __init__(self, make: Callable[[], Result]) -> None:
+        self._make = make
+        self._made: Result | None = None
+
+    def __call__(self) -> Result:
+        """Return it."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+class Results(Mapping[str, Result]):
+    """What several policies did over the same orders: a mapping of names to `Result`."""
+
+    def __init__(
+        self,
+        results: Mapping[str, Result],
+        reference: Callable[[], Result],
+        facts: Callable[[], dict[str, Any]],
+        ids: NDArray[Any],
+        drawn: dict[str, Floats] | None = None,
+    ) -> None:
+        self._results = dict(results)
+        self._reference = reference if isinstance(reference, _Once) else _Once(reference)
+        self._facts = facts
+        self.ids = ids
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
+        # no cycle, so that memory is given back
+        alone = partial(Results, reference=self._reference, facts=facts, ids=ids, drawn=self._drawn)
+        for result in self._results.values():
+            object.__setattr__(result, "alone", alone)
+
+    def __getitem__(self, name: str | int) -> Result:
+        """Return the result of a policy, by its name or its place in the call."""
+        if isinstance(name, int):
+            return list(self._results.values())[name]
+        if name not in self._results:
+            raise KeyError(f"no policy {name!r}; there are {', '.join(self._results)}")
+        return self._results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __repr__(self) -> str:
+        return f"<Results of {', '.join(self)}>"
+
+    @property
+    def reference(self) -> Result:
+        """What final-exit did, with which all are compared; played when it is first asked for."""
+        return self._reference()
+
+    @property
+    def members(self) -> dict[str, Result]:
+        """The results and, under the name `REFERENCE`, the final-exit that they are compared with."""
+        return {REFERENCE: self.reference, **self._results}
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What was replayed, in plain types."""
+        return self._facts()
+
+    @cached_property
+    def samples(self) -> int:
+        """How many distinct samples were shown."""
+        return int((self.reference.shown > 0).sum())
+
+    def summary(self, interval: str = "data") -> pd.DataFrame:
+        """Return one row a policy.
+
+        Parameters
+        ----------
+        interval : {"data", "run"}
+            What the columns ``*_low`` and ``*_high`` (95 %) are taken over: resampled samples, paired between
+            policies, or orders. The first is the one for claims.
+
+        Returns
+        -------
+        DataFrame
+            ``policy``, ``layer`` (settled on in most repeats) and ``layer_repeats`` (in how many), the means
+            of accuracy (0..1), agreement with the last exit, cost and its parts (λ), reward, utility, offload
+            rate, each with its interval; ``*_delta``: the difference from final-exit, for the cost also as a
+            share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``,
+            ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(interval))
+
+    def rows(self, interval: str = "data") -> list[dict[str, Any]]:
+        """Return what `summary` has, a dict a policy: nothing loads pandas, which takes a while."""
+        if interval not in ("data", "run"):
+            raise InputError(f"interval {interval!r}: choose data or run")
+        if interval not in self._rows:
+            draws = self._draws() if interval == "data" else None
+            self._rows[interval] = [self._row(result, interval, draws) for result in self.values()]
+        return [dict(row) for row in self._rows[interval]]  # whoever has one may change it
+
+    def _draws(self) -> dict[str, Floats]:
+        """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""
+        kept = len(METRICS) - 3
+        missing = [name for name in self.members if name not in self._drawn]
+        if missing:
+            sums = (self.members[name].per_sample[:, :kept] for name in missing)
+            self._drawn |= zip(missing, bootstrap_means(sums, self.reference.shown), strict=True)
+        return self._drawn
+
+    def _row(self, result: Result, interval: str, draws: dict[str, Floats] | None) -> dict[str, Any]:
+        layer = int(np.bincount(result.settled).argmax())
+        row: dict[str, Any] = {
+            "policy": result.name,
+            "layer": layer,
+            "layer_repeats": int((result.settled == layer).sum()),
+        }
+        measures: dict[str, Series] = {}
+        for k, metric in enumerate(METRICS):
+            if metric.startswith("cost_"):
+                continue
+            ours, theirs = (
+                (one.totals[:, k], draws[name][:, k] if draws else None)
+                for name, one in ((result.name, result), (REFERENCE, self.reference))
+            )
+            measures[metric] = ours
+            if metric in ("accuracy", "agreement", "cost", "utility"):
+                measures |= compared(metric, ours, theirs)
+        row |= with_intervals(measures)
+        for metric in ("cost_layers", "cost_exits", "cost_offload"):
+            row[metric] = float(result.totals[:, METRICS.index(metric)].mean())
+        row["regret"] = float(result.curve.common[:, -1].mean())
+        row["regret_own"] = float(result.curve.own[:, -1].mean())
+        row["learns"] = result.learns
+        row["on_device"] = result.on_device
+        row["sees_final"] = result.sees_final
+        row["hindsight"] = result.hindsight
+        row["varies"] = result.varies
+        row["interval"] = interval
+        row["samples"] = self.samples
+        row["repeats"] = len(result.totals)
+        return row
+
+    def repeats(self) -> pd.DataFrame:
+        """Return one row a member and repeat."""
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame(result.totals, columns=list(METRICS)).assign(
+                    policy=name, repeat=np.arange(1, len(result.totals) + 1), layer=result.settled
+                )
+                for name, result in self.members.items()
+            ],
+            ignore_index=True,
+        )[["policy", "repeat", "layer", *METRICS]]
+
+    def curves(self) -> pd.DataFrame:
+        """Return the regret curves: policy, repeat, t, common, own."""
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "policy": name,
+                        "repeat": np.repeat(np.arange(1, len(curve.common) + 1), len(curve.rounds)),
+                        "t": np.tile(curve.rounds, len(curve.common)),
+                        "common": curve.common.ravel(),
+                        "own": curve.own.ravel(),
+                    }
+                )
+                for name, curve in ((name, result.curve) for name, result in self.members.items())
+            ],
+            ignore_index=True,
+        )
+
+    def by_sample(self) -> pd.DataFrame:
+        """Return what happened to each sample: policy, id, how often shown, and sums over all repeats."""
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame(result.per_sample, columns=list(METRICS)).assign(
+                    policy=name, id=self.ids, shown=result.shown
+                )
+                for name, result in self.members.items()
+            ],
+            ignore_index=True,
+        )[["policy", "id", "shown", *METRICS]]
+
+    def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
+        """Write tables (Parquet, the small ones also CSV) and a manifest to a folder.
+
+        ``summary`` (both intervals), ``repeats``, ``regret``, ``samples`` (sums over repeats, by sample id)
+        and, where `choices` is true, ``choices`` (every one, with its sample id).
+
+        Raises
+        ------
+        FileExistsError
+            Where the folder holds a file of such a name and `overwrite` is false; nothing is written then.
+        """
+        import pandas as pd
+
+        tables = {
+            "summary": pd.concat([self.summary("data"), self.summary("run")], ignore_index=True),
+            "repeats": self.repeats(),
+            "regret": self.curves(),
+            "samples": self.by_sample(),
+        }
+        if choices:
+            every = [result.choices().assign(policy=name) for name, result in self.items()]
+            tables["choices"] = pd.concat(every, ignore_index=True)
+        manifest = {
+            **self.facts,
+            "policies": {name: result.described() for name, result in self.members.items()},
+            "libraries": {n: version(n) for n in ("splitee", "numpy", "numba", "pandas", "pyarrow", "scipy")}
+            | {"python": platform.python_version()},
+        }
+        write_tables(Path(folder), tables, manifest, overwrite)
+
+
+def load_results(folder: str | Path) -> Results:
+    """Read results that `Results.save` wrote.
+
+    Summaries, intervals, regret curves and, where they were saved, choices are as they were; what was not
+    saved says so when it is asked for.
+
+    Raises
+    ------
+    InputError
+        Where the folder holds none, damaged ones, or those of another version.
+    """
+    tables, facts = read_tables(Path(folder))
+    try:
+        described: dict[str, dict[str, Any]] = facts.pop("policies")
+        facts.pop("libraries")  # of the time: saving again writes today's
+        members = {name: _reloaded(name, told, tables) for name, told in described.items()}
+        ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
+        reference = members.pop(REFERENCE)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder} is damaged: its files do not fit together: {REMEDY}") from error
+    return Results(members, lambda: reference, lambda: facts, ids)
+
+
+def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
+    repeats, regret, samples = (_of(name, tables[kind]) for kind in ("repeats", "regret", "samples"))
+    kept = "choices" in tables and name != REFERENCE
+    return Result(
+        name=name,
+        policy=told,
+        books=Reloaded(
+            samples["shown"].to_numpy(),
+            repeats[list(METRICS)].to_numpy(),
+            samples[list(METRICS)].to_numpy(),
+            repeats["layer"].to_numpy(dtype=np.int16),
+            Curve(
+                regret["t"].unique(),
+                regret["common"].to_numpy().reshape(len(repeats), -1),
+                regret["own"].to_numpy().reshape(len(repeats), -1),
+            ),
+        ),
+        on_device=bool(told["on_device"]),
+        threshold=float(told["regret_threshold"]),
+        saved_choices=_of(name, tables["choices"]) if kept else None,
+    )
+
+
+def _of(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["policy"] == name].drop(columns="policy").reset_index(drop=True)

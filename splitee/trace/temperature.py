@@ -1,0 +1,253 @@
+"""Temperatures: confidences made believable on the source's validation data, then used on a target.
+
+An exit's probabilities softmax(z) become softmax(z / T), with one T > 0 an exit. No class changes its rank,
+so that predictions stay; only how sure an exit is changes, and with it who exits where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from splitee._internal.errors import InputError
+from splitee.trace import Trace
+from splitee.trace.bundled import same_model
+from splitee.trace.columns import read_logits
+from splitee.trace.threshold import check_rule, recommend_threshold
+
+LOWEST, HIGHEST = 0.05, 20.0  # temperatures that are looked at
+METHOD = "temperature by exit: least mean negative log-likelihood of the source's labels"
+
+Floats = NDArray[np.float64]
+
+# A confidence of 1 in float32 was at least this before it was rounded: its logit is taken to be
+# ln(2^25 − 1) ≈ 17.3, not ∞.
+_SUREST = 1 - 2.0**-25
+_MOST = float(np.finfo(np.float16).max)
+
+
+def calibrate(trace: Trace, source: Trace) -> Trace:
+    """Calibrate every exit of `trace` with temperatures fitted on `source`, and choose α anew there.
+
+    Parameters
+    ----------
+    trace : Trace
+        The target; its labels, if any, have no say.
+    source : Trace
+        What the same model said of the validation split of the data it was fine-tuned on, with labels.
+
+    Returns
+    -------
+    Trace
+        See `apply_temperatures`. Its manifest tells the temperatures and the source under `calibration`, and
+        has a new `recommended_threshold`, chosen on the calibrated source by the rule the trace had.
+
+    Raises
+    ------
+    InputError
+        Where one of them is calibrated already, has scores, or (with K > 2) no logits; where they have
+        different exits or classes or are known to be of different models; or the source has no labels.
+
+    Examples
+    --------
+    >>> source = Trace([[0.9, 0.6]] * 10, [[1, 1]] * 10, [1] * 6 + [0] * 4, "source")  # 60 % are right
+    >>> target = calibrate(Trace([[0.99, 0.6]], [[1, 0]], name="target"), source)
+    >>> [round(float(c), 3) for c in target.confidence[0]], target.manifest["calibration"]["source"]["name"]
+    ([0.7, 0.6], 'source')
+    """
+    _check_pair(trace, source)
+    temperatures = fit_temperatures(source)
+    made = apply_temperatures(trace, temperatures)
+    chosen = recommend_threshold(apply_temperatures(source, temperatures), *_rule(trace))
+    facts = {
+        "temperatures": temperatures.tolist(),
+        "source": {"name": source.name, "fingerprint": source.fingerprint, "samples": source.samples},
+        "method": METHOD,
+    }
+    return made.replace(
+        manifest=trace.manifest | {"calibration": facts, "recommended_threshold": chosen.to_dict()}
+    )
+
+
+def fit_temperatures(source: Trace) -> Floats:
+    """Find each exit's temperature: that of the least mean negative log-likelihood of the labels.
+
+    The exit's probabilities are softmax(z / T). With two classes z is the logit of the confidence,
+    ln C/(1 − C); a confidence of exactly 1 is read as the least that float32 rounds to 1. With more classes
+    the trace's logits are needed. The likelihood has one maximum in T, which is sought from 0.05 to 20. T
+    stays 1 where nothing is better.
+
+    Parameters
+    ----------
+    source : Trace
+        n samples with labels.
+
+    Returns
+    -------
+    ndarray of float, shape (L,)
+        Without unit; above 1 where the exit was too sure. At an end of the range, the labels do not determine
+        it: all answers right, or no better than chance.
+
+    Raises
+    ------
+    InputError
+        Where there are no labels, scores instead of softmax maxima, or no logits with more than two classes.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger (2017). On Calibration of Modern Neural Networks. ICML, section 4.2.
+
+    Examples
+    --------
+    >>> fit_temperatures(Trace([[0.9, 0.6]] * 10, [[1, 1]] * 10, [1] * 6 + [0] * 4)).round(3).tolist()
+    [5.419, 1.0]
+    """
+    if source.label is None:
+        raise InputError(
+            f"trace {source.name} has no labels: temperatures are fitted on labelled source data"
+        )
+    return np.array([_fit(_likelihood(z, source.label)) for z in map(_logits(source), range(source.layers))])
+
+
+def apply_temperatures(trace: Trace, temperatures: ArrayLike) -> Trace:
+    """Divide each exit's logits by its temperature.
+
+    Parameters
+    ----------
+    trace : Trace
+        n samples, L exits.
+    temperatures : array_like, shape (L,)
+        Above 0. An exit whose temperature is exactly 1 stays as it is, to the last bit.
+
+    Returns
+    -------
+    Trace
+        With new confidences and, where the trace has the columns, entropies and logits. Predictions, labels
+        and the cloud's columns stay, and so does the manifest.
+
+    Raises
+    ------
+    InputError
+        Where the temperatures are no L positive numbers, the confidences are scores, or K > 2 and there
+        are no logits.
+
+    Examples
+    --------
+    >>> made = apply_temperatures(Trace([[0.9, 0.9]], [[0, 1]]), [2.0, 1.0])
+    >>> made.confidence.tolist() == [[0.75, np.float32(0.9)]], made.prediction.tolist()
+    (True, [[0, 1]])
+    """
+    scales = np.asarray(temperatures, dtype=np.float64)
+    if scales.shape != (trace.layers,) or not (np.isfinite(scales) & (scales > 0)).all():
+        raise InputError(f"temperatures must be {trace.layers} positive numbers, one an exit")
+    logits_of = _logits(trace)
+    columns = {
+        name: v.copy() for name, v in trace.columns.items() if name in ("confidence", "entropy", "logits")
+    }
+    for i in np.flatnonzero(scales != 1):
+        z = logits_of(int(i)) / scales[i]
+        made = dict(zip(("confidence", "entropy"), read_logits(z), strict=False))
+        if trace.logits is not None:
+            # the trace's own, which with two classes are not those that follow from the confidence;
+            # a logit that stands for "never" may leave float16
+            made["logits"] = np.clip(trace.logits[:, i].astype(np.float64) / scales[i], -_MOST, _MOST)
+        for name, values in columns.items():
+            values[:, i] = made[name]
+    return trace.replace(**columns)
+
+
+def _check_pair(trace: Trace, source: Trace) -> None:
+    """Refuse a source whose temperatures are not those of the trace's exits."""
+    for one in (trace, source):
+        if "calibration" in one.manifest:
+            raise InputError(f"trace {one.name} is calibrated already: give what the model itself said")
+    for what in ("layers", "classes"):
+        theirs, ours = getattr(source, what), getattr(trace, what)
+        if theirs != ours:
+            called = "exits" if what == "layers" else what
+            raise InputError(
+                f"source {source.name} has {theirs} {called}, {trace.name} has {ours}:"
+                " both must come from one model"
+            )
+    manifests = trace.manifest, source.manifest
+    placed = all("exit_layers" in manifest for manifest in manifests)
+    if placed and trace.exit_layers != source.exit_layers:
+        raise InputError(f"source {source.name} has its exits at other layers than {trace.name}")
+    if same_model(*manifests) is False:
+        raise InputError(
+            f"source {source.name} is of another model than {trace.name}: their manifests' `model` (or"
+            " `training`) differ"
+        )
+
+
+def _rule(trace: Trace) -> list[str]:
+    """Give the rule by which the trace's α was chosen, if it is one of ours (an importer may write any)."""
+    rule = (trace.manifest.get("recommended_threshold") or {}).get("rule")
+    try:
+        check_rule(str(rule))
+    except InputError:
+        return []
+    return [str(rule)]
+
+
+def _logits(trace: Trace) -> Callable[[int], Floats]:
+    """Give what yields the logits, shape (n, K), of an exit (from 0).
+
+    They are those of the confidence with two classes: finer than a float16 column.
+    """
+    if not trace.softmax:
+        raise InputError(
+            f"trace {trace.name} has scores, not softmax probabilities: they have no logits to divide"
+        )
+    given = trace.logits
+    if trace.classes == 2:
+        rows = np.arange(trace.samples)
+
+        def of_confidence(i: int) -> Floats:
+            sure = np.clip(trace.confidence[:, i].astype(np.float64), 0.5, _SUREST)
+            z = np.zeros((trace.samples, 2))
+            z[rows, trace.prediction[:, i]] = np.log(sure) - np.log1p(-sure)
+            return z
+
+        return of_confidence
+    if given is None:
+        raise InputError(
+            f"trace {trace.name} has {trace.classes} classes and no logits: with more than two classes the"
+            " confidence does not tell them (`splitee precompute` keeps them)"
+        )
+    likeliest = np.take_along_axis(given, trace.prediction[..., None], axis=2)[..., 0] >= given.max(axis=2)
+    if not likeliest.all():
+        row, i = np.argwhere(~likeliest)[0]
+        raise InputError(
+            f"trace {trace.name}: logits at row {row} (from 0), exit {i + 1} (from 1) name another class than"
+            " the prediction"
+        )
+    return lambda i: given[:, i].astype(np.float64)
+
+
+def _likelihood(z: Floats, label: NDArray[Any]) -> Callable[[float], float]:
+    """Give the mean negative log-likelihood of the labels (nats) as a function of T."""
+    shifted = z - z[np.arange(len(z)), label][:, None]  # −ln p(label) = ln Σ exp(shifted / T)
+    top = shifted.max(axis=1, keepdims=True)
+
+    def loss(temperature: float) -> float:
+        total = np.exp((shifted - top) / temperature).sum(axis=1)
+        return float((top[:, 0] / temperature + np.log(total)).mean())
+
+    return loss
+
+
+def _fit(loss: Callable[[float], float]) -> float:
+    # convex in 1/T, so that ln T has one valley: Brent's method finds its floor
+    found = minimize_scalar(
+        lambda log_t: loss(float(np.exp(log_t))),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-7},
+    )
+    temperature = float(np.exp(found.x))
+    return temperature if loss(temperature) < loss(1.0) else 1.0

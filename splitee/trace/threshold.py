@@ -1,0 +1,115 @@
+"""Choosing the confidence threshold α on labelled source data, never on the target."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+
+if TYPE_CHECKING:
+    from splitee.trace import Trace
+
+GRID = tuple(round(0.60 + 0.05 * step, 2) for step in range(8))  # the authors' grid, up to 0.95
+
+
+@dataclass(frozen=True)
+class RecommendedThreshold:
+    """A threshold and how it came about.
+
+    Attributes
+    ----------
+    value : float
+        The recommended α.
+    rule : str
+        "best", or "within:POINTS".
+    accuracy : dict of str to float
+        Accuracy of the confidence cascade at each α of the grid.
+    picked : dict of str to float
+        How often a bootstrap of the samples picks each α.
+    samples : int
+        Samples the choice rests on.
+    """
+
+    value: float
+    rule: str
+    accuracy: dict[str, float]
+    picked: dict[str, float]
+    samples: int
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain types, for a manifest."""
+        return asdict(self)
+
+
+def recommend_threshold(
+    trace: Trace, rule: str = "within:0.5", *, bootstrap: int = 1000, seed: int = 0
+) -> RecommendedThreshold:
+    """Choose α on a labelled validation trace.
+
+    Each α of the grid 0.60, 0.65, …, 0.95 is judged by the accuracy of the confidence cascade over all exits:
+    the first exit with C_i ≥ α answers, else the last.
+
+    Parameters
+    ----------
+    trace : Trace
+        With labels, from the validation split of the data the model was fine-tuned on.
+    rule : str
+        ``"within:POINTS"``: the smallest α whose accuracy is within that many percentage points of the best;
+        ``"best"``: the most accurate, the smallest of equals (the rule of the SplitEE paper).
+    bootstrap, seed : int
+        Resamples that say how firmly the data pick it, and their seed.
+
+    Raises
+    ------
+    InputError
+        Where the trace has no labels or the rule is none of these.
+    """
+    if trace.label is None:
+        raise InputError(f"trace {trace.name} has no labels: a threshold is chosen on labelled source data")
+    slack = check_rule(rule)
+    right = np.stack([_cascade_right(trace, alpha) for alpha in GRID], axis=1).astype(np.float64)
+    n = len(right)
+    accuracy = right.mean(axis=0)
+    rng = np.random.default_rng(seed)
+    picks = np.zeros(len(GRID))
+    for _ in range(bootstrap):
+        weights = np.bincount(rng.integers(n, size=n), minlength=n)
+        picks[_pick(weights @ right / n, slack)] += 1
+    return RecommendedThreshold(
+        value=GRID[_pick(accuracy, slack)],
+        rule=rule,
+        accuracy={f"{alpha:.2f}": round(float(a), 6) for alpha, a in zip(GRID, accuracy, strict=True)},
+        picked={f"{alpha:.2f}": float(p) / bootstrap for alpha, p in zip(GRID, picks, strict=True)},
+        samples=n,
+    )
+
+
+def _cascade_right(trace: Trace, alpha: float) -> NDArray[np.bool_]:
+    sure = trace.confidence.astype(np.float64) >= alpha  # NumPy would round α to float32
+    sure[:, -1] = True
+    exit_at = sure.argmax(axis=1)
+    right: NDArray[np.bool_] = trace.prediction[np.arange(len(exit_at)), exit_at] == trace.label
+    return right
+
+
+def _pick(accuracy: NDArray[np.float64], slack: float) -> int:
+    # a tiny allowance, so that 0.5 points mean 0.5 points in floating point too
+    return int(np.argmax(accuracy >= accuracy.max() - slack / 100 - 1e-12))
+
+
+def check_rule(rule: str) -> float:
+    """Points within which an α counts as the best, by this rule; InputError where it is none."""
+    if rule == "best":
+        return 0.0
+    kind, _, points = rule.partition(":")
+    try:
+        slack = float(points)
+    except ValueError:
+        slack = -1.0
+    if kind != "within" or not 0 <= slack <= 100:
+        raise InputError(f"alpha rule {rule!r}: give 'best' or 'within:POINTS', such as within:0.5")
+    return slack

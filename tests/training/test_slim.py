@@ -1,0 +1,394 @@
+"""Slimming: what is asked for comes out, taught by the checkpoint, the same wherever it was stopped."""
+
+import json
+
+import commands
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import toys
+from safetensors.torch import load_file
+
+import splitee.training.distill as distill
+import splitee.training.slim_stage as module
+from splitee._internal.errors import InputError
+from splitee.data.rows import load_file as load_rows
+from splitee.models.config import MultiExitConfig
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.slender import Widths
+from splitee.trace import load_trace
+from splitee.training.pruning import first_layers
+from splitee.training.slim_recipe import Event, SlimRecipe, parameters_at, plan, size_for
+from splitee.training.slimming import slim_checkpoint
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slim")
+    rng = np.random.default_rng(0)
+    texts, labels = [], []
+    for _ in range(70):
+        label = int(rng.integers(2))
+        words = [
+            *rng.choice(toys.WORDS[6:], rng.integers(1, 6)),
+            rng.choice(toys.WORDS[:3] if label else toys.WORDS[3:6]),
+        ]
+        texts.append(" ".join(rng.permutation(words)))
+        labels.append(label)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    frame.iloc[:48].to_csv(folder / "train.csv", index=False)
+    frame.iloc[48:].to_csv(folder / "validation.csv", index=False)
+    for kind in ("bert", "mpnet"):
+        toys.backbone(folder / f"toy-{kind}", kind, num_attention_heads=4)
+        ran = commands.splitee(
+            *("train", "--backbone", folder / f"toy-{kind}", *data(folder), "--out", folder / kind),
+            *("--epochs", 3, "--learning-rate", 0.006, "--max-tokens", 16, "--batch-size", 8),
+        )
+        assert ran.code == 0, ran
+    return folder
+
+
+def data(folder):
+    return (
+        *("--text", folder / "train.csv", "--label-column", "label"),
+        *("--validation-text", folder / "validation.csv"),
+    )
+
+
+QUICK = ("--batch-size", 8, "--prune-epochs", 1, "--representation-epochs", 1, "--prediction-epochs", 2)
+RATES = ("--prune-rate", 1e-3, "--representation-rate", 3e-3, "--prediction-rate", 3e-3)
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_what_is_asked_for_comes_out(kind, place, tmp_path):
+    out = tmp_path / "slender"
+    command = ("slim", place / kind, *data(place), "--heads", 2, "--ffn", 10, "--rank", 6, *QUICK, *RATES)
+    ran = commands.splitee(*command, "--out", out, "--json")
+    assert ran.code == 0, ran
+    document = json.loads(ran.out)
+    assert [stage["stage"] for stage in document["stages"]] == [
+        "event-01",
+        "event-02",
+        "representation",
+        "prediction",
+    ]
+    model = load_checkpoint(out)
+    widths = Widths.of(model.backbone.config)
+    assert {len(heads) for heads in widths.heads} == {2}
+    assert set(widths.units) == {10}
+    assert widths.rank == 6
+    assert document["parameters"] == model.num_parameters()
+    kept = document["stages"]
+    for first, second in zip(kept[0]["heads"], kept[1]["heads"], strict=True):
+        assert len(first) == 3
+        assert set(second) < set(first), "what is gone stays gone"
+    trace = load_trace(out / "validation.parquet")
+    assert trace.layers == toys.LAYERS
+    assert trace.recommended_threshold is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["slender"]
+    assert commands.splitee("elue", "flops", out, "--json").code == 0
+    ran = commands.splitee(
+        "precompute", out, "--text", place / "validation.csv", "--out", tmp_path / "t.parquet"
+    )
+    assert ran.code == 0, ran
+    assert "slender exists already" in commands.splitee(*command, "--out", out).complaint
+
+
+def test_the_teacher_is_approached(place, tmp_path):
+    """Trained on its states and answers, the student is nearer to the teacher than one that is only cut."""
+    options = ("--heads", 3, "--ffn", 16, "--rank", 12, "--batch-size", 8, *RATES)
+    apart = {}
+    teacher = load_trace(place / "bert" / "validation.parquet")
+    for name, epochs in (("cut", 0), ("taught", 12)):
+        ran = commands.splitee(
+            *("slim", place / "bert", *data(place), *options, "--out", tmp_path / name),
+            *("--prune-epochs", 0, "--representation-epochs", epochs, "--prediction-epochs", epochs),
+        )
+        assert ran.code == 0, ran
+        student = load_trace(tmp_path / name / "validation.parquet")
+        apart[name] = float(np.abs(student.confidence - teacher.confidence).mean())
+    assert apart["taught"] < apart["cut"]
+
+
+def test_the_best_epoch_is_kept(place, tmp_path):
+    model = run(
+        place, tmp_path / "out", kind="bert", distill=False, prediction_epochs=4, prediction_rate=6e-3
+    )
+    judged = model.config.training["slimmed"]["stages"][-1]["judged"]
+    assert [entry["step"] for entry in judged] == [6, 12, 18, 24]
+    means = [np.mean(entry["exits"]) for entry in judged]
+    assert max(means) > min(means), "else there is nothing to choose"
+    trace = load_trace(tmp_path / "out" / "validation.parquet")
+    assert trace.accuracy_per_exit().mean() == pytest.approx(max(means), abs=1e-6)
+
+
+def test_fewer_layers(place, tmp_path):
+    """Squat instead of slender: the first layers as they are, the last of them taught by the last."""
+    out = tmp_path / "out"
+    command = ("slim", place / "mpnet", *data(place), "--layers", 2, *QUICK, *RATES, "--out", out, "--json")
+    ran = commands.splitee(*command)
+    assert ran.code == 0, ran
+    assert load_trace(out / "validation.parquet").layers == 2
+    teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
+    ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
+    whole = teacher(**ids).logits
+    states, answers = distill.Teacher(teacher, [], 0, note=False).says(ids, student)
+    assert len(states) == 3
+    assert torch.equal(answers, whole[:, [0, -1]])
+    cut = first_layers(teacher, 2)
+    with torch.no_grad():
+        assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
+    assert cut.num_parameters() < teacher.num_parameters()
+    assert (
+        "9 cannot be kept"
+        in commands.splitee(
+            "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
+        ).complaint
+    )
+
+
+def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
+    teacher = load_checkpoint(place / "mpnet")
+    rng = np.random.default_rng(0)
+    learned = [{"input_ids": rng.integers(2, 9, n).tolist(), "row": i} for i, n in enumerate([5, 2, 7, 3, 4])]
+    batch = {
+        "input_ids": torch.tensor([learned[3]["input_ids"] + [1, 1], learned[0]["input_ids"]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
+        "rows": torch.tensor([3, 0]),
+    }
+    noted = distill.Teacher(teacher, learned, 1)
+    monkeypatch.setattr(distill, "NOTES", 0)
+    asked = distill.Teacher(teacher, learned, 1)
+    assert noted.noted
+    assert not asked.noted
+    (states, logits), (others, answers) = (one.says(batch, teacher) for one in (noted, asked))
+    torch.testing.assert_close(logits, answers, atol=1e-5, rtol=0)
+    there = batch["attention_mask"].bool()
+    assert len(states) == len(others) == toys.LAYERS + 1
+    for ours, theirs in zip(states, others, strict=True):
+        torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
+
+
+def test_a_teaching_assistant_comes_first(place, tmp_path, monkeypatch):
+    """Each of its exits learns from labels and the checkpoint's last answers; then it teaches."""
+    whole = run(place, tmp_path / "whole", assistant_epochs=2, assistant_rate=3e-3)
+    history = whole.config.training["slimmed"]["stages"]
+    assert history[0]["stage"] == "assistant"
+    assert history[0]["parameters"] == load_checkpoint(place / "mpnet").num_parameters()
+    assert history[0]["steps"] == 12
+    assert len(history[0]["judged"]) == 2
+    plain = run(place, tmp_path / "plain")
+    assert not torch.equal(whole.exit_heads[0].classifier.weight, plain.exit_heads[0].classifier.weight)
+    real, left = module._Judge, [15]  # in the stage after it
+
+    class Interrupt(real):
+        def on_step_begin(self, args, state, control, **_):
+            if left[0] == 0:
+                raise StopError
+            left[0] -= 1
+
+    monkeypatch.setattr(module, "_Judge", Interrupt)
+    with pytest.raises(StopError):
+        run(place, tmp_path / "again", assistant_epochs=2, assistant_rate=3e-3)
+    monkeypatch.setattr(module, "_Judge", real)
+    run(place, tmp_path / "again", assistant_epochs=2, assistant_rate=3e-3)
+    for name in ("config.json", "model.safetensors", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_exits_without_a_dense_layer(place, tmp_path):
+    ran = commands.splitee(
+        *("train", "--backbone", place / "toy-bert", *data(place), "--out", tmp_path / "out"),
+        *("--epochs", 1, "--max-tokens", 16, "--no-exit-dense"),
+    )
+    assert ran.code == 0, ran
+    model = load_checkpoint(tmp_path / "out")
+    assert not model.config.exit_dense
+    assert not [name for name, _ in model.exit_heads.named_parameters() if "dense" in name]
+
+
+class StopError(Exception):
+    pass
+
+
+def recipe(**changes):
+    settings = {"heads": 3, "units": 12, "rank": 8, "prune_epochs": 1, "representation_epochs": 1}
+    more = {"prediction_epochs": 1, "batch_size": 8, "checkpoint_steps": 2, "prune_rate": 1e-3}
+    return SlimRecipe(**{**settings, **more, **changes})
+
+
+def run(place, out, kind="mpnet", **changes):
+    train, validation = (load_rows(place / f"{name}.csv", label="label") for name in ("train", "validation"))
+    return slim_checkpoint(place / kind, train, validation, out, recipe(**changes))
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+EPOCHS = 11 / 6  # of the last stage: its last checkpoint is within an epoch
+
+
+def test_stopped_after_its_last_checkpoint_a_stage_is_not_trained_on(place, tmp_path, monkeypatch):
+    run(place, tmp_path / "whole", prediction_epochs=EPOCHS)
+    real = module._save
+
+    def stopped(student, folder, told=None):
+        if folder.name == "done" and folder.parent.name.endswith("prediction"):
+            raise StopError
+        real(student, folder, told)
+
+    monkeypatch.setattr(module, "_save", stopped)
+    with pytest.raises(StopError):
+        run(place, tmp_path / "again", prediction_epochs=EPOCHS)
+    monkeypatch.setattr(module, "_save", real)
+    run(place, tmp_path / "again", prediction_epochs=EPOCHS)
+    for name in ("config.json", "model.safetensors", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_importance_is_taken_over_rows_of_all_lengths(place):
+    rng = np.random.default_rng(0)
+    learned = [
+        {"input_ids": [3] * int(n), "labels": 0, "row": i} for i, n in enumerate(rng.integers(2, 60, 800))
+    ]
+    teacher = distill.Teacher(load_checkpoint(place / "bert"), [], 1, note=False)
+    lesson = module.Lesson(teacher, learned, [], 1, recipe(importance_share=0.25, batch_size=16), print)
+    rows = np.concatenate([batch["rows"] for batch in lesson.batches()])
+    assert len(set(rows)) == len(rows) == 200
+    lengths = [len(learned[i]["input_ids"]) for i in rows]
+    assert np.mean(lengths) == pytest.approx(30.5, abs=3)
+
+
+@pytest.mark.parametrize("steps", [[0], [3], [6], [9, 2], [13], [17]])  # six steps a stage, three stages
+def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
+    run(place, tmp_path / "whole")
+    real = module._Judge
+    for stop in steps:
+        left = [stop]
+
+        class Interrupt(real):
+            def on_step_begin(self, args, state, control, left=left, **_):
+                if left[0] == 0:
+                    raise StopError
+                left[0] -= 1
+
+        monkeypatch.setattr(module, "_Judge", Interrupt)
+        with pytest.raises(StopError):
+            run(place, tmp_path / "again")
+    monkeypatch.setattr(module, "_Judge", real)
+    run(place, tmp_path / "again")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "again")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    for name in ("config.json", "validation.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_rivals_keep_something_else(place, tmp_path):
+    settings = {"importance": "random"}, {"every_exit": False}, {"importance": "signed"}, {}
+    kept = []
+    for number, changes in enumerate(settings):
+        model = run(place, tmp_path / str(number), prune_epochs=0, heads=2, **changes)
+        kept.append(Widths.of(model.backbone.config).heads)
+    assert len(set(kept)) > 1
+    again = run(place, tmp_path / "again", prune_epochs=0, heads=2, importance="random")
+    assert Widths.of(again.backbone.config).heads == kept[0]
+    assert (
+        run(place, tmp_path / "labels", distill=False).config.training["slimmed"]["recipe"]["distill"]
+        is False
+    )
+
+
+def test_stages_and_their_rates():
+    stages = plan(Event(12, 3072, 768), SlimRecipe(2, 512, 128), steps_an_epoch=215)
+    assert [stage.name for stage in stages[-3:]] == ["event-10", "representation", "prediction"]
+    assert stages[0].steps == round(5 * 215 / 10)
+    assert stages[2].rate == pytest.approx(1e-5 * 1.12**2)
+    assert stages[0].on_states == round(0.5 * stages[0].steps)
+    assert stages[-2].on_states == stages[-2].steps == 8 * 215
+    assert stages[-1].on_states == 0
+    assert [stage.name for stage in plan(Event(4, 9, None), SlimRecipe(4, 9, None, 0, 0.5, 0, 0), 7)] == [
+        "event-01"
+    ]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.7, 0.5])
+def test_a_share_of_the_parameters_is_used_up(share):
+    model = MultiExitModel(
+        MultiExitConfig(toys.config("bert", num_attention_heads=4).to_dict(), num_labels=2, exit_dense=False)
+    )
+    config = model.config
+    size = size_for(config, share)
+    whole = parameters_at(config, Event(4, 24, None))
+    assert whole == model.num_parameters()
+    there = parameters_at(config, size)
+    assert there <= share * whole
+    if size.units < 24:
+        assert there > share * whole - 4 * 33, "no unit more would fit"
+
+
+def test_an_eighth_of_bert_base():
+    base = {"model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072}
+    config = MultiExitConfig(
+        base | {"num_attention_heads": 12, "vocab_size": 30522}, num_labels=2, exit_dense=False
+    )
+    size = size_for(config, 0.125)
+    assert size.heads in (1, 2)
+    assert parameters_at(config, Event(2, 256, 128)) == pytest.approx(13.92e6, abs=5e3)
+
+
+@pytest.mark.parametrize("share", [0.125, 0.08])
+def test_below_one_head_in_proportion_units_and_rank_shrink_on(share):
+    """A dense layer in every exit, which cannot be slimmed, leaves less for the rest."""
+    base = {"model_type": "bert", "num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}
+    config = MultiExitConfig(base | {"num_attention_heads": 12, "vocab_size": 30522}, num_labels=2)
+    size = size_for(config, share)
+    assert (size.heads, size.rank < 32) == (1, True)
+    whole = parameters_at(config, Event(12, 1536, None))
+    larger = Event(1, round((size.rank + 1) / 384 * 1536), size.rank + 1)
+    assert parameters_at(config, size) <= share * whole < parameters_at(config, larger)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ((), "say how slender"),
+        (("--params", 0.5, "--heads", 2), "leave out --heads"),
+        (("--params", 0), "above 0 and at most 1"),
+        (("--params", 1.5), "above 0 and at most 1"),
+        (("--params", 0.01), "params 0.01: the smallest that there is has 0."),
+        (("--heads", 5), "heads: 5 cannot be kept of 4"),
+        (("--ffn", 99), "units: 99"),
+        (("--rank", 99), "rank: 99"),
+        (("--heads", 0), "heads"),
+        (("--heads", 2, "--batch-size", 0), "batch_size"),
+        (("--heads", 2, "--prune-epochs", -1), "prune_epochs"),
+        (("--heads", 2, "--importance-share", 0), "importance_share"),
+    ],
+)
+def test_bad_input(options, word, place, tmp_path):
+    ran = commands.splitee("slim", place / "bert", *data(place), *options, "--out", tmp_path / "out")
+    assert word in ran.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_that_cannot_be_slimmed(place, tmp_path):
+    toys.checkpoint(tmp_path / "distil", "distilbert")
+    ran = commands.splitee("slim", tmp_path / "distil", *data(place), "--heads", 1, "--out", tmp_path / "out")
+    assert "'distilbert' cannot be slimmed" in ran.complaint
+    ran = commands.splitee(
+        "slim", tmp_path / "nothing", *data(place), "--heads", 1, "--out", tmp_path / "out"
+    )
+    assert "no checkpoint there" in ran.complaint
+
+
+def test_recipes_that_cannot_be():
+    for changes, word in (
+        ({"importance": "magic"}, "choose one of absolute"),
+        ({"temperature": 0}, "temperature"),
+        ({"representation_share": 2}, "representation_share"),
+    ):
+        with pytest.raises(InputError, match=word):
+            recipe(**changes)
