@@ -9,7 +9,7 @@ import commands
 import pandas as pd
 import pytest
 import toys
-from test_replay import random_trace
+from made_up import random_trace
 from test_sweep import bytes_of, folder, grid_file  # noqa: F401
 
 from splitee._internal.ray import Cluster

@@ -11,9 +11,9 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import random_trace
 from rich.console import Console
 from rich.progress import Progress
-from test_replay import random_trace
 
 import splitee
 from splitee.cli.meter import Meter

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import random_trace
 
 import splitee
 import splitee.replay.engine
@@ -19,16 +20,6 @@ from splitee.policies.base import AnyPolicy
 from splitee.replay.scene import SEED_SCHEME
 
 ALPHA = 0.75
-
-
-def random_trace(n: int = 200, layers: int = 5, labels: bool = True, seed: int = 0) -> splitee.Trace:
-    rng = np.random.default_rng(seed)
-    depth = np.linspace(-0.2, 0.1, layers)
-    confidence = np.clip(rng.uniform(0.5, 1, (n, layers)) + depth, 0.5, 1)
-    label = rng.integers(2, size=n)
-    prediction = np.where(rng.random((n, layers)) < confidence, label[:, None], 1 - label[:, None])
-    ids = [f"sample-{i}" for i in range(n)]
-    return splitee.Trace(confidence, prediction, label if labels else None, "random", id=ids)
 
 
 class EpsilonGreedy:

@@ -10,11 +10,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from made_up import twelve_layers as trace
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import splitee
-from splitee.report import figures
+from splitee.report.figures import curves as figures
 from splitee.results.results import Results
 
 ALPHA = 0.8
@@ -39,16 +40,6 @@ class Greedy:
     ) -> None:
         self.sums[layer - 1] += confidences[-1]
         self.counts[layer - 1] += 1
-
-
-def trace(samples: int = 300, layers: int = 12, labelled: bool = True) -> splitee.Trace:
-    """Return a trace whose exits are surer, and more often right, the deeper they are."""
-    rng = np.random.default_rng(1)
-    sure = 0.5 + 0.5 / (1 + np.exp(rng.normal(size=(samples, 1)) - np.linspace(-1, 3, layers)))
-    label = rng.integers(2, size=samples)
-    right = rng.random((samples, layers)) < sure
-    prediction = np.where(right, label[:, None], 1 - label[:, None])
-    return splitee.Trace(sure, prediction, label if labelled else None, name="made up")
 
 
 def replayed(

@@ -19,7 +19,7 @@ from unittest import mock
 
 import commands
 import pytest
-from test_replay import random_trace
+from made_up import random_trace
 
 import splitee
 from splitee.report.html import page, section

@@ -3,8 +3,8 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+from made_up import twelve_layers as made_up
 from matplotlib.colors import to_rgba
-from test_figures import trace as made_up
 
 from splitee._internal.errors import InputError
 from splitee.report.figures.reliability import FEW, reliability_diagram

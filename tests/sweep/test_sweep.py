@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_replay import random_trace
+from made_up import random_trace
 
 import splitee
 from splitee._internal.errors import InputError

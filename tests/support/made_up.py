@@ -1,0 +1,25 @@
+"""Made-up traces that several tests share."""
+
+import numpy as np
+
+import splitee
+
+
+def random_trace(n: int = 200, layers: int = 5, labels: bool = True, seed: int = 0) -> splitee.Trace:
+    rng = np.random.default_rng(seed)
+    depth = np.linspace(-0.2, 0.1, layers)
+    confidence = np.clip(rng.uniform(0.5, 1, (n, layers)) + depth, 0.5, 1)
+    label = rng.integers(2, size=n)
+    prediction = np.where(rng.random((n, layers)) < confidence, label[:, None], 1 - label[:, None])
+    ids = [f"sample-{i}" for i in range(n)]
+    return splitee.Trace(confidence, prediction, label if labels else None, "random", id=ids)
+
+
+def twelve_layers(samples: int = 300, layers: int = 12, labelled: bool = True) -> splitee.Trace:
+    """Return a trace whose exits are surer, and more often right, the deeper they are."""
+    rng = np.random.default_rng(1)
+    sure = 0.5 + 0.5 / (1 + np.exp(rng.normal(size=(samples, 1)) - np.linspace(-1, 3, layers)))
+    label = rng.integers(2, size=samples)
+    right = rng.random((samples, layers)) < sure
+    prediction = np.where(right, label[:, None], 1 - label[:, None])
+    return splitee.Trace(sure, prediction, label if labelled else None, name="made up")
