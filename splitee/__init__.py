@@ -27,8 +27,10 @@ _HOME = {  # name: the module it lives in
     "load_results": "results.results",
     "recommend_threshold": "trace.threshold",
     "InputError": "_internal.errors",
-    "SplitEE": "policies.splitee",
-    "SplitEES": "policies.splitee",
+    "ANSWER": "policies.loop",
+    "OFFLOAD": "policies.loop",
+    "SplitEE": "policies.ucb",
+    "SplitEES": "policies.ucb",
     "FinalExit": "policies.fixed",
     "CloudOnly": "policies.fixed",
     "FixedExit": "policies.fixed",
@@ -47,6 +49,8 @@ _HOME = {  # name: the module it lives in
 }
 
 __all__ = [
+    "ANSWER",
+    "OFFLOAD",
     "PABEE",
     "BestFixedSplit",
     "CascadeSplit",
@@ -86,7 +90,8 @@ if TYPE_CHECKING:
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
     from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, Oracle
-    from splitee.policies.splitee import SplitEE, SplitEES
+    from splitee.policies.loop import ANSWER, OFFLOAD
+    from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay.replay import replay
     from splitee.results.result import Result

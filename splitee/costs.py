@@ -1,8 +1,8 @@
-"""What computing and sending cost, in units of λ: one layer with its exit."""
+"""What computing and offloading cost, in units of λ: one layer with its exit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral
@@ -16,31 +16,54 @@ from splitee._internal.errors import InputError
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class CostTerm:
+    """One part of the cost of a round: an array by layer for the device, one by layer for the offload.
+
+    Attributes
+    ----------
+    name : str
+        Results report the term as ``cost_NAME``.
+    device : ndarray, shape (L + 1, L + 1)
+        Cost of the device when it has evaluated e exits and stopped at layer i: ``device[e, i]``.
+    offload : ndarray, shape (1, L + 1) or (n, L + 1)
+        Cost of offloading at layer i (0: the input), for all samples or per sample; NaN where unknown.
+    """
+
+    name: str
+    device: Floats
+    offload: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class CostModel:
-    """Prices of running layers, evaluating exits and sending samples to the cloud.
+    """Costs of computing layers, evaluating exits and offloading samples to the cloud.
 
-    The cloud's own computing, the answer's way back and waiting are free, as in the paper.
+    As in the paper, these are free: the cloud's computation, the way back of its answer, and waiting.
 
     Parameters
     ----------
     layer : float
-        λ₁, the price of one layer. Default 5/6.
+        λ₁, the cost of one layer. Default 5/6.
     exit : float
-        λ₂, the price of evaluating one exit. Default 1/6 (five matrix products to one; SplitEE, section 3).
+        λ₂, the cost of evaluating one exit. Default 1/6 (five matrix products to one; SplitEE, section 3).
     offload : float or array of shape (L,)
-        o, the price of sending a sample, or one price for every layer it is sent after.
+        o, the cost of offloading a sample, or one cost per layer after which it is offloaded.
     offload_input : float, optional
-        Price of sending the input itself. Default: the scalar `offload`; must be given where that is an array
-        and the input is sent.
+        Cost of offloading the input itself. Default: the scalar `offload`; it must be given if `offload` is
+        an array and the input may be offloaded.
     sample_offload : array of shape (n,), optional
-        Added to both of these, by sample (0-based index into the trace).
+        Added to both of these, per sample (0-based index into the trace).
     device_layers : int, optional
         m: the device holds the first m layers only, so that it can split at 1..m. Default: all L. (It counts
-        exits, where they do not sit at every layer.)
+        exits, if they do not sit at every layer.)
     exit_layers : sequence of L int, optional
-        Layer of the encoder at which each exit sits, where that is not 1..L: exit i then costs exit_layers[i]
+        Layer of the encoder at which each exit sits, if that is not 1..L: exit i then costs exit_layers[i]
         layers. `splitee.replay` takes it from the trace.
+    extra : mapping of str to (device, offload), optional
+        Further cost terms, which add to the others and are reported as ``cost_NAME``. `device` has shape
+        (L,): what the device pays when it stops at layer i. `offload` has shape (L + 1,) or (n, L + 1): what
+        offloading at layer 0 (the input) to L costs. Either may be 0.
 
     Examples
     --------
@@ -58,6 +81,7 @@ class CostModel:
     sample_offload: ArrayLike | None = None
     device_layers: int | None = None
     exit_layers: Sequence[int] | None = None
+    extra: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("layer", "exit"):
@@ -81,35 +105,44 @@ class CostModel:
             if not all(before < layer for before, layer in pairwise((0, *layers))):
                 raise InputError(f"exit_layers is {self.exit_layers!r}: give ascending layers, from 1 on")
             object.__setattr__(self, "exit_layers", layers)
+        object.__setattr__(self, "extra", _checked_extra(self.extra))
 
     def of_exits(self, exit_layers: Sequence[int]) -> CostModel:
-        """Return these prices for a trace's exits, where it was not said at which layers they sit."""
+        """Return these costs for a trace's exits, unless they name the layers of the exits themselves."""
         return self if self.exit_layers is not None else replace(self, exit_layers=exit_layers)
 
     def device(self, layers: int, every_exit: bool = False) -> Floats:
-        """Return γ_1..γ_L, the price of computing as far as each exit, shape (L,).
+        """Return γ_1..γ_L, the cost of stopping at each exit, shape (L,).
 
         Parameters
         ----------
         layers : int
             L.
         every_exit : bool
-            Whether all exits on the way are evaluated, or only the one it stops at.
+            Whether all exits on the way are evaluated, or only the one where the device stops.
         """
-        index = np.arange(1, layers + 1, dtype=np.float64)
-        if not every_exit:
-            return self.layers_only(layers) + self.exit
-        if self.exit_layers is None or self.exit_layers == tuple(range(1, len(self.exit_layers) + 1)):
-            gamma: Floats = (self.layer + self.exit) * index
-            return gamma
-        return self.layers_only(layers) + self.exit * index
+        gamma = self.gamma(layers)
+        index = np.arange(1, layers + 1)
+        by_exit: Floats = gamma[index if every_exit else 1, index]
+        return by_exit
 
-    def layers_only(self, layers: int) -> Floats:
-        """Return the part of γ that is layers, not exits, shape (L,)."""
-        return self.layer * self._depth(layers)
+    def gamma(self, layers: int) -> Floats:
+        """Return γ by exits evaluated and layer of the stop, shape (L + 1, L + 1); γ[0, 0] = 0.
+
+        layer·depth + exit·evaluated, by multiplication; (layer + exit)·i where all exits 1..i are evaluated
+        and sit at layers 1..i, as in the paper. The extra terms are added in their order.
+        """
+        depth, count = self._depth(layers), np.arange(layers + 1, dtype=np.float64)
+        gamma = self.layer * depth[None, :] + self.exit * count[:, None]
+        if depth.tolist() == count.tolist():
+            np.fill_diagonal(gamma, (self.layer + self.exit) * count)
+        gamma[:, 0] = 0.0  # nothing is computed before the input is offloaded
+        for device, _ in self._extra(layers):
+            gamma = gamma + device
+        return gamma
 
     def arms(self, layers: int) -> int:
-        """Return m, the layers the device holds of `layers`."""
+        """Return m, the number of the L layers that the device holds."""
         if self.device_layers is None:
             return layers
         if self.device_layers > layers:
@@ -119,45 +152,78 @@ class CostModel:
         return int(self.device_layers)
 
     def on_device(self, layers: int) -> CostModel:
-        """Return the prices as a device that holds m of `layers` sees them: by its own layers only.
+        """Return the costs as a device that holds m of the L layers sees them: by its own layers only.
 
-        Its `device_layers` is None where the device holds all layers, so that the last exit always answers.
+        Its `device_layers` is None if the device holds all layers, so that the last exit always answers.
         """
         arms = self.arms(layers)
         offload = self.offload if np.ndim(self.offload) == 0 else np.asarray(self.offload)[:arms]
-        return replace(self, offload=offload, device_layers=None if arms == layers else arms)
+        exits = None if self.exit_layers is None else self.exit_layers[:arms]
+        extra = {
+            name: (np.broadcast_to(device, layers)[:arms], _by_layer(offload, layers)[..., : arms + 1])
+            for name, (device, offload) in (self.extra or {}).items()
+        }
+        return replace(
+            self,
+            offload=offload,
+            device_layers=None if arms == layers else arms,
+            exit_layers=exits,
+            extra=extra or None,
+        )
 
-    def sending(self, layers: int, *, send_input: bool = False) -> Floats:
-        """Return the offload price after 0..L layers, shape (L + 1,); at 0 that of the input itself.
+    def offload_by_layer(self, layers: int, *, send_input: bool = False) -> Floats:
+        """Return o after 0..L layers, shape (L + 1,), without what depends on the sample.
+
+        Entry 0 is the cost of offloading the input, NaN if it is unknown.
 
         Raises
         ------
         InputError
-            Where the input is to be sent and has no price.
+            If the input may be offloaded (`send_input`) and its cost is unknown.
         """
         offload = np.asarray(self.offload, dtype=np.float64)
         if offload.ndim == 1 and len(offload) != layers:
-            raise InputError(f"offload has {len(offload)} prices, the trace has {layers} layers")
+            raise InputError(f"offload has {len(offload)} costs, the trace has {layers} layers")
         if self.offload_input is not None:
             at_input = self.offload_input
         elif offload.ndim == 0:
             at_input = float(offload)
         elif send_input:
             raise InputError(
-                "the input is sent, but offload is given by layer: say its own price, offload_input"
+                "the input may be offloaded, but offload is given per layer: give its cost, offload_input"
             )
         else:
             at_input = np.nan
-        sending = np.empty(layers + 1)
-        sending[0], sending[1:] = at_input, offload
-        return sending
+        by_layer = np.empty(layers + 1)
+        by_layer[0], by_layer[1:] = at_input, offload
+        return by_layer
 
-    def by_sample(self, samples: int) -> Floats:
-        """Return `sample_offload`, shape (n,), or an empty array where there is none."""
-        extra = np.empty(0) if self.sample_offload is None else np.asarray(self.sample_offload)
-        if self.sample_offload is not None and len(extra) != samples:
-            raise InputError(f"sample_offload has {len(extra)} prices, the trace has {samples} samples")
-        return extra
+    def offload_costs(self, layers: int, samples: int) -> Floats:
+        """Return o by sample and layer, shape (n, L + 1), or (1, L + 1) if all samples cost the same."""
+        offload = self.offload_by_layer(layers)[None, :]
+        if self.sample_offload is not None:
+            offload = offload + self._by_sample(samples)[:, None]
+        for _, extra in self._extra(layers, samples):
+            offload = offload + extra
+        return np.ascontiguousarray(offload)
+
+    def terms(self, layers: int, samples: int) -> list[CostTerm]:
+        """Return the terms into which a cost divides: layers, exits, offload, and the extra ones."""
+        depth, count = self._depth(layers), np.arange(layers + 1, dtype=np.float64)
+        square, row = np.zeros((layers + 1, layers + 1)), np.zeros((1, layers + 1))
+        exits = np.where(depth > 0, self.exit * count[:, None], 0.0)
+        base = replace(self, extra=None)
+        return [
+            CostTerm("layers", square + self.layer * depth, row),
+            CostTerm("exits", exits, row),
+            CostTerm("offload", square, base.offload_costs(layers, samples)),
+            *(
+                CostTerm(name, square + device, row + offload)
+                for name, (device, offload) in zip(
+                    self.extra or {}, self._extra(layers, samples), strict=True
+                )
+            ),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a manifest."""
@@ -171,27 +237,76 @@ class CostModel:
             else np.asarray(self.sample_offload).tolist(),
             "device_layers": self.device_layers,
             "exit_layers": None if self.exit_layers is None else list(self.exit_layers),
-        }
+        } | (
+            {}
+            if self.extra is None
+            else {"extra": {k: [np.asarray(part).tolist() for part in v] for k, v in self.extra.items()}}
+        )
 
     def _depth(self, layers: int) -> Floats:
+        """Return the encoder layers that are computed when the device stops at 0..L, shape (L + 1,)."""
         if self.exit_layers is None:
-            return np.arange(1, layers + 1, dtype=np.float64)
+            return np.arange(layers + 1, dtype=np.float64)
         if len(self.exit_layers) < layers:
             raise InputError(f"exit_layers names {len(self.exit_layers)} exits, the trace has {layers}")
-        return np.asarray(self.exit_layers, dtype=np.float64)[:layers]
+        return np.array([0, *self.exit_layers[:layers]], dtype=np.float64)
+
+    def _by_sample(self, samples: int) -> Floats:
+        extra = np.asarray(self.sample_offload, dtype=np.float64)
+        if len(extra) != samples:
+            raise InputError(f"sample_offload has {len(extra)} costs, the trace has {samples} samples")
+        return extra
+
+    def _extra(self, layers: int, samples: int | None = None) -> list[tuple[Floats, Floats]]:
+        """Return the extra terms as (device (L + 1,), offload (…, L + 1))."""
+        terms = []
+        for name, (device, offload) in (self.extra or {}).items():
+            if np.ndim(device) == 1 and len(np.asarray(device)) != layers:
+                raise InputError(f"extra cost {name}: device has {np.shape(device)} costs, give {layers}")
+            by_layer = np.append(0.0, np.broadcast_to(np.asarray(device, dtype=np.float64), layers))
+            shape = np.shape(offload)
+            if shape not in ((), (layers + 1,)) and samples is not None and shape != (samples, layers + 1):
+                raise InputError(
+                    f"extra cost {name}: offload has shape {shape}, give ({layers + 1},) or "
+                    f"({samples}, {layers + 1})"
+                )
+            terms.append((by_layer, _by_layer(offload, layers)))
+        return terms
+
+
+def _by_layer(offload: ArrayLike, layers: int) -> Floats:
+    """Return an extra term's offload costs, shape (L + 1,) or (n, L + 1); a number stands for all layers."""
+    costs = np.asarray(offload, dtype=np.float64)
+    return np.broadcast_to(costs, layers + 1) if costs.ndim == 0 else costs
+
+
+def _checked_extra(extra: Any) -> dict[str, tuple[Any, Any]] | None:
+    if extra is None:
+        return None
+    if not isinstance(extra, Mapping):
+        raise InputError(f"extra is {extra!r}: give a mapping of names to (device, offload)")
+    checked = {}
+    for name, parts in extra.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in (*_TERMS, "low", "high"):
+            raise InputError(f"extra cost {name!r}: give it another name, of letters, digits and _")
+        if not isinstance(parts, Sequence) or len(parts) != 2:
+            raise InputError(f"extra cost {name}: give (device, offload)")
+        device, offload = (_price(f"extra cost {name}", part, dimensions=-1) for part in parts)
+        checked[name] = (device, offload)
+    return checked
 
 
 def _price(name: str, value: Any, dimensions: int | None) -> float | Floats:
-    """Return a price, or an array of them, checked; of None `dimensions`, either."""
-    if dimensions != 1 and isinstance(value, (int, float)):  # as most are: arrays take a while
+    """Return a cost, or an array of them, checked; `dimensions` None: at most one; −1: at most two."""
+    if dimensions != 1 and isinstance(value, (int, float)):  # most are: arrays take longer
         _check(name, 0 <= value <= _DEAREST)
         return float(value)
     try:
         price = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is {value!r}: give a number (in λ)") from error
-    if price.ndim > 1 or (dimensions is not None and price.ndim != dimensions):
-        raise InputError(f"{name} has shape {price.shape}: give {_SHAPES[name]}")
+    if price.ndim > (2 if dimensions == -1 else 1) or (dimensions in (0, 1) and price.ndim != dimensions):
+        raise InputError(f"{name} has shape {price.shape}: give {_SHAPES.get(name, 'an array by layer')}")
     _check(name, bool(((price >= 0) & (price <= _DEAREST)).all()))
     price.flags.writeable = False
     return price if price.ndim else float(price)
@@ -202,11 +317,12 @@ def _check(name: str, is_price: bool) -> None:
         raise InputError(f"{name} must be between 0 and {_DEAREST:g}")
 
 
-_DEAREST = 1e12  # far from where sums of prices would lose their digits
+_DEAREST = 1e12  # far from where sums of costs would lose their digits
+_TERMS = ("layers", "exits", "offload", "delta", "change", "device")  # names that are taken
 _SHAPES = {
     "layer": "one number",
     "exit": "one number",
-    "offload": "one number, or one a layer",
+    "offload": "one number, or one per layer",
     "offload_input": "one number",
-    "sample_offload": "one number a sample",
+    "sample_offload": "one number per sample",
 }

@@ -19,7 +19,7 @@ t = 1, 2, …        ``t``, the position in the stream, from 1
 the sample at t    ``s = order[t - 1]``, a row of the trace, from 0; an order may repeat or leave out rows
 i, i_t, L          ``i`` in 1..``world.layers``: layer, exit, split are one number, from 1; 0 sends the input
 C_i                ``world.confidence[s][i - 1]``, the largest softmax probability of exit i
-α                  ``threshold``: the device answers by itself if C_i ≥ α
+α                  ``threshold``, rounded once to float32: the device answers if C_i ≥ α
 λ₁, λ₂             ``world.layer``, ``world.exit``: computing one layer, evaluating one exit; λ = λ₁ + λ₂
 γ_i                ``device_cost(world, i, every_exit)``
 o                  ``offload_price(world, s, i)``; one constant in the paper
@@ -32,11 +32,13 @@ r̄(i), r*           ``mean_reward(world, order, i, …)``, and the greatest of 
 =================  ==========================================================================================
 
 A policy is one function, ``policy(world, order, …) -> list[Round]``: one `Round` for each position of the
-stream. Labels decide nothing, they only fill in ``Round.right``. Feedback is immediate and the downlink
-free.
+stream. Labels decide nothing, they only fill in ``Round.right``. The downlink is free. With ``delay`` k, the
+feedback of a sample offloaded in round t arrives at the end of round t + k, before that round's own;
+samples that exit on the device teach at the end of their own round.
 """
 
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 
@@ -75,6 +77,10 @@ class World:
         μ.
     exit_layers : list of L ints or None
         The backbone layer at which each exit sits; None: exit i at layer i.
+    extra_device : list of L floats or None
+        A further cost term of the device, by layer of the stop; added last.
+    extra_offload : list of L + 1 floats or None
+        A further cost term of the offload, by layer from 0; added last.
     """
 
     confidence: list[list[float]]
@@ -91,6 +97,8 @@ class World:
     device_layers: int | None = None
     mu: float = 0.1
     exit_layers: list[int] | None = None
+    extra_device: list[float] | None = None
+    extra_offload: list[float] | None = None
 
     @property
     def layers(self) -> int:
@@ -140,13 +148,18 @@ def device_cost(world: World, i: int, every_exit: bool) -> float:
 
     Where exits do not sit at every layer (d_i is the layer of exit i): λ₁·d_i + λ₂ and λ₁·d_i + λ₂·i.
     """
+    return device_cost_of(world, i, i if every_exit else min(i, 1))
+
+
+def device_cost_of(world: World, i: int, evaluated: int) -> float:
+    """γ of stopping at exit i after so many exits were evaluated: λ₁·d_i + λ₂·evaluated."""
     if i == 0:
         return 0.0
-    if not every_exit:
-        return world.layer * world.depths[i - 1] + world.exit
-    if world.depths == list(range(1, world.layers + 1)):
-        return (world.layer + world.exit) * i
-    return world.layer * world.depths[i - 1] + world.exit * i
+    if evaluated == i and world.depths == list(range(1, world.layers + 1)):
+        cost = (world.layer + world.exit) * i
+    else:
+        cost = world.layer * world.depths[i - 1] + world.exit * evaluated
+    return cost if world.extra_device is None else cost + world.extra_device[i - 1]
 
 
 def offload_price(world: World, s: int, i: int) -> float:
@@ -154,7 +167,9 @@ def offload_price(world: World, s: int, i: int) -> float:
     price = world.offload_input if i == 0 else world.offload[i - 1]
     if price is None:
         raise ValueError("this world does not say what sending the input costs")
-    return price if world.sample_offload is None else price + world.sample_offload[s]
+    if world.sample_offload is not None:
+        price = price + world.sample_offload[s]
+    return price if world.extra_offload is None else price + world.extra_offload[i]
 
 
 def cloud_confidence(world: World, s: int) -> float:
@@ -173,7 +188,12 @@ def exits(world: World, s: int, i: int, threshold: float) -> bool:
     It is the model's last exit that always answers; the device's last exit, m < L, may offload like any
     other.
     """
-    return i >= 1 and (world.confidence[s][i - 1] >= threshold or i == world.layers)
+    return i >= 1 and (world.confidence[s][i - 1] >= float32(threshold) or i == world.layers)
+
+
+def float32(x: float) -> float:
+    """Round to float32, which confidences are, and widen again."""
+    return float(struct.unpack("<f", struct.pack("<f", x))[0])
 
 
 def reward(world: World, s: int, i: int, threshold: float, every_exit: bool, final: float) -> float:
@@ -236,24 +256,41 @@ def choose(
 
         i_t = argmax_i  Q(i) + β·sqrt(ln t / N(i))
 
-    It is computed as Q(i) + w·h(i) with w = β·sqrt(ln t) and h(i) = 1/sqrt(N(i)). S and N hold the rounds
-    before t and t is the position itself: the first index computed, with k arms, is that of t = k + 1.
+    It is computed as Q(i) + w·h(i) with w = β·sqrt(ln t) and h(i) = 1/sqrt(N(i)). S and N hold the feedback
+    that arrived before t and t is the position itself: the first index computed, with k arms, is that of
+    t = k + 1. An arm of which nothing has arrived has the index ∞.
     """
     if t <= len(arms):
         return arms[t - 1]
     w = exploration * math.sqrt(math.log(t))
     best, best_index = arms[0], -math.inf
     for i in arms:
-        q = total[i] / count[i]
-        h = 1.0 / math.sqrt(count[i])
-        index = q + w * h
+        index = math.inf
+        if count[i] > 0:
+            q = total[i] / count[i]
+            h = 1.0 / math.sqrt(count[i])
+            index = q + w * h
         if index > best_index:
             best, best_index = i, index
     return best
 
 
+def arrivals(rounds: list[Round], delay: int) -> list[int]:
+    """List the rounds (from 0) whose feedback arrives at the end of the last one, oldest first."""
+    last = len(rounds) - 1
+    if delay == 0:
+        return [last]
+    late = [last - delay] if last >= delay and rounds[last - delay].offloaded else []
+    return late + ([] if rounds[last].offloaded else [last])
+
+
 def split_ee(
-    world: World, order: list[int], threshold: float, exploration: float = 1.0, send_input: bool = False
+    world: World,
+    order: list[int],
+    threshold: float,
+    exploration: float = 1.0,
+    send_input: bool = False,
+    delay: int = 0,
 ) -> list[Round]:
     """SplitEE: evaluate exit i_t alone, and learn of arm i_t alone."""
     arms = arms_of(world, send_input)
@@ -262,10 +299,11 @@ def split_ee(
     rounds = []
     for t, s in enumerate(order, start=1):
         i = choose(arms, total, count, t, exploration)
-        played = split_at(world, s, i, threshold, every_exit=False)
-        total[i] = total[i] + played.reward
-        count[i] = count[i] + 1
-        rounds.append(played)
+        rounds.append(split_at(world, s, i, threshold, every_exit=False))
+        for k in arrivals(rounds, delay):
+            j = rounds[k].split
+            total[j] = total[j] + rounds[k].reward
+            count[j] = count[j] + 1
     return rounds
 
 
@@ -276,6 +314,7 @@ def split_ee_s(
     exploration: float = 1.0,
     side_information: str = "causal",
     send_input: bool = False,
+    delay: int = 0,
 ) -> list[Round]:
     """SplitEE-S: evaluate every exit up to i_t, and learn of all these arms.
 
@@ -289,22 +328,25 @@ def split_ee_s(
     rounds = []
     for t, s in enumerate(order, start=1):
         i = choose(arms, total, count, t, exploration)
-        for j, r in side_rewards(world, s, i, threshold, side_information):
-            total[j] = total[j] + r
-            count[j] = count[j] + 1
         rounds.append(split_at(world, s, i, threshold, every_exit=True))
+        for k in arrivals(rounds, delay):
+            for j, r in side_rewards(
+                world, order[k], rounds[k].split, threshold, side_information, send_input
+            ):
+                total[j] = total[j] + r
+                count[j] = count[j] + 1
     return rounds
 
 
 def side_rewards(
-    world: World, s: int, i: int, threshold: float, side_information: str
+    world: World, s: int, i: int, threshold: float, side_information: str, send_input: bool = False
 ) -> list[tuple[int, float]]:
     """List the pairs (j, r(j)) that SplitEE-S learns from having split sample s at i, j ascending.
 
-    Splitting at i evaluates exits 1..i, so these are the arms it learns of; sending the input (i = 0)
-    evaluates none, so it teaches of arm 0 only; and no split at i ≥ 1 teaches of arm 0. An arm j whose exit
-    is sure enough is credited with its own confidence. An arm j that would have offloaded needs the cloud's
-    confidence, which the device has
+    Splitting at i evaluates exits 1..i, so these are the arms it learns of, and arm 0 where the input may be
+    offloaded; offloading the input (i = 0) evaluates none, so it teaches of arm 0 only. An arm j whose
+    exit is sure enough is credited with its own confidence. An arm j that would have offloaded, as arm 0
+    always does, needs the cloud's confidence, which the device has
 
     - if it offloaded this sample;
     - or if it ran the last exit itself (i = L) and the cloud has no other model.
@@ -327,20 +369,20 @@ def side_rewards(
     final = cloud if known else world.confidence[s][i - 1]
     return [
         (j, reward(world, s, j, threshold, True, final))
-        for j in range(1, i + 1)
+        for j in range(0 if send_input else 1, i + 1)
         if known or side_information == "causal" or exits(world, s, j, threshold)
     ]
 
 
 def reward_span(world: World) -> float:
-    """R = 1 + μ·o, o the dearest: two rewards of one arm (one exits, one is sent) lie no further apart."""
-    dearest = max(world.offload[: arms_of(world)[-1]])
-    if world.sample_offload is not None:
-        dearest = dearest + max(world.sample_offload)
-    return 1.0 + world.mu * dearest
+    """R = 1 + μ·o, o the largest: two rewards of one arm (one exits, one offloads) lie no further apart."""
+    samples = range(len(world.confidence))
+    return 1.0 + world.mu * max(offload_price(world, s, i) for s in samples for i in arms_of(world))
 
 
-def ucb_tuned(world: World, order: list[int], threshold: float, send_input: bool = False) -> list[Round]:
+def ucb_tuned(
+    world: World, order: list[int], threshold: float, send_input: bool = False, delay: int = 0
+) -> list[Round]:
     """UCB-tuned (Auer, Cesa-Bianchi and Fischer 2002, section 4): the width follows the variance seen.
 
         i_t = argmax_i  Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2 ln t / N(i))) )
@@ -354,11 +396,16 @@ def ucb_tuned(world: World, order: list[int], threshold: float, send_input: bool
         variance = spread / n / (r * r) + math.sqrt(2.0 * math.log(t) / n)
         return q + r * math.sqrt(math.log(t) / n * min(0.25, variance))
 
-    return _by_index(world, order, threshold, send_input, index)
+    return _by_index(world, order, threshold, send_input, delay, index)
 
 
 def thompson_split(
-    world: World, order: list[int], threshold: float, noise: list[list[float]], send_input: bool = False
+    world: World,
+    order: list[int],
+    threshold: float,
+    noise: list[list[float]],
+    send_input: bool = False,
+    delay: int = 0,
 ) -> list[Round]:
     """Thompson sampling with Gaussian arms: one draw an arm from N(Q(i), V(i)/N(i)), the greatest is played.
 
@@ -371,7 +418,7 @@ def thompson_split(
         variance = (0.25 * (r * r) + spread) / n
         return q + noise[t - 1][arms.index(i)] * math.sqrt(variance / n)
 
-    return _by_index(world, order, threshold, send_input, index)
+    return _by_index(world, order, threshold, send_input, delay, index)
 
 
 def _by_index(
@@ -379,6 +426,7 @@ def _by_index(
     order: list[int],
     threshold: float,
     send_input: bool,
+    delay: int,
     index: Callable[[int, int, float, float, int], float],
 ) -> list[Round]:
     """Every arm once, ascending; then the greatest ``index(i, t, Q, Σ(r − Q)², N)``, the lowest on ties.
@@ -395,24 +443,28 @@ def _by_index(
         else:
             i, greatest = arms[0], -math.inf
             for j in arms:
-                value = index(j, t, mean[j], spread[j], count[j])
+                value = index(j, t, mean[j], spread[j], count[j]) if count[j] else math.inf
                 if value > greatest:
                     i, greatest = j, value
-        played = split_at(world, s, i, threshold, every_exit=False)
-        before = played.reward - mean[i]
-        total[i] = total[i] + played.reward
-        count[i] = count[i] + 1
-        mean[i] = total[i] / count[i]
-        spread[i] = spread[i] + before * (played.reward - mean[i])
-        rounds.append(played)
+        rounds.append(split_at(world, s, i, threshold, every_exit=False))
+        for k in arrivals(rounds, delay):
+            j, r = rounds[k].split, rounds[k].reward
+            before = r - mean[j]
+            total[j] = total[j] + r
+            count[j] = count[j] + 1
+            mean[j] = total[j] / count[j]
+            spread[j] = spread[j] + before * (r - mean[j])
     return rounds
 
 
-def explore_then_commit(world: World, order: list[int], threshold: float, samples: int) -> list[Round]:
+def explore_then_commit(
+    world: World, order: list[int], threshold: float, samples: int, delay: int = 0
+) -> list[Round]:
     """Run the first samples to layer m, every exit evaluated; then keep to the split that was best on them.
 
     An arm's reward is that of `fixed_split`: one exit evaluated. Where it contains a C_L that the device did
-    not observe, the deepest confidence it has seen, C_m, stands in (as in causal SplitEE-S).
+    not observe, the deepest confidence it has seen, C_m, stands in (as in causal SplitEE-S). Samples whose
+    feedback has not arrived when exploring ends are left out; if none has, the split is 1.
     """
     m = arms_of(world)[-1]
     rounds = [split_at(world, s, m, threshold, every_exit=True) for s in order[:samples]]
@@ -420,12 +472,15 @@ def explore_then_commit(world: World, order: list[int], threshold: float, sample
         return rounds
     best, best_mean = 1, -math.inf
     for j in arms_of(world):
-        total = 0.0
-        for s, played in zip(order, rounds, strict=False):
+        total, arrived = 0.0, 0
+        for t, (s, played) in enumerate(zip(order, rounds, strict=False), start=1):
+            if played.offloaded and t + delay > samples:
+                continue
+            arrived = arrived + 1
             observed = played.offloaded or (m == world.layers and world.cloud_confidence is None)
             final = cloud_confidence(world, s) if observed else world.confidence[s][m - 1]
             total = total + reward(world, s, j, threshold, False, final)
-        mean = total / len(rounds)
+        mean = total / arrived if arrived else -math.inf
         if mean > best_mean:
             best, best_mean = j, mean
     return rounds + fixed_split(world, order[samples:], best, threshold)
@@ -529,7 +584,7 @@ def cascade(
 
 def elasticbert(world: World, order: list[int], threshold: float, last: int | None = None) -> list[Round]:
     """ElasticBERT by confidence: C_i ≥ α."""
-    return cascade(world, order, lambda s, i: world.confidence[s][i - 1] >= threshold, last)
+    return cascade(world, order, lambda s, i: world.confidence[s][i - 1] >= float32(threshold), last)
 
 
 def deebert(
@@ -619,7 +674,7 @@ def released_elasticbert(world: World, order: list[int], threshold: float) -> li
     rounds = []
     for s in order:
         i = 1
-        while i < world.layers and not world.confidence[s][i - 1] >= threshold:
+        while i < world.layers and not world.confidence[s][i - 1] >= float32(threshold):
             i = i + 1
         late = min(i + 1, world.layers)
         rounds.append(_released_round(world, s, late, False, float(late)))
@@ -638,22 +693,87 @@ def _released_round(world: World, s: int, i: int, offloaded: bool, device: float
 # ----------------------------------------------------------------------------------------------------------
 
 
-def per_sample_oracle(
-    world: World, order: list[int], threshold: float, send_input: bool = False
-) -> list[Round]:
-    """Split each sample where its own r(i) is greatest, one exit evaluated; the lowest arm on ties.
+def per_sample_oracle(world: World, order: list[int], send_input: bool = True) -> list[Round]:
+    """Take the action of the greatest reward for each sample, of all that a device could do with it.
 
-    A bound on every policy that splits and evaluates one exit: it knows every confidence beforehand, and no
-    label.
+    It may offload the input (if that has a price), or evaluate one exit i of 1..m and answer there, C_i −
+    μ·γ_i, or offload there, C_L − μ·(γ_i + o), unless i = L. On ties the lowest layer, and answering before
+    offloading. It knows every confidence beforehand, and no label: no policy gets more reward of any sample.
     """
     rounds = []
     for s in order:
-        best, best_reward = 0, -math.inf
-        for i in arms_of(world, send_input):
-            r = true_reward(world, s, i, threshold, every_exit=False)
-            if r > best_reward:
-                best, best_reward = i, r
-        rounds.append(split_at(world, s, best, threshold, every_exit=False))
+        best: Round | None = None
+        for i in arms_of(world, send_input and world.offload_input is not None):
+            cost = device_cost(world, i, every_exit=False)
+            options = [answer_at(world, s, i, cost)] if i > 0 else []
+            if i < world.layers:
+                options = [*options, offload_at(world, s, i, cost)]
+            for option in options:
+                if best is None or option.reward > best.reward:
+                    best = option
+        assert best is not None
+        rounds.append(best)
+    return rounds
+
+
+def offload_at(world: World, s: int, i: int, device: float) -> Round:
+    """Offload sample s after layer i, sure or not; ``device`` is what the device has spent."""
+    cost = device + offload_price(world, s, i)
+    answer = cloud_answer(world, s)
+    r = cloud_confidence(world, s) - world.mu * cost
+    return Round(i, True, answer, cost, r, is_right(world, s, answer))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The device loop: custom policies
+# ----------------------------------------------------------------------------------------------------------
+
+ANSWER, OFFLOAD = 0, -1
+
+
+def device_loop(
+    world: World,
+    order: list[int],
+    begin: Callable[[int], int],
+    decide: Callable[[int, float, int], int],
+    learn: Callable[[int, list[tuple[int, float, int]], bool, float, float | None, int | None], None],
+    delay: int = 0,
+) -> list[Round]:
+    """Let a policy decide exit by exit.
+
+    ``begin(t)`` is the first exit to evaluate, 0 to offload the input. ``decide(i, C_i, class)`` answers,
+    offloads, or names a deeper exit; exit L is not asked, it answers. ``learn(t, evaluated, offloaded, cost,
+    cloud confidence, cloud class)`` is called once per sample when its feedback has arrived; ``evaluated``
+    lists (i, C_i, class), and the cloud's are None unless it was offloaded. What is on the way after the
+    last round arrives then, oldest first.
+    """
+    rounds: list[Round] = []
+    feedback: list[tuple[object, ...]] = []
+    taught: set[int] = set()
+
+    def teach(k: int) -> None:
+        learn(k + 1, *feedback[k])
+        taught.add(k)
+
+    for t, s in enumerate(order, start=1):
+        evaluated: list[tuple[int, float, int]] = []
+        action = begin(t)
+        offloaded = action == 0
+        while action > 0:
+            evaluated.append((action, world.confidence[s][action - 1], world.prediction[s][action - 1]))
+            action = ANSWER if action == world.layers else decide(*evaluated[-1])
+            offloaded = action == OFFLOAD
+        i = evaluated[-1][0] if evaluated else 0
+        device = device_cost_of(world, i, len(evaluated))
+        played = offload_at(world, s, i, device) if offloaded else answer_at(world, s, i, device)
+        rounds.append(played)
+        cloud = (cloud_confidence(world, s), cloud_answer(world, s)) if offloaded else (None, None)
+        feedback.append((evaluated, offloaded, played.cost, *cloud))
+        for k in arrivals(rounds, delay):
+            teach(k)
+    for k in range(len(rounds)):
+        if k not in taught:
+            teach(k)
     return rounds
 
 
@@ -707,7 +827,7 @@ def regret(
         Whether ``Round.split`` is an arm the policy chose.
     explored : int
         In how many first rounds it evaluates every exit, where it does not always: these are valued at that
-        price, and "own" is at the price of the rounds after them.
+        price, and "own" is at the price of one exit evaluated.
     """
     if kind == "common":
         best = max(mean_reward(world, order, i, threshold, every_exit=False) for i in arms_of(world))
@@ -729,7 +849,7 @@ def regret(
 
     regrets, owed = [], 0.0
     for t, played in enumerate(records, start=1):
-        exploring = has_arms and t <= explored < len(records)
+        exploring = has_arms and t <= explored
         value = mean_reward(world, order, played.split, threshold, True) if exploring else worth[played.split]
         owed = owed + (best - value)
         regrets.append(owed)

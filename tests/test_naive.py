@@ -93,11 +93,12 @@ def test_one_sample_split_everywhere():
     assert naive.split_at(w, 0, 2, ALPHA, True) == Round(2, False, 1, 2.0, 0.625, False)
 
 
-def test_threshold_is_compared_in_float64():
+def test_threshold_is_rounded_to_float32_as_confidences_are():
     c = float32(0.7)  # 0.699999988…, which float32 cannot tell from 0.7
     assert c < 0.7
-    assert not naive.exits(world([[c, 1.0]]), 0, 1, 0.7)
+    assert naive.exits(world([[c, 1.0]]), 0, 1, 0.7)
     assert naive.exits(world([[c, 1.0]]), 0, 1, c)
+    assert not naive.exits(world([[c, 1.0]]), 0, 1, math.nextafter(float32(0.70000005), 1.0))
 
 
 def test_the_last_exit_answers_and_the_last_on_the_device_need_not():
@@ -165,8 +166,8 @@ def test_ties_go_to_the_lowest_arm():
     # SplitEE-S learns from the first round on: N = 3, 2, 1 after three rounds, and playing 3 counts for all
     assert splits(naive.split_ee_s(w, [0] * 6, ALPHA, 1.0)) == [1, 2, 3, 3, 3, 3]
     assert splits(naive.best_fixed_split(w, [0] * 2, ALPHA)) == [1, 1]
-    assert splits(naive.per_sample_oracle(w, [0] * 2, ALPHA)) == [1, 1]
-    assert splits(naive.per_sample_oracle(w, [0] * 2, ALPHA, send_input=True)) == [0, 0]
+    assert splits(naive.per_sample_oracle(w, [0] * 2, send_input=False)) == [1, 1]
+    assert splits(naive.per_sample_oracle(w, [0] * 2)) == [0, 0]
 
 
 def test_the_logarithm_is_of_the_position_itself():
@@ -283,7 +284,7 @@ def test_best_fixed_split_and_oracle():
     assert (
         splits(naive.best_fixed_split(w, [0, 0, 0, 1], ALPHA)) == [1] * 4
     )  # (3·0.9375 + 0.8125)/4 = 0.90625
-    assert splits(naive.per_sample_oracle(w, [1, 0], ALPHA)) == [2, 1]
+    assert splits(naive.per_sample_oracle(w, [1, 0], send_input=False)) == [2, 1]
     assert splits(naive.best_fixed_split(replace(w, device_layers=1), [0, 1], ALPHA)) == [1, 1]
 
 
@@ -401,7 +402,7 @@ def test_rounds_are_priced_alike(case: Case):
 @given(case=small)
 def test_bounds(case: Case):
     w, order, a = case.world, case.order, case.threshold
-    oracle = naive.per_sample_oracle(w, order, a)
+    oracle = naive.per_sample_oracle(w, order)
     best = naive.best_fixed_split(w, order, a)
     fixed = naive.fixed_split(w, order, case.layer, a)
     drawn = naive.random_split(w, order, case.drawn, a)

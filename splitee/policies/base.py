@@ -1,186 +1,186 @@
-"""What a policy is, what it may see, and how one's own policy in plain Python takes part."""
+"""What a policy of the package is: a frozen dataclass of parameters that plays the rounds of a replay."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee.costs import CostModel
+from splitee.policies.loop import ANSWER, METHODS, OFFLOAD, Context, DeviceLoop, Feedback
+from splitee.policies.played import Actions, Played
+from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, alpha_by_layer, check_threshold
+from splitee.trace import Trace
 
-if TYPE_CHECKING:
-    from splitee.trace import Trace
-
-Floats = NDArray[np.float64]
-Layers = NDArray[np.int16]  # 1-based; 0 = send the input
-Orders = NDArray[np.int32]  # 0-based samples, shape (m,) or (repeats, m)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One order of samples, as a policy may see it: no labels.
-
-    Attributes
-    ----------
-    confidence : ndarray of float32, shape (n, L)
-        C_i of every sample of the trace.
-    prediction : ndarray of int32, shape (n, L)
-        The class that each exit answers.
-    entropies : callable
-        Returns `entropy`, which not every policy asks for.
-    value : ndarray of float32, shape (n, L), or None
-        The score that each exit gives, where the model regresses.
-    far : ndarray of float32, shape (n,)
-        Confidence of whoever answers offloaded samples: C_L, or the cloud's own model.
-    other_cloud : bool
-        Whether that is another model, so that reaching exit L does not reveal `far`.
-    order : ndarray of int32, shape (m,)
-        The samples in the order they arrive, 0-based.
-    arms : int
-        The device can split at 1..arms.
-    costs : CostModel
-        All prices.
-    mu : float
-        μ, points of confidence one λ is worth.
-    seed : tuple of int
-        Entropy and spawn key of what chance is left to.
-    """
-
-    confidence: NDArray[np.float32]
-    prediction: NDArray[np.int32]
-    entropies: Callable[[], NDArray[np.float32] | None]
-    value: NDArray[np.float32] | None
-    far: NDArray[np.float32]
-    other_cloud: bool
-    order: Orders
-    arms: int
-    costs: CostModel
-    mu: float
-    seed: tuple[int, tuple[int, ...]]
-
-    @cached_property
-    def rng(self) -> np.random.Generator:
-        """The policy's own generator, for this repeat."""
-        entropy, key = self.seed
-        return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
-
-    @property
-    def entropy(self) -> NDArray[np.float32] | None:
-        """Of each exit's probabilities, in nats, shape (n, L); None where the trace does not tell."""
-        return self.entropies()
-
-    @property
-    def layers(self) -> int:
-        """L."""
-        return int(self.confidence.shape[1])
-
-
-@runtime_checkable
-class PlainPolicy(Protocol):
-    """A policy of one's own in plain Python: `splitee.replay` takes any object of this form.
-
-    It may also have a ``threshold`` (α, read once before it starts; default: the trace's recommended one,
-    else 0.7), a ``name``, ``send_input = True`` where it may send the input, and ``sees_final = True``, which
-    makes every round reveal the final confidence (no device could; tables mark it).
-    """
-
-    every_exit: bool
-    """Whether all exits on the way are evaluated (and paid), or only the one it stops at."""
-
-    def start(self, layers: int, costs: CostModel, mu: float, rng: np.random.Generator) -> None:
-        """Begin a stream; the device can split at 1..layers.
-
-        `costs` has the prices of these layers; its ``device_layers`` is None where the last of them is L,
-        whose exit always answers.
-        """
-
-    def choose(self, t: int) -> int:
-        """Return the layer to split at in round t = 1, 2, …; 0 sends the input."""
-
-    def learn(
-        self,
-        t: int,
-        layer: int,
-        confidences: Floats,
-        offloaded: bool,
-        final_confidence: float | None,
-    ) -> None:
-        """Take in round t.
-
-        `confidences` holds those of the exits that were evaluated: all of 1..layer where `every_exit`, else
-        only the last of these; none where the input was sent. `final_confidence` is that of whoever answers
-        offloaded samples; None unless the sample was offloaded or reached the last layer (where another model
-        answers in the cloud: unless it was offloaded).
-        """
+Worth = tuple[NDArray[np.float32], Floats, float, Floats, Floats]
+BySample = tuple[NDArray[np.unsignedinteger], Actions]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy of the package: a frozen dataclass of its parameters that turns a stream into splits.
+    """A policy of the package.
 
-    A sample that stops at layer i is answered there if C_i ≥ ``threshold`` or i = L, else offloaded; where
-    ``offloads`` is false, it is answered there, sure or not.
+    A policy whose decision depends on the sample only defines `by_sample`. A learner defines `play`. Both
+    define `live`, the same decisions as a device loop, unless no device could make them.
     """
 
     name: ClassVar[str] = ""
-    every_exit: ClassVar[bool] = False
-    sees_final: ClassVar[bool] = False
-    has_arms: ClassVar[bool] = True  # what it plays are layers to split at, each with a mean reward
-    learns: ClassVar[bool] = False  # whether what it plays depends on what it has seen
-    varies: ClassVar[bool] = False  # whether each sample has its own layer, without learning
-    offloads: ClassVar[bool] = True  # whether an unsure sample is sent from the layer where it stops
-    hindsight: ClassVar[bool] = False  # whether it knows the very stream beforehand: a bound, no policy
+    every_exit: ClassVar[bool] = False  # evaluates all exits on the way
+    sees_final: ClassVar[bool] = False  # reads confidences that no device could know
+    has_arms: ClassVar[bool] = True  # its actions are splits, each with a mean reward
+    learns: ClassVar[bool] = False  # its decisions depend on earlier samples
+    varies: ClassVar[bool] = False  # each sample has its own layer, without learning
+    hindsight: ClassVar[bool] = False  # knows the stream beforehand: a bound that nobody can run
 
-    def by_sample(self, stream: Stream) -> Layers | None:
-        """Return where each sample of the trace always stops, shape (n,); None where that depends."""
+    def by_sample(self, table: Table) -> BySample | None:
+        """Return the action for each sample of the trace, shape (n,), and the actions; None if they vary."""
         return None
 
-    def splits(self, stream: Stream) -> Layers:
-        """Return where the device stops at each sample of the stream, shape (m,)."""
-        layers = self.by_sample(stream)
-        assert layers is not None, f"{type(self).__name__} has no by_sample, no splits, and is no bandit"
-        stops: Layers = layers[stream.order]
-        return stops
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+        """Play the rounds of some repeats.
+
+        Parameters
+        ----------
+        table : Table
+        order : ndarray of int32, shape (m, repeats)
+        rngs : sequence of Generator
+            One per repeat.
+        delay : int
+            Rounds after which the feedback of an offloaded sample arrives.
+        """
+        decided = self.by_sample(table)
+        assert decided is not None, f"{type(self).__name__} defines neither by_sample nor play"
+        action, actions = decided
+        return Played(action[order], actions)
+
+    def live(self) -> DeviceLoop:
+        """Return the policy as a device loop, which decides sample by sample."""
+        raise InputError(f"{self.label} cannot run on a device: it only exists in a replay")
 
     def check_trace(self, trace: Trace) -> None:
-        """Raise InputError where the policy cannot meet this trace."""
+        """Raise InputError if the policy cannot play this trace."""
 
     def deepest(self, layers: int, arms: int) -> int:
-        """Return the deepest layer that must be on the device, of a trace of `layers`."""
+        """Return the deepest layer that the device must hold, of a trace of L layers and a device of m."""
         return arms
 
-    def rounds_with_every_exit(self, rounds: int) -> int:
-        """Return in how many of the first of so many rounds all exits on the way are evaluated, and paid."""
-        return rounds if self.every_exit else 0
-
     def priced(self, costs: CostModel) -> CostModel:
-        """Return the prices by which this policy's costs are reported: those of the call."""
+        """Return the costs that this policy reports: those of the call."""
         return costs
 
     @property
     def label(self) -> str:
-        """How tables call it."""
+        """The name in tables."""
         return self.name
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types, for a manifest."""
+        """Return the parameters in plain types, for a manifest."""
         shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         shown = {k: v.item() if isinstance(v, np.generic) else v for k, v in shown.items()}
         return {"policy": type(self).__name__, **shown}
 
 
-AnyPolicy = Policy | PlainPolicy
+class SplitPolicy(Policy):
+    """A policy that splits at a layer: the device answers there if C_i ≥ α or i = L, else it offloads.
+
+    Subclasses have `threshold` (α); those that may offload the input have `send_input`.
+    """
+
+    threshold: float
+
+    @property
+    def first(self) -> int:
+        """The lowest arm: 0 if the input may be offloaded, else 1."""
+        return 0 if sends_input(self) else 1
+
+    def worth(self, table: Table) -> Worth:
+        """Return what `splitee.policies.problem.reward` takes for this policy."""
+        if self.first == 0:
+            table.costs.offload_by_layer(table.layers, send_input=True)
+        return table.worth(self.threshold, self.every_exit)
+
+    def split_at(self, table: Table, layer: Layers) -> BySample:
+        """Return the action of each sample that is split at its `layer`, shape (n,)."""
+        alpha = alpha_by_layer(self.threshold, table.layers)
+        return split_actions(table, layer, alpha, self.every_exit)
 
 
-def sends_input(policy: AnyPolicy) -> bool:
-    """Whether a policy says that it may send the input."""
+def split_actions(table: Table, layer: Layers, alpha: Floats, every_exit: bool) -> BySample:
+    """Return the action of each sample at its layer: offload if its confidence is below α of that layer."""
+    actions = Actions.of_splits(table.layers, every_exit)
+    own = table.confidence[np.arange(table.samples), layer].astype(np.float64)
+    action = np.where(own < alpha[layer], layer + table.layers + 1, layer)
+    return action.astype(actions.dtype), actions
+
+
+class SplitLearner:
+    """The device loop of a learner that splits: it chooses a layer, α decides, and it learns.
+
+    Parameters
+    ----------
+    policy : SplitPolicy
+    """
+
+    def __init__(self, policy: Any) -> None:
+        if policy.sees_final:
+            raise InputError(f"{policy.label} reads what no device knows, so it cannot run on one")
+        self.policy, self.name, self.threshold = policy, policy.label, policy.threshold
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> None:
+        """Begin a stream."""
+        self.problem, self.rng = problem, rng
+        if self.policy.first == 0:
+            problem.costs.offload_by_layer(problem.device_exits, send_input=True)
+        self.worth = problem.worth(self.threshold, self.policy.every_exit)
+        self.begin_stream()
+
+    def begin(self, t: int, context: Context) -> int:
+        """Return the first exit to evaluate."""
+        self.split = self.choose(t)
+        return min(1, self.split) if self.policy.every_exit else self.split
+
+    def decide(self, exit: int, confidence: float, prediction: int) -> int:
+        """Go on to the split, and answer there if the exit is sure."""
+        if exit < self.split:
+            return exit + 1
+        return OFFLOAD if confidence < self.worth[0][exit] else ANSWER
+
+    def learn(self, t: int, feedback: Feedback) -> None:
+        """Learn from what was evaluated, as in a replay."""
+        seen = np.full((1, self.problem.exits + 1), np.nan, dtype=np.float32)
+        if feedback.offloaded:
+            if feedback.cloud_confidence is None:
+                return  # the answer was lost: nothing is known of the offload
+            seen[0, 0] = feedback.cloud_confidence
+        elif feedback.layer == self.problem.exits and not self.problem.other_cloud:
+            seen[0, 0] = feedback.confidences[-1]
+        seen[0, list(feedback.exits)] = feedback.confidences
+        self.update(seen, feedback.layer)
+
+    def begin_stream(self) -> None:
+        """Make the state afresh."""
+        raise NotImplementedError
+
+    def choose(self, t: int) -> int:
+        """Return the layer to split at."""
+        raise NotImplementedError
+
+    def update(self, seen: NDArray[np.float32], split: int) -> None:
+        """Learn from confidences, shape (1, L + 1), NaN where none was seen."""
+        raise NotImplementedError
+
+
+AnyPolicy = Policy | DeviceLoop
+
+
+def sends_input(policy: object) -> bool:
+    """Whether a policy says that it may offload the input."""
     return bool(getattr(policy, "send_input", False))
 
 
@@ -190,77 +190,42 @@ def check_switch(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}: give True or False")
 
 
-def kinds_of_rounds(
-    policy: AnyPolicy, rounds: int
-) -> tuple[tuple[bool, ...], tuple[tuple[int, int, int], ...]]:
-    """Return the kinds of rounds that a policy, one's own too, plays, and when.
-
-    Returns
-    -------
-    (exits, parts)
-        Of each kind, whether every exit on the way is evaluated; consecutive parts of the stream as (first
-        round from 0, end, kind).
-    """
-    if isinstance(policy, Policy):
-        every = policy.rounds_with_every_exit(rounds)
-    else:
-        every = rounds if policy.every_exit else 0
-    if 0 < every < rounds:
-        return (True, False), ((0, every, 0), (every, rounds, 1))
-    return (every > 0,), ((0, rounds, 0),)
-
-
-def check_threshold(threshold: float) -> None:
-    """Raise InputError unless α lies in [0, 1]."""
-    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-        raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
-
-
 def check_layer(layer: int) -> None:
     """Raise InputError unless `layer` can be one (1-based)."""
     if isinstance(layer, bool) or not isinstance(layer, Integral) or layer < 1:
         raise InputError(f"layer is {layer!r}: give a whole number, at least 1")
 
 
-def play(policy: PlainPolicy, stream: Stream, threshold: float) -> Layers:
-    """Let a plain-Python policy meet a stream, round by round, seeing only what a device would see."""
-    policy.start(stream.arms, stream.costs.on_device(stream.layers), stream.mu, stream.rng)
-    sees_final = bool(getattr(policy, "sees_final", False))
-    splits = np.empty(len(stream.order), dtype=np.int16)
-    lowest = (
-        1 if np.isnan(stream.costs.sending(stream.layers)[0]) else 0
-    )  # whether sending the input has a price
-    for t, sample in enumerate(stream.order, start=1):
-        layer: int = policy.choose(t)
-        if not isinstance(layer, Integral) or not lowest <= layer <= stream.arms:
-            raise InputError(
-                f"policy {display_name(policy)} chose layer {layer!r} in round {t}: it can choose {lowest}"
-                f"{'' if lowest else ' (send the input)'} to {stream.arms}"
-            )
-        layer = int(layer)
-        row = stream.confidence[sample].astype(np.float64)
-        evaluated = row[:layer] if policy.every_exit else row[max(layer - 1, 0) : layer]
-        last = layer == stream.layers
-        offloaded = layer == 0 or not (last or row[layer - 1] >= threshold)
-        final: float | None = None
-        if offloaded or sees_final:
-            final = float(stream.far[sample])
-        elif last and not stream.other_cloud:
-            final = float(row[-1])
-        policy.learn(t, layer, evaluated, offloaded, final)
-        splits[t - 1] = layer
-    return splits
+def check_count(name: str, value: object) -> None:
+    """Raise InputError unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} is {value!r}: give a whole number, at least 1")
+
+
+def check_policy(name: str, policy: object) -> None:
+    """Raise InputError unless this is a policy of the package or a custom one."""
+    if isinstance(policy, type):
+        raise InputError(f"policy {name} is a class: make an instance, such as {policy.__name__}(...)")
+    if isinstance(policy, Policy):
+        return
+    if lacking := [method for method in METHODS if not hasattr(policy, method)]:
+        raise InputError(
+            f"policy {name} ({type(policy).__name__}) has no {' and no '.join(lacking)}: "
+            f"a policy has {', '.join(METHODS)}"
+        )
+    if (own := getattr(policy, "threshold", None)) is not None:
+        check_threshold(own)
 
 
 def display_name(policy: AnyPolicy) -> str:
-    """Return what tables call a policy, one's own included."""
+    """Return the name of a policy in tables."""
     if isinstance(policy, Policy):
         return policy.label
     return str(getattr(policy, "name", type(policy).__name__))
 
 
 def as_dict(policy: AnyPolicy) -> dict[str, Any]:
-    """Describe a policy in plain types; of one's own, its simple public attributes."""
+    """Describe a policy in plain types; a custom one by its simple public attributes."""
     if isinstance(policy, Policy):
         return policy.to_dict()
     simple = (bool, int, float, str, type(None))

@@ -1,38 +1,85 @@
-"""Cascades: exits are asked one after the other, and the first that is sure enough answers.
+"""Cascades: exits are evaluated one after the other, and the first that is sure enough answers.
 
-Every exit that is evaluated is paid: a sample that stops at layer i costs (λ₁ + λ₂)·i. All but `CascadeSplit`
-stay on the device, where the last layer answers whatever it says.
+Every exit that is evaluated is paid for: a sample that stops at layer i costs (λ₁ + λ₂)·i. All but
+`CascadeSplit` stay on the device, where the last layer answers in any case.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
-from splitee.policies.fixed import AtLayer
+from splitee.policies.base import BySample, Policy, SplitPolicy, check_layer
+from splitee.policies.fixed import exit_actions
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
+from splitee.policies.problem import Layers, Problem, Table, as_alpha, check_threshold
 from splitee.policies.rules import TOLERANCE, Confidence, Entropy, Memory, Patience, Rule, Said
 
 
-def first_sure(rule: Rule, stream: Stream, last: int) -> Layers:
-    """Return the first layer where the rule lets each sample go, shape (n,); `last` where none before it."""
-    first = np.full(len(stream.far), last, dtype=np.int16)
+def first_sure(rule: Rule, table: Table, last: int) -> Layers:
+    """Return the first layer at which the rule lets each sample stop, at the latest `last`, shape (n,)."""
+    first = np.full(table.samples, last, dtype=np.int16)
     memory: Memory | None = None
+    entropy = table.entropy if isinstance(rule, Entropy) else None
     for layer in range(1, last):
-        sure, memory = rule.sure(layer, _said(stream, layer), memory)
+        said = Said(
+            table.confidence[:, layer],
+            table.prediction[:, layer],
+            None if entropy is None else entropy[:, layer - 1],
+            None if table.value is None else table.value[:, layer - 1],
+        )
+        sure, memory = rule.sure(layer, said, memory)
         first[sure & (first == last)] = layer
     return first
 
 
-def _said(stream: Stream, layer: int) -> Said:
-    def column(matrix: NDArray[Any] | None) -> Any:
-        return None if matrix is None else matrix[:, layer - 1]
+class LiveCascade:
+    """The device loop of a cascade.
 
-    return Said(*map(column, (stream.confidence, stream.prediction, stream.entropy, stream.value)))
+    Parameters
+    ----------
+    name : str
+    rule : Rule
+    last : int or None
+        Where every sample stops at the latest; None: the last exit of the device.
+    alpha : float or None
+        There, samples of a lower confidence are offloaded; None: none is.
+    """
+
+    def __init__(self, name: str, rule: Rule, last: int | None, alpha: float | None = None) -> None:
+        self.name, self.rule, self.last = name, rule, last
+        self.alpha = -np.inf if alpha is None else as_alpha(alpha)
+        self.needs_entropy = isinstance(rule, Entropy)
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> None:
+        """Begin a stream."""
+        self.end = problem.exits if self.last is None else self.last
+        self.regresses = problem.classes == 0
+
+    def begin(self, t: int, context: Context) -> int:
+        """Evaluate exit 1 first."""
+        self.memory: Memory | None = None
+        return 1
+
+    def decide(self, exit: int, confidence: float, prediction: float, entropy: float | None = None) -> int:
+        """Answer if the rule is sure, else go on; offload or answer at the end."""
+        if exit == self.end:
+            return OFFLOAD if confidence < self.alpha else ANSWER
+        score = np.array([prediction], dtype=np.float32) if isinstance(prediction, float) else None
+        said = Said(
+            np.array([confidence], dtype=np.float32),
+            np.array([0 if score is not None else prediction]),
+            None if entropy is None else np.array([entropy], dtype=np.float32),
+            score,
+        )
+        sure, self.memory = self.rule.sure(exit, said, self.memory)
+        return ANSWER if sure[0] else exit + 1
+
+    def learn(self, t: int, feedback: Feedback) -> None:
+        """Learn nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +89,6 @@ class _Cascade(Policy):
     every_exit: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
     varies: ClassVar[bool] = True
-    offloads: ClassVar[bool] = False
 
     @property
     def last_layer(self) -> int | None:
@@ -54,8 +100,12 @@ class _Cascade(Policy):
         """When an exit may answer."""
         raise NotImplementedError
 
-    def by_sample(self, stream: Stream) -> Layers:
-        return first_sure(self.rule, stream, self.last_layer or stream.layers)
+    def by_sample(self, table: Table) -> BySample:
+        stops = first_sure(self.rule, table, self.last_layer or table.layers)
+        return exit_actions(table, stops, self.every_exit)
+
+    def live(self) -> DeviceLoop:
+        return LiveCascade(self.label, self.rule, self.last_layer)
 
     def deepest(self, layers: int, arms: int) -> int:
         return self.last_layer or layers
@@ -210,8 +260,8 @@ class PABEE(_Cascade):
 
 
 @dataclass(frozen=True)
-class CascadeSplit(AtLayer):
-    """Answer at the first sure exit up to a layer; what is unsure there too is offloaded.
+class CascadeSplit(SplitPolicy):
+    """Answer at the first sure exit up to a layer; offload what is not sure there either.
 
     Stops at the first i ≤ layer with C_i ≥ α, else at the layer, and offloads from there unless it is L.
 
@@ -228,6 +278,7 @@ class CascadeSplit(AtLayer):
     'cascade split 4'
     """
 
+    layer: int
     threshold: float
     name: ClassVar[str] = "cascade split"
     every_exit: ClassVar[bool] = True
@@ -235,15 +286,25 @@ class CascadeSplit(AtLayer):
     varies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_layer(self.layer)
         check_threshold(self.threshold)
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        return first_sure(Confidence(self.threshold), stream, self.layer)
+    @property
+    def label(self) -> str:  # noqa: D102
+        return f"{self.name} {self.layer}"
+
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        return self.split_at(table, first_sure(Confidence(self.threshold), table, self.layer))
+
+    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
+        return self.layer
+
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveCascade(self.label, Confidence(self.threshold), self.layer, self.threshold)
 
 
 def _check(cascade: _Cascade) -> None:
-    """Raise InputError where a parameter can be none; the rule knows its own."""
+    """Raise InputError if a parameter is out of range; the rule checks its own."""
     _ = cascade.rule
     if cascade.last_layer is not None:
         check_layer(cascade.last_layer)

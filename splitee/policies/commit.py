@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import Floats, Layers, Orders, Policy, Stream, check_threshold
+from splitee.costs import CostModel
+from splitee.policies.base import BySample, SplitLearner, SplitPolicy, check_count
 from splitee.policies.fixed import everywhere
-from splitee.policies.rewards import means_of
+from splitee.policies.loop import Context, DeviceLoop, Feedback
+from splitee.policies.played import Actions, Played, room_for
+from splitee.policies.problem import Floats, Orders, Table, check_threshold, mean_rewards
 from splitee.trace import Trace
 from splitee.trace.bundled import same_model
 
 
 @dataclass(frozen=True)
-class ExploreThenCommit(Policy):
+class ExploreThenCommit(SplitPolicy):
     """Run the first samples to the last device layer, then keep to the split that was best on them.
 
-    Exploring, the device evaluates (and pays) every exit, and offloads what exit m is not sure of. Each arm's
-    reward is that of a split with one exit evaluated; where it contains a C_L that was not observed, the
-    deepest confidence seen, C_m, stands in, as in causal SplitEE-S. From then on it is `FixedSplit` at the
-    arm with the greatest mean, the lowest on ties.
+    While it explores, the device evaluates (and pays for) every exit, and offloads samples of which exit m is
+    not sure. The reward of each arm is that of a split with one exit evaluated. If it contains a C_L that was
+    not observed, the deepest confidence seen, C_m, replaces it, as in causal SplitEE-S. Afterwards this is
+    `FixedSplit` at the arm with the greatest mean, the lowest on ties. Samples whose feedback has not arrived
+    when exploring ends do not count; if none has, it keeps to arm 1.
 
     Parameters
     ----------
     threshold : float
         α.
     samples : int
-        How many are explored.
+        The number of samples explored.
 
     References
     ----------
@@ -49,41 +54,87 @@ class ExploreThenCommit(Policy):
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
-        if isinstance(self.samples, bool) or not isinstance(self.samples, Integral) or self.samples < 1:
-            raise InputError(f"samples is {self.samples!r}: give a whole number, at least 1")
+        check_count("samples", self.samples)
 
     @property
     def label(self) -> str:  # noqa: D102
         return f"{self.name} {self.samples}"
 
-    def rounds_with_every_exit(self, rounds: int) -> int:  # noqa: D102
-        return min(rounds, self.samples)
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+        committed = Actions.of_splits(table.layers, every_exit=False)
+        actions = Actions.of_splits(table.layers, every_exit=True).then(committed)
+        exploring, _ = self.explore_actions(table)
+        action = room_for(order.shape, actions)
+        action[: self.samples] = exploring[order[: self.samples]]
+        for repeat in range(order.shape[1] if len(order) > self.samples else 0):
+            explored = order[: self.samples, repeat]
+            late = np.arange(len(explored)) >= len(explored) - delay
+            waiting = late & actions.offloaded[action[: self.samples, repeat]]
+            best = self.best(table, np.ascontiguousarray(explored[~waiting]))
+            fixed, _ = self.split_at(table, everywhere(best, table))
+            action[self.samples :, repeat] = fixed[order[self.samples :, repeat]] + 2 * (table.layers + 1)
+        return Played(action, actions)
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        splits = np.full(len(stream.order), stream.arms, dtype=np.int16)
-        explored = stream.order[: self.samples]
-        if len(explored) < len(stream.order):
-            splits[self.samples :] = 1 + int(np.argmax(self._means(stream, explored)))
-        return splits
+    def explore_actions(self, table: Table) -> BySample:
+        """Return the action of each sample while exploring: run to exit m, answer or offload there."""
+        return self.split_at(table, everywhere(table.arms, table))
 
-    def _means(self, stream: Stream, explored: Orders) -> Floats:
-        """Return the mean reward seen of arms 1..m."""
-        deepest = stream.confidence[explored, stream.arms - 1].astype(np.float64)
-        at_last = stream.arms == stream.layers
-        knows_far = (deepest < self.threshold) & (not at_last) | (at_last and not stream.other_cloud)
-        extra = stream.costs.by_sample(len(stream.far))
-        seen = replace(
-            stream,
-            confidence=stream.confidence[explored],
-            far=np.where(knows_far, stream.far[explored], deepest).astype(np.float32),
-            costs=replace(stream.costs, sample_offload=extra[explored]) if extra.size else stream.costs,
-        )
+    def best(self, table: Table, explored: NDArray[np.integer]) -> int:
+        """Return the arm of the greatest mean reward on the explored samples."""
+        if not len(explored):
+            return 1
+        confidence, alpha, mu, gamma, offload = self.worth(table)
+        deepest = confidence[explored, table.arms]
+        at_last = table.arms == table.layers
+        known = (deepest.astype(np.float64) < alpha[table.arms]) | (at_last and not table.other_cloud)
+        seen = confidence[explored]
+        seen[:, 0] = np.where(known, seen[:, 0], deepest)
+        costs = offload[explored] if len(offload) > 1 else offload
         every = np.arange(len(explored), dtype=np.int32)
-        return means_of(seen, seen.costs, self.threshold, False, every)[1 : stream.arms + 1]
+        means = mean_rewards(seen, alpha, mu, gamma, costs, every)
+        return 1 + int(np.argmax(means[1 : table.arms + 1]))
+
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveCommit(self)
+
+
+class LiveCommit(SplitLearner):
+    """Explore-then-commit on a device, sample by sample."""
+
+    policy: ExploreThenCommit
+
+    def begin_stream(self) -> None:  # noqa: D102
+        self.best: int | None = None
+        self.gains: dict[int, Floats] = {}  # by round; summed in stream order when exploring ends
+
+    def choose(self, t: int) -> int:  # noqa: D102
+        if t <= self.policy.samples:
+            return self.problem.device_exits
+        if self.best is None:
+            total = np.zeros(self.problem.device_exits + 1)
+            for _, gain in sorted(self.gains.items()):
+                total += gain
+            self.best = 1 + int(np.argmax(total[1:] / max(len(self.gains), 1)))
+        return self.best
+
+    def begin(self, t: int, context: Context) -> int:  # noqa: D102
+        self.split = self.choose(t)
+        return self.split if t > self.policy.samples else 1
+
+    def learn(self, t: int, feedback: Feedback) -> None:  # noqa: D102
+        if self.best is None:
+            self.t = t
+            super().learn(t, feedback)
+
+    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
+        if np.isnan(seen[0, 0]):
+            seen[0, 0] = seen[0, split]  # C_L was not observed
+        gain = mean_rewards(seen, *self.worth, np.zeros(1, dtype=np.int32))
+        self.gains[self.t] = gain[: self.problem.device_exits + 1]
 
 
 @dataclass(frozen=True)
-class SourceSplit(Policy):
+class SourceSplit(SplitPolicy):
     """The fixed split that is best on the source's validation trace at the target's prices; it sees no label.
 
     What one can do without learning on the target: it trusts that confidences there are as on the source.
@@ -122,22 +173,37 @@ class SourceSplit(Policy):
         if same_model(self.source.manifest, trace.manifest) is False:
             raise InputError(f"the source trace {self.source.name} is of another model than {trace.name}")
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        source = self.source
-        extra = stream.costs.by_sample(len(stream.far))
-        own = source.confidence[:, -1] if source.cloud_confidence is None else source.cloud_confidence
-        met = replace(
-            stream,
-            confidence=source.confidence,
-            far=np.ascontiguousarray(own),
-            costs=replace(stream.costs, sample_offload=np.full(source.samples, extra.mean()))
-            if extra.size
-            else stream.costs,
-        )
-        every = np.arange(source.samples, dtype=np.int32)
-        means = means_of(met, met.costs, self.threshold, False, every)
-        return everywhere(1 + int(np.argmax(means[1 : stream.arms + 1])), stream)
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        costs, extra = table.costs, table.costs.sample_offload
+        if extra is not None:
+            costs = replace(costs, sample_offload=np.full(self.source.samples, np.asarray(extra).mean()))
+        met = Table.of(self.source, costs, table.mu, self.threshold)
+        best = self._best(met.worth(self.threshold, False), table.arms)
+        return self.split_at(table, everywhere(best, table))
+
+    def _best(self, worth: tuple[NDArray[np.float32], Floats, float, Floats, Floats], arms: int) -> int:
+        means = mean_rewards(*worth, np.arange(self.source.samples, dtype=np.int32))
+        return 1 + int(np.argmax(means[1 : arms + 1]))
+
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveSource(self)
 
     def to_dict(self) -> dict[str, Any]:  # noqa: D102
         told = {"name": self.source.name, "fingerprint": self.source.fingerprint}
         return {"policy": type(self).__name__, "threshold": float(self.threshold), "source": told}
+
+
+class LiveSource(SplitLearner):
+    """A source split on a device, sample by sample."""
+
+    policy: SourceSplit
+
+    def begin_stream(self) -> None:  # noqa: D102
+        source = Table.of(self.policy.source, CostModel(), 0.0, self.threshold).confidence
+        self.best = self.policy._best((source, *self.worth), self.problem.device_exits)
+
+    def choose(self, t: int) -> int:  # noqa: D102
+        return self.best
+
+    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
+        pass

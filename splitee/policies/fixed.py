@@ -1,24 +1,74 @@
-"""Policies that learn nothing: fixed exits and splits, the cloud alone, a random layer."""
+"""Policies that do not learn: fixed exits and splits, the cloud alone, a random layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from splitee.policies.base import Layers, Policy, Stream, check_layer, check_threshold
+from splitee.policies.base import (
+    BySample,
+    Policy,
+    SplitPolicy,
+    check_layer,
+    split_actions,
+)
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
+from splitee.policies.played import Played
+from splitee.policies.problem import Layers, Orders, Problem, Table, as_alpha, check_threshold
 from splitee.policies.rules import AtExit
 
 
-def everywhere(layer: int, stream: Stream) -> Layers:
+def everywhere(layer: int, table: Table) -> Layers:
     """Return one layer for every sample of the trace, shape (n,)."""
-    return np.full(len(stream.far), layer, dtype=np.int16)
+    return np.full(table.samples, layer, dtype=np.int16)
+
+
+def exit_actions(table: Table, layer: Layers, every_exit: bool) -> BySample:
+    """Return the action of each sample that the device answers at its `layer`, sure or not; 0 offloads."""
+    alpha = np.full(table.layers + 1, -np.inf)
+    alpha[0] = np.inf
+    return split_actions(table, layer, alpha, every_exit)
+
+
+class LiveStop:
+    """The device loop of a policy that decides by the exit alone.
+
+    Parameters
+    ----------
+    name : str
+    first, last : int
+        The first exit to evaluate (0: offload the input), and the one where every sample stops.
+    alpha : float or None
+        From `last`, samples of a lower confidence are offloaded; None: none is.
+    """
+
+    def __init__(self, name: str, first: int, last: int, alpha: float | None = None) -> None:
+        self.name, self.first, self.last = name, first, last
+        self.alpha = -np.inf if alpha is None else as_alpha(alpha)
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> None:
+        """Begin a stream."""
+
+    def begin(self, t: int, context: Context) -> int:
+        """Return the first exit to evaluate."""
+        return self.first
+
+    def decide(self, exit: int, confidence: float, prediction: int) -> int:
+        """Go on to the last exit; answer or offload there."""
+        if exit < self.last:
+            return exit + 1
+        return OFFLOAD if confidence < self.alpha else ANSWER
+
+    def learn(self, t: int, feedback: Feedback) -> None:
+        """Learn nothing."""
 
 
 @dataclass(frozen=True)
 class FinalExit(Policy):
-    """All samples run through all layers, with every exit evaluated: cost (λ₁ + λ₂)·L, the paper's reference.
+    """Compute all layers, evaluate every exit, answer at the last: cost (λ₁ + λ₂)·L, the paper's reference.
 
     Examples
     --------
@@ -29,18 +79,20 @@ class FinalExit(Policy):
     name: ClassVar[str] = "final-exit"
     every_exit: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
-    offloads: ClassVar[bool] = False
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        return everywhere(stream.layers, stream)
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        return exit_actions(table, everywhere(table.layers, table), self.every_exit)
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return layers
 
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveStop(self.label, 1, 2**15)
+
 
 @dataclass(frozen=True)
-class AtLayer(Policy):
-    """What stops at one layer at the latest; by itself, always there."""
+class _AtLayer(Policy):
+    """A policy that stops at one layer, or before it."""
 
     layer: int
 
@@ -48,21 +100,18 @@ class AtLayer(Policy):
         check_layer(self.layer)
 
     @property
-    def label(self) -> str:  # noqa: D102
+    def label(self) -> str:
         return f"{self.name} {self.layer}"
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        return everywhere(self.layer, stream)
-
-    def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
+    def deepest(self, layers: int, arms: int) -> int:
         return self.layer
 
 
 @dataclass(frozen=True)
-class FixedExit(AtLayer):
-    """Every sample is answered on the device at one layer: cost λ₁·layer + λ₂.
+class FixedExit(_AtLayer):
+    """Answer every sample on the device at one layer: cost λ₁·layer + λ₂.
 
-    ElasticBERT's static use (Liu et al. 2022), and at the last layer the honest price of not splitting.
+    ElasticBERT's static use (Liu et al. 2022), and at the last layer the honest cost of not splitting.
 
     Parameters
     ----------
@@ -77,32 +126,46 @@ class FixedExit(AtLayer):
 
     name: ClassVar[str] = "exit"
     has_arms: ClassVar[bool] = False
-    offloads: ClassVar[bool] = False
 
     @property
     def rule(self) -> AtExit:
         """When an exit may answer."""
         return AtExit(self.layer)
 
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        return exit_actions(table, everywhere(self.layer, table), self.every_exit)
+
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveStop(self.label, self.layer, self.layer)
+
 
 @dataclass(frozen=True)
 class CloudOnly(Policy):
-    """The input itself is sent, always: the device computes nothing."""
+    """Offload the input of every sample: the device computes nothing.
+
+    Examples
+    --------
+    >>> CloudOnly().label
+    'cloud-only'
+    """
 
     name: ClassVar[str] = "cloud-only"
     send_input: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        return everywhere(0, stream)
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        return exit_actions(table, everywhere(0, table), self.every_exit)
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return 0
 
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveStop(self.label, 0, 0)
+
 
 @dataclass(frozen=True)
-class FixedSplit(AtLayer):
-    """Split at one layer: answer there where C_i ≥ α, else offload.
+class FixedSplit(_AtLayer, SplitPolicy):
+    """Split at one layer: answer there if C_i ≥ α, else offload.
 
     Parameters
     ----------
@@ -124,15 +187,26 @@ class FixedSplit(AtLayer):
         super().__post_init__()
         check_threshold(self.threshold)
 
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        return self.split_at(table, everywhere(self.layer, table))
+
+    def live(self) -> DeviceLoop:  # noqa: D102
+        return LiveStop(self.label, self.layer, self.layer, self.threshold)
+
 
 @dataclass(frozen=True)
-class RandomSplit(Policy):
-    """A fresh layer for each sample, uniform over those on the device (the paper's Random-exit).
+class RandomSplit(SplitPolicy):
+    """Split each sample at a layer drawn uniformly from those on the device (the paper's Random-exit).
 
     Parameters
     ----------
     threshold : float
         α.
+
+    Examples
+    --------
+    >>> RandomSplit(0.7).label
+    'random'
     """
 
     threshold: float
@@ -142,5 +216,13 @@ class RandomSplit(Policy):
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        return stream.rng.integers(1, stream.arms, size=len(stream.order), endpoint=True, dtype=np.int16)
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+        drawn = [rng.integers(1, table.arms, size=len(order), endpoint=True, dtype=np.int16) for rng in rngs]
+        return split_rounds(self, table, order, np.stack(drawn, axis=1))
+
+
+def split_rounds(policy: SplitPolicy, table: Table, order: Orders, layer: Layers) -> Played:
+    """Return the rounds of a policy that splits at a `layer` per round and repeat, shape (m, repeats)."""
+    by_layer = [policy.split_at(table, everywhere(i, table)) for i in range(table.layers + 1)]
+    action = np.stack([action for action, _ in by_layer])  # (L + 1, n): which of them, by layer and sample
+    return Played(action[layer, order], by_layer[0][1])

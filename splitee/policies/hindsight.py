@@ -1,21 +1,22 @@
-"""What is known in hindsight: the best fixed split of a whole stream, and the best of each sample."""
+"""Bounds that are known in hindsight: the best fixed split of a stream, and the best action per sample."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from splitee._internal.jit import compiled
-from splitee.policies.base import Layers, Policy, Stream, check_switch, check_threshold
-from splitee.policies.rewards import by_exit, device_costs, exit_of, leaving, means_of, split_reward
+from splitee.policies.base import BySample, Policy, SplitPolicy, check_switch
+from splitee.policies.fixed import split_rounds
+from splitee.policies.played import Actions, Played
+from splitee.policies.problem import Orders, Table, check_threshold
 
 
 @dataclass(frozen=True)
-class BestFixedSplit(Policy):
-    """The fixed split with the greatest mean reward over the very stream, known in hindsight; lowest on ties.
+class BestFixedSplit(SplitPolicy):
+    """The fixed split with the greatest mean reward over the stream itself; the lowest on ties.
 
     No learner can expect more reward from one layer: the arm i* of the paper's regret.
 
@@ -23,6 +24,11 @@ class BestFixedSplit(Policy):
     ----------
     threshold : float
         α.
+
+    Examples
+    --------
+    >>> BestFixedSplit(0.7).label
+    'best split (hindsight)'
     """
 
     threshold: float
@@ -32,71 +38,59 @@ class BestFixedSplit(Policy):
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
 
-    def splits(self, stream: Stream) -> Layers:  # noqa: D102
-        rewards = means_of(stream, stream.costs, self.threshold, False, stream.order)
-        best = 1 + int(np.argmax(rewards[1 : stream.arms + 1]))
-        return np.full(len(stream.order), best, dtype=np.int16)
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+        layer = np.empty(order.shape, dtype=np.int16)
+        for repeat, stream in enumerate(order.T):
+            means = table.mean_rewards(self.threshold, False, np.ascontiguousarray(stream))
+            layer[:, repeat] = 1 + int(np.argmax(means[1 : table.arms + 1]))
+        return split_rounds(self, table, order, layer)
 
 
 @dataclass(frozen=True)
 class Oracle(Policy):
-    """The split with the greatest reward, sample by sample; the lowest on ties. It sees no label.
+    """The greatest reward that a device could get of each sample: an upper bound for every policy.
 
-    A bound on every policy that splits and evaluates one exit a sample.
+    Per sample it takes the best of: offload the input; evaluate exit i only, i ≤ m, and answer there, C_i −
+    μ·γ_i, or offload there (i < L), C_L − μ·(γ_i + o). It knows every confidence beforehand, and no label. On
+    ties it takes the lowest layer, and answers rather than offloads.
 
     Parameters
     ----------
-    threshold : float
-        α.
+    threshold : float, optional
+        α of the splits that its regret is measured against. Its actions do not depend on it.
     send_input : bool
-        Whether sending the input (layer 0) counts too.
+        Whether offloading the input counts among what a device could do (if its cost is known).
 
     Examples
     --------
-    >>> Oracle(0.7).label
+    >>> Oracle().label
     'oracle (per sample)'
     """
 
-    threshold: float
-    send_input: bool = False
+    threshold: float | None = None
+    send_input: bool = True
     name: ClassVar[str] = "oracle (per sample)"
-    has_arms: ClassVar[bool] = False  # what a layer is worth on average says nothing of its choices
+    has_arms: ClassVar[bool] = False
     varies: ClassVar[bool] = True
     hindsight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_threshold(self.threshold)
+        if self.threshold is not None:
+            check_threshold(self.threshold)
         check_switch("send_input", self.send_input)
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        best = np.empty(len(stream.far), dtype=np.int16)
-        _best_by_sample(
-            0 if self.send_input else 1,
-            by_exit(stream.confidence)[: stream.arms],
-            stream.layers,
-            stream.far,
-            float(self.threshold),
-            float(stream.mu),
-            device_costs(stream.costs, stream.layers, every_exit=False),
-            stream.costs.sending(stream.layers),
-            stream.costs.by_sample(len(stream.far)),
-            best,
-        )
-        return best
-
-
-@compiled
-def _best_by_sample(  # type: ignore[no-untyped-def]
-    first, confidence, layers, far, alpha, mu, gamma, sending, extra, best
-):
-    """Fill in the arm of the greatest r(i) of each sample; `confidence` has shape (arms, n)."""
-    arms, below = confidence.shape[0], leaving(layers, alpha)
-    for sample in range(confidence.shape[1]):
-        greatest = -math.inf
-        more = extra[sample] if extra.shape[0] else 0.0
-        for arm in range(first, arms + 1):
-            own = np.float64(confidence[exit_of(arm), sample])
-            price = sending[arm] + more
-            reward = split_reward(own, np.float64(far[sample]), below[arm], mu, gamma[arm], price)
-            if reward > greatest:
-                best[sample], greatest = arm, reward
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        layers, gamma, mu = table.layers, table.device(every_exit=False), table.mu
+        cloud = table.confidence[:, 0].astype(np.float64)
+        actions = Actions.of_splits(layers, self.every_exit)
+        best, action = np.full(table.samples, -np.inf), np.zeros(table.samples, dtype=actions.dtype)
+        for i in range(0 if self.send_input else 1, table.arms + 1):
+            options = []
+            if i > 0:
+                options.append((i, table.confidence[:, i].astype(np.float64) - mu * gamma[i]))
+            if i < layers:
+                options.append((layers + 1 + i, cloud - mu * (gamma[i] + table.offload[:, i])))
+            for number, reward in options:
+                better = reward > best  # never, if the cost of the input is unknown (NaN)
+                best, action = np.where(better, reward, best), np.where(better, number, action)
+        return action.astype(actions.dtype), actions

@@ -13,7 +13,7 @@ from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
 from splitee.policies.commit import ExploreThenCommit, SourceSplit
 from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
 from splitee.policies.hindsight import BestFixedSplit, Oracle
-from splitee.policies.splitee import SplitEE, SplitEES
+from splitee.policies.ucb import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
 from splitee.trace import Trace
 

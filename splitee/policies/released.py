@@ -8,50 +8,56 @@ and exit prices of the call are ignored; its o and μ are used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import compiled
+from splitee._internal.jit import kernel
 from splitee.costs import CostModel
-from splitee.policies.bandit import logarithms
-from splitee.policies.base import Layers, Policy, Stream, check_threshold
+from splitee.policies.base import BySample, SplitPolicy
 from splitee.policies.cascades import first_sure
+from splitee.policies.fixed import exit_actions, split_rounds
+from splitee.policies.played import Played
+from splitee.policies.problem import Orders, Table, check_threshold
 from splitee.policies.rules import Confidence
+from splitee.policies.ucb import logarithms
 
 
-@compiled
-def _reward(confidence, far, alpha, mu, sending, sample, arm):  # type: ignore[no-untyped-def]
-    """Return C_i − μ·i where it exits, else C_L − μ·(i + o): the same for both algorithms."""
-    own = confidence[sample, arm - 1]
-    if own >= alpha or arm == confidence.shape[1]:
+@kernel
+def _reward(confidence, alpha, mu, offload, s, arm):  # type: ignore[no-untyped-def]
+    """Return C_i − μ·i if it exits, else C_L − μ·(i + o): the same for both algorithms."""
+    own = np.float64(confidence[s, arm])
+    if own >= alpha[arm]:
         return own - mu * arm
-    return far[sample] - mu * (arm + sending[sample, arm])
+    o = offload[s, arm] if offload.shape[0] > 1 else offload[0, arm]
+    return np.float64(confidence[s, 0]) - mu * (arm + o)
 
 
-@compiled
-def _play(side, confidence, far, order, alpha, mu, sending, logs, splits):  # type: ignore[no-untyped-def]
-    layers = confidence.shape[1]
+@kernel
+def _play(side, confidence, alpha, mu, offload, logs, order, layer):  # type: ignore[no-untyped-def]
+    """Fill in the layers of one repeat, shape (m,); `side`: update all arms up to the one played."""
+    layers = confidence.shape[1] - 1
     total, count = np.zeros(layers + 1), np.zeros(layers + 1)
     for arm in range(1, layers + 1):  # sample i of the stream plays arm i
-        total[arm] += _reward(confidence, far, alpha, mu, sending, order[arm - 1], arm)
+        total[arm] += _reward(confidence, alpha, mu, offload, order[arm - 1], arm)
         count[arm] += 1.0
-    for position in range(order.shape[0]):  # and then all samples come, these too
+    for t in range(len(order)):  # and then all samples come, these too
         best, greatest = 1, -np.inf
         for arm in range(1, layers + 1):
-            index = total[arm] / count[arm] + np.sqrt(logs[position] / count[arm])
+            index = total[arm] / count[arm] + np.sqrt(logs[t] / count[arm])
             if index > greatest:
                 best, greatest = arm, index
         for arm in range(1 if side else best, best + 1):
-            total[arm] += _reward(confidence, far, alpha, mu, sending, order[position], arm)
+            total[arm] += _reward(confidence, alpha, mu, offload, order[t], arm)
             count[arm] += 1.0
-        splits[position] = best
+        layer[t] = best
 
 
 @dataclass(frozen=True)
-class _Released(Policy):
+class _Released(SplitPolicy):
     """What the released variants share."""
 
     threshold: float
@@ -64,6 +70,8 @@ class _Released(Policy):
             raise InputError(
                 f"{self.label} knows only exits after every layer: the trace has {costs.exit_layers}"
             )
+        if costs.extra is not None:
+            raise InputError(f"{self.label} knows no extra cost terms: give costs without `extra`")
         return replace(costs, layer=0.8, exit=0.2)
 
     def deepest(self, layers: int, arms: int) -> int:
@@ -75,27 +83,21 @@ class _ReleasedLearner(_Released):
     learns: ClassVar[bool] = True
     side: ClassVar[bool] = False
 
-    def splits(self, stream: Stream) -> Layers:
-        if len(stream.order) < stream.layers:
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+        if len(order) < table.layers:
             raise InputError(
-                f"{self.label} needs a stream of at least {stream.layers} samples, one for each arm: "
-                f"this has {len(stream.order)}"
+                f"{self.label} needs a stream of at least {table.layers} samples, one for each arm: "
+                f"this has {len(order)}"
             )
-        sending = np.broadcast_to(stream.costs.sending(stream.layers), (len(stream.far), stream.layers + 1))
-        extra = stream.costs.by_sample(len(stream.far))
-        splits = np.empty(len(stream.order), dtype=np.int16)
-        _play(
-            self.side,
-            stream.confidence,
-            stream.far,
-            stream.order,
-            float(self.threshold),
-            float(stream.mu),
-            sending + extra[:, None] if extra.size else sending,
-            logarithms(len(stream.order)),
-            splits,
-        )
-        return splits
+        if delay:
+            raise InputError(f"{self.label} learns at once: give delay=0")
+        confidence, alpha, mu, _, offload = self.worth(table)
+        layer = np.empty(order.shape, dtype=np.int16)
+        for repeat in range(order.shape[1]):
+            stream, stops = np.ascontiguousarray(order[:, repeat]), np.empty(len(order), dtype=np.int16)
+            _play(self.side, confidence, alpha, mu, offload, logarithms(len(order)), stream, stops)
+            layer[:, repeat] = stops
+        return split_rounds(self, table, order, layer)
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,8 @@ class ElasticBERT(_Released):
     every_exit: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
     varies: ClassVar[bool] = True
-    offloads: ClassVar[bool] = False
 
-    def by_sample(self, stream: Stream) -> Layers:  # noqa: D102
-        first = first_sure(Confidence(self.threshold), stream, stream.layers)
-        late: Layers = np.minimum(first + 1, stream.layers).astype(np.int16)
-        return late
+    def by_sample(self, table: Table) -> BySample:  # noqa: D102
+        first = first_sure(Confidence(self.threshold), table, table.layers)
+        late = np.minimum(first + 1, table.layers).astype(np.int16)
+        return exit_actions(table, late, self.every_exit)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import check_layer, check_threshold
+from splitee.policies.base import check_layer
+from splitee.policies.problem import as_alpha, check_threshold
 
 Sure = NDArray[np.bool_]  # (b,): whether the exit may answer
 Memory = NDArray[np.float64]  # (b, …): what a rule remembers of each sample from exit to exit
@@ -70,13 +71,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Confidence(Rule):
-    """Confidence C_i ≥ α.
+    """Confidence C_i ≥ α, α rounded to float32 as confidences are.
 
     Examples
     --------
     >>> said = Said(np.float32([0.6, 0.9]), np.array([0, 1]))
-    >>> Confidence(0.9).sure(1, said, None)[0]  # 0.9 in float32 is below 0.9
-    array([False, False])
+    >>> Confidence(0.9).sure(1, said, None)[0]
+    array([False,  True])
     """
 
     threshold: float
@@ -85,7 +86,7 @@ class Confidence(Rule):
         check_threshold(self.threshold)
 
     def sure(self, exit_: int, said: Said, memory: Memory | None) -> tuple[Sure, Memory | None]:  # noqa: D102
-        return said.confidence.astype(np.float64) >= self.threshold, None  # NumPy would round α to float32
+        return said.confidence.astype(np.float64) >= as_alpha(self.threshold), None
 
 
 @dataclass(frozen=True)

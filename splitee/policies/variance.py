@@ -1,31 +1,198 @@
-"""Learners that also know how much each arm's reward varies: UCB-tuned and Thompson sampling.
+"""UCB-tuned and Thompson sampling: learners that also know how much the rewards of an arm vary.
 
-β = 1 explores as if all arms varied as much; most layers' rewards vary far less. Rewards of one arm lie
-within R = 1 + μ·o of each other (one sample exits, another is sent): both use R, which is known beforehand.
+β = 1 explores as if all arms varied as much as they could; the rewards of most layers vary far less. Two
+rewards of one arm (one sample exits, the other is offloaded) differ by at most R = 1 + μ·o, o being the
+largest offload cost. Both learners use R, which is known beforehand. With S(i), N(i), Q(i) = S(i)/N(i) of the
+rewards that have arrived of arm i, and M(i) = Σ(r − Q(i))² (Welford's recurrence), the indices are
+
+    UCB-tuned:  Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2·ln t / N(i))) ),  V(i) = M(i)/N(i)
+    Thompson:   Q(i) + z·sqrt( V(i)/N(i) ),  V(i) = (R²/4 + M(i))/N(i),  z standard normal
+
+Every arm is played once, ascending; then the arm of the greatest index, the lowest on ties. An arm of which
+no reward has arrived has the index ∞.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from splitee.policies.bandit import THOMPSON, TUNED, LayerBandit
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.jit import kernel
+from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
+from splitee.policies.played import Actions, Played, room_for
+from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
+from splitee.policies.ucb import logarithms
+
+TUNED, THOMPSON = range(2)
+CHUNK = 2048  # rounds whose random numbers are drawn at a time
+
+
+@kernel
+def choose(rule, first, span, log_t, noise, total, count, mean, spread, best, chosen):  # type: ignore[no-untyped-def]
+    """Find the arm of the greatest index in every lane, the lowest on ties.
+
+    Parameters
+    ----------
+    rule : int
+        TUNED or THOMPSON.
+    first : int
+        The lowest arm.
+    span : float
+        R.
+    log_t : float
+        ln t.
+    noise : float64 array, shape (arms, lanes)
+        z of each arm from `first` on; empty for TUNED.
+    total, count, mean, spread : float64 arrays, shape (m + 1, lanes)
+        S, N, Q, M by arm.
+    best : float64 array, shape (lanes,)
+        Scratch: the greatest index so far.
+    chosen : uintp array, shape (lanes,)
+        Filled in: the arm of each lane.
+    """
+    best[:] = -math.inf
+    for arm in range(np.uintp(first), np.uintp(len(mean))):
+        for r in range(np.uintp(len(best))):
+            n = count[arm, r]
+            if rule == TUNED:
+                variance = spread[arm, r] / n / (span * span) + math.sqrt(2.0 * log_t / n)
+                index = mean[arm, r] + span * math.sqrt(log_t / n * min(0.25, variance))
+            else:
+                variance = (0.25 * (span * span) + spread[arm, r]) / n
+                index = mean[arm, r] + noise[arm - np.uintp(first), r] * math.sqrt(variance / n)
+            index = math.inf if n == 0.0 else index
+            chosen[r] = arm if index > best[r] else chosen[r]
+            best[r] = index if index > best[r] else best[r]
+
+
+@kernel
+def learn(arm, r, gain, total, count, mean, spread):  # type: ignore[no-untyped-def]
+    """Add a reward to an arm of lane r: S, N, Q, and M by r − Q before times r − Q after."""
+    before = gain - mean[arm, r]
+    total[arm, r] += gain
+    count[arm, r] += 1.0
+    mean[arm, r] = total[arm, r] / count[arm, r]
+    spread[arm, r] += before * (gain - mean[arm, r])
+
+
+@kernel
+def play(  # type: ignore[no-untyped-def]
+    rule, first, span, logs, noise, start, confidence, alpha, mu, gamma, offload, order, delay, state, action
+):
+    """Play rounds start, start + 1, … in all lanes, as many as there are `logs`.
+
+    Parameters
+    ----------
+    rule, first, span
+        See `choose`.
+    logs : float64 array, shape (rounds,)
+        ln t of these rounds.
+    noise : float64 array, shape (rounds, arms, lanes)
+        z of these rounds; (rounds, 0, 0) for TUNED.
+    start : int
+        The first round, from 0.
+    confidence, alpha, mu, gamma, offload
+        See `splitee.policies.problem.reward`.
+    order : int32 array, shape (m, repeats)
+        Which sample comes.
+    delay : int
+        Rounds after which an offloaded sample's feedback arrives; 0: at once.
+    state : tuple of float64 arrays, shape (m + 1, repeats)
+        S, N, Q, M; kept from one call to the next.
+    action : uint8 or uint16 array, shape (m, repeats)
+        Filled in: the layer of the split, plus L + 1 if it offloads.
+    """
+    total, count, mean, spread = state
+    arms, repeats = total.shape
+    best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
+    columns = np.uintp(len(alpha))
+    for k in range(len(logs)):
+        t = start + k
+        if t < arms - first:
+            chosen[:] = first + t
+        else:
+            choose(rule, first, span, logs[k], noise[k], total, count, mean, spread, best, chosen)
+        for r in range(np.uintp(repeats)):
+            split, s = chosen[r], np.uintp(order[t, r])
+            offloaded = np.float64(confidence[s, split]) < alpha[split]
+            action[t, r] = split + columns if offloaded else split
+            if delay and t >= delay and action[t - delay, r] >= columns:  # older feedback arrives first
+                late, whose = np.uintp(action[t - delay, r]) - columns, np.uintp(order[t - delay, r])
+                far = confidence[whose, 0]
+                gain = reward(confidence, alpha, mu, gamma, offload, whose, late, far)
+                learn(late, r, gain, total, count, mean, spread)
+            if not (delay and offloaded):
+                gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
+                learn(split, r, gain, total, count, mean, spread)
+
+
+def begin(arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the state of a learner before its first round: S, N, Q, M, a row per arm from 0 to m."""
+    total, count, mean, spread = (np.zeros((arms + 1, repeats)) for _ in range(4))
+    return total, count, mean, spread
+
+
+def reward_span(mu: float, offload: Floats, arms: int) -> float:
+    """Return R = 1 + μ·o, o being the largest cost of offloading after a layer of the device."""
+    return 1.0 + mu * float(offload[:, 1 : arms + 1].max())
 
 
 @dataclass(frozen=True)
-class UCBTuned(LayerBandit):
-    """UCB whose width follows the variance seen; evaluates one exit a sample and updates that arm.
+class _ByVariance(SplitPolicy):
+    """What the two learners share."""
 
-    i_t = argmax_i Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2·ln t / N(i))) ), V(i) the variance
-    of the rewards seen of arm i (divided by N), R = 1 + μ·o (o the dearest): the published index, on rewards
-    divided by R.
+    threshold: float
+    send_input: bool = False
+    learns: ClassVar[bool] = True
+    rule: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
+        check_switch("send_input", self.send_input)
+
+    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int) -> NDArray[np.float64]:
+        """Return standard normal numbers, shape (rounds, arms, repeats), if it needs any."""
+        if self.rule != THOMPSON:
+            return np.empty((rounds, 0, 0))
+        drawn = np.empty((rounds, arms + 1 - self.first, len(rngs)))
+        for lane, rng in enumerate(rngs):
+            drawn[:, :, lane] = rng.standard_normal(drawn.shape[:2])
+        return drawn
+
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+        actions = Actions.of_splits(table.layers, self.every_exit)
+        action = room_for(order.shape, actions)
+        state, worth = begin(table.arms, order.shape[1]), self.worth(table)
+        span, logs = reward_span(table.mu, table.offload, table.arms), logarithms(len(order))
+        for start in range(0, len(order), CHUNK):
+            some = logs[start : start + CHUNK]
+            noise = self.noise(rngs, len(some), table.arms)
+            play(self.rule, self.first, span, some, noise, start, *worth, order, delay, state, action)
+        return Played(action, actions)
+
+    def live(self) -> LiveByVariance:
+        """Return this learner as a device loop: the same compiled code, one lane."""
+        return LiveByVariance(self)
+
+
+@dataclass(frozen=True)
+class UCBTuned(_ByVariance):
+    """UCB whose width follows the variance seen; evaluates one exit per sample and updates that arm.
+
+    i_t = argmax_i Q(i) + R·sqrt( ln t / N(i) · min(1/4, V(i)/R² + sqrt(2·ln t / N(i))) ): the published index
+    on rewards divided by R; see this module.
 
     Parameters
     ----------
     threshold : float
         α.
     send_input : bool
-        Whether sending the input (layer 0) is an arm too.
+        Whether offloading the input (layer 0) is an arm too.
 
     References
     ----------
@@ -37,26 +204,24 @@ class UCBTuned(LayerBandit):
     'UCB-tuned'
     """
 
-    send_input: bool = False
     name: ClassVar[str] = "UCB-tuned"
     rule: ClassVar[int] = TUNED
 
 
 @dataclass(frozen=True)
-class ThompsonSplit(LayerBandit):
-    """Gaussian Thompson sampling; evaluates one exit a sample and updates that arm.
+class ThompsonSplit(_ByVariance):
+    """Gaussian Thompson sampling; evaluates one exit per sample and updates that arm.
 
-    i_t = argmax_i θ(i), θ(i) drawn from a normal distribution of mean Q(i) and variance V(i)/N(i), where
-    V(i) = (R²/4 + Σ(r − Q(i))²) / N(i): the variance of the rewards seen of arm i and of one sample more, of
-    the largest variance that rewards within R = 1 + μ·o (o the dearest) can have, so that two equal rewards
-    do not look like certainty.
+    i_t = argmax_i θ(i), θ(i) drawn from a normal distribution of mean Q(i) and variance V(i)/N(i), V(i) =
+    (R²/4 + Σ(r − Q(i))²) / N(i): the variance of the rewards seen and of one more of the largest possible
+    variance, so that two equal rewards do not look like certainty.
 
     Parameters
     ----------
     threshold : float
         α.
     send_input : bool
-        Whether sending the input (layer 0) is an arm too.
+        Whether offloading the input (layer 0) is an arm too.
 
     References
     ----------
@@ -68,6 +233,29 @@ class ThompsonSplit(LayerBandit):
     'Thompson'
     """
 
-    send_input: bool = False
     name: ClassVar[str] = "Thompson"
     rule: ClassVar[int] = THOMPSON
+
+
+class LiveByVariance(SplitLearner):
+    """UCB-tuned or Thompson on a device, sample by sample."""
+
+    policy: _ByVariance
+
+    def begin_stream(self) -> None:  # noqa: D102
+        self.state = begin(self.problem.device_exits, 1)
+        self.span = reward_span(self.problem.mu, self.worth[3], self.problem.device_exits)
+        self.best, self.chosen = np.empty(1), np.zeros(1, np.uintp)
+
+    def choose(self, t: int) -> int:  # noqa: D102
+        first, arms = self.policy.first, self.problem.device_exits
+        noise = self.policy.noise([self.rng], 1, arms)[0]  # drawn in every round, as a replay does
+        if t <= arms + 1 - first:
+            return first + t - 1
+        choose(self.policy.rule, first, self.span, math.log(t), noise, *self.state, self.best, self.chosen)
+        return int(self.chosen[0])
+
+    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
+        s, i = np.uintp(0), np.uintp(split)
+        gain = reward(seen, *self.worth, s, i, seen[0, 0])
+        learn(i, s, gain, *self.state)

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain
 from numbers import Integral, Real
 from typing import overload
 
-from numba import config
 from numpy.typing import ArrayLike
 
 from splitee._internal.errors import InputError
-from splitee._internal.processor import EIGHT
 from splitee.costs import CostModel
-from splitee.policies.base import AnyPolicy, Policy, check_threshold, display_name
+from splitee.policies.base import AnyPolicy, display_name
 from splitee.policies.fixed import FinalExit
-from splitee.replay.arrivals import Arrivals
-from splitee.replay.engine import Played, Player
-from splitee.replay.scene import DEFAULT_THRESHOLD, Scene
-from splitee.replay.threads import Task, begin, give_up
-from splitee.results.outcomes import MOST
+from splitee.policies.problem import check_threshold
+from splitee.replay.player import play_all
+from splitee.replay.streams import Given, Shuffles
 from splitee.results.result import Result
 from splitee.results.results import REFERENCE, Results
+from splitee.results.setup import DEFAULT_THRESHOLD, Setup, Streams
 from splitee.trace import Trace
 
-SHARED = 2**18  # rounds of all repeats from which threads share them: fewer are done before one wakes
+MOST = 2**31 - 1  # rounds that can be counted of a sample
 
 
 @overload
 def replay(
     trace: Trace,
-    policies: AnyPolicy,
+    policies: AnyPolicy | str,
     costs: CostModel | None = None,
     mu: float = 0.1,
     *,
@@ -40,14 +36,14 @@ def replay(
     seed: int = 0,
     orders: ArrayLike | None = None,
     threshold: float | None = None,
-    log: bool = False,
+    delay: int = 0,
 ) -> Result: ...
 
 
 @overload
 def replay(
     trace: Trace,
-    policies: Sequence[AnyPolicy] | Mapping[str, AnyPolicy],
+    policies: Sequence[AnyPolicy | str] | Mapping[str, AnyPolicy | str],
     costs: CostModel | None = None,
     mu: float = 0.1,
     *,
@@ -55,13 +51,13 @@ def replay(
     seed: int = 0,
     orders: ArrayLike | None = None,
     threshold: float | None = None,
-    log: bool = False,
+    delay: int = 0,
 ) -> Results: ...
 
 
 def replay(
     trace: Trace,
-    policies: AnyPolicy | Sequence[AnyPolicy] | Mapping[str, AnyPolicy],
+    policies: AnyPolicy | str | Sequence[AnyPolicy | str] | Mapping[str, AnyPolicy | str],
     costs: CostModel | None = None,
     mu: float = 0.1,
     *,
@@ -69,35 +65,37 @@ def replay(
     seed: int = 0,
     orders: ArrayLike | None = None,
     threshold: float | None = None,
-    log: bool = False,
+    delay: int = 0,
 ) -> Result | Results:
     """Run policies over a trace, in several orders of its samples.
 
-    Feedback is immediate, and the cloud's computing and its answer's way back are free, as in the paper.
+    As in the paper, the cloud's computation and the way back of its answer are free, and feedback is
+    immediate unless `delay` says otherwise.
 
     Parameters
     ----------
     trace : Trace
-        What every exit said.
-    policies : policy, list of policies, or dict of name to policy
-        Of the package, or one's own in plain Python (see `splitee.policies.base.PlainPolicy`).
+        The outputs of every exit.
+    policies : policy or str, list of them, or dict of name to them
+        Policies of the package, custom ones (see `splitee.policies.loop.DeviceLoop`), or names as on the
+        command line, such as ``"splitee-s"``. All get the same orders.
     costs : CostModel, optional
         Default: the paper's, o = 5 λ.
     mu : float
         μ ≥ 0, the points of confidence that one λ is worth.
     repeats : int
-        How many random orders (permutations) of the samples.
+        The number of random orders (permutations) of the samples.
     seed : int
         Of the orders and of random policies. The same seed gives the same result, whatever else is replayed.
     orders : array of int, shape (repeats, m), optional
-        Orders of one's own: 0-based sample indices, not necessarily permutations; checked and copied as they
-        are played, so they must not change meanwhile.
+        Given orders instead: 0-based sample indices, not necessarily permutations. `splitee.replay.orders`
+        makes some.
     threshold : float, optional
-        α of policies in plain Python that name none, and of the splits that policies without α are held
-        against in the regret. Default: the trace's recommended α, else 0.7.
-    log : bool
-        Whether to keep every choice at once; else `split`, `offloaded` and the whole `regret` are worked out
-        when first asked for.
+        α of policies that have none: custom ones, and the splits that policies without α are compared with
+        in the regret. Default: the trace's recommended α, else 0.7.
+    delay : int
+        Rounds after which the feedback of an offloaded sample arrives; samples that exit on the device teach
+        at once.
 
     Returns
     -------
@@ -119,87 +117,75 @@ def replay(
     """
     if not isinstance(trace, Trace):
         raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
-    if costs is None:
-        costs = CostModel()
+    costs = CostModel() if costs is None else costs
     if not isinstance(costs, CostModel):
         raise InputError(f"costs is {costs!r}: give a CostModel, such as CostModel(offload=5.0)")
     if not isinstance(mu, Real) or not (math.isfinite(mu) and mu >= 0):
         raise InputError(f"mu is {mu!r}: give a finite number, at least 0")
-    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0)):
+    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("delay", delay, 0)):
         if not isinstance(number, Integral) or number < least:
             raise InputError(f"{name} is {number!r}: give a whole number, at least {least}")
-    costs = costs.of_exits(trace.exit_layers)
     if threshold is None:
         threshold = trace.recommended_threshold
-    if threshold is None:
-        threshold = DEFAULT_THRESHOLD
+    threshold = DEFAULT_THRESHOLD if threshold is None else threshold
     check_threshold(threshold)
-    arrivals = Arrivals(trace.samples, int(repeats), int(seed))
+    streams: Streams = Shuffles(trace.samples, int(repeats), int(seed))
     if orders is not None:
-        arrivals = Arrivals.of(orders, trace.samples, int(seed))
-    if arrivals.repeats * arrivals.rounds > MOST and (most := int(arrivals.shown.max())) > MOST:
+        streams = Given(orders, trace.samples, int(seed))
+    costs = costs.of_exits(trace.exit_layers)
+    setup = Setup(trace, costs, float(mu), streams, float(threshold), int(delay))
+    if streams.repeats * streams.rounds > MOST and (most := int(setup.shown.max())) > MOST:
         raise InputError(
-            f"a sample is shown {most:,} times: give repeats that show each at most {MOST:,} times"
+            f"a sample comes {most:,} times: give repeats in which each comes at most {MOST:,} times"
         )
-    scene = Scene(trace, costs, float(mu), arrivals, float(threshold))
+    results = play_all(setup, _named(policies, setup))
+    # final-exit is the reference of every comparison
+    reference = partial(_reference, setup)
+    every = Results(results, reference, setup.facts, trace.id)
+    if isinstance(policies, (Mapping, Sequence)) and not isinstance(policies, str):
+        return every
+    return next(iter(every.values()))
+
+
+def _reference(setup: Setup) -> Result:
+    return play_all(setup, {REFERENCE: FinalExit()})[REFERENCE]
+
+
+def _named(
+    policies: AnyPolicy | str | Sequence[AnyPolicy | str] | Mapping[str, AnyPolicy | str], setup: Setup
+) -> dict[str, AnyPolicy]:
+    """Return the policies by name; strings become the policies that they name."""
     if isinstance(policies, Mapping):
-        named = dict(policies)
-    elif isinstance(policies, Sequence):
-        named = _names(policies)
+        named = {name: _made(policy, setup) for name, policy in policies.items()}
+    elif isinstance(policies, Sequence) and not isinstance(policies, str):
+        named = _names([_made(policy, setup) for policy in policies])
     else:
-        named = {display_name(policies): policies}
+        policy = _made(policies, setup)
+        named = {display_name(policy): policy}
     if not named:
         raise InputError("give at least one policy")
-    for name, policy in named.items():
+    for name in named:
         if not isinstance(name, str) or name in ("", REFERENCE):
             raise InputError(f"no policy can be called {name!r}: give it another name")
-        scene.check(name, policy)
-    # final-exit is the reference of every comparison, shown or not
-    reference = Player(scene, REFERENCE, FinalExit(), log).whole
-    results = Results(_play_all(scene, named, log), reference, scene.facts, trace.id)
-    if isinstance(policies, (Mapping, Sequence)):
-        return results
-    return next(iter(results.values()))
+    return named
 
 
-def _play_all(scene: Scene, work: Mapping[str, AnyPolicy], log: bool) -> dict[str, Result]:
-    """Play every policy, in threads; the results do not depend on how many there are."""
-    players = [Player(scene, name, policy, log) for name, policy in work.items()]
-    threads, arrivals = config.NUMBA_NUM_THREADS, scene.arrivals
-    learners = [one for one in players if isinstance(one.policy, Policy) and one.policy.learns]
-    enough = len(learners) % threads == 0 or len(learners) >= 2 * threads
-    small = arrivals.repeats * arrivals.rounds < SHARED
-    # more lanes in one go are faster, and a vector has eight
-    shares = 1 if enough or small else max(1, min(threads, arrivals.repeats // EIGHT))
-    anyone = threads if len(players) * shares > 1 else 1
-    blocks: list[Iterator[range]] = []
-    tasks: dict[str, list[Task[Played | None]]] = {}
-    try:
-        # learners first; shuffles of others are soon told; and one's own needs this thread
-        for player in sorted(players, key=lambda one: one not in learners):
-            learns = player in learners
-            here = not learns and (arrivals.all_shuffled or not isinstance(player.policy, Policy))
-            parts = shares if learns else 1
-            blocks.append(iter(arrivals.blocks(parts)))  # whoever is free takes the next
-            play = partial(player.play, blocks[-1])
-            tasks[player.name] = [begin(1 if here else anyone, play) for _ in range(parts)]
-        # others begin with the first, this thread with the last
-        played = {name: [task.result() for task in reversed(tasks[name])] for name in reversed(tasks)}
-    except BaseException:
-        for left in blocks:
-            list(left)  # so that whoever plays finds none after its block
-        give_up(chain(*tasks.values()))
-        raise
-    return {one.name: one.told(played[one.name]) for one in players}
+def _made(policy: AnyPolicy | str, setup: Setup) -> AnyPolicy:
+    if not isinstance(policy, str):
+        return policy
+    from splitee.policies.names import policy_named
+
+    made: AnyPolicy = policy_named(policy, setup.trace, setup.costs, setup.threshold)
+    return made
 
 
 def _names(policies: Sequence[AnyPolicy]) -> dict[str, AnyPolicy]:
-    """Name a list of policies as tables call them; those that share a name are told apart by parameters."""
+    """Name a list of policies by their labels; those that share a label get their parameters too."""
     labels = [display_name(policy) for policy in policies]
     named: dict[str, AnyPolicy] = {}
     for label, policy in zip(labels, policies, strict=True):
         name = label if labels.count(label) == 1 else f"{label} {policy!r}"
         if name in named:
-            raise InputError(f"two policies are called {name!r}: give a dict of names to policies")
+            raise InputError(f"two policies have the name {name!r}: give a dict of names to policies")
         named[name] = policy
     return named

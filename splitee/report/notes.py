@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from splitee.policies.commit import ExploreThenCommit
-from splitee.replay.scene import Scene
 from splitee.report.tables import Rows, lacks, measure_of, usable, within
 from splitee.results.results import Results
+from splitee.results.setup import Setup
 
 
 def remarks(
@@ -33,11 +33,11 @@ def remarks(
     list of str
         One line each.
     """
-    scene = results.reference.scene
+    setup = results.reference.setup
     rows = results.rows(interval)
     return [
         *_dominating(results, rows),
-        *([] if scene is None else [*_threshold_decides(scene), *_break_even(scene, threshold)]),
+        *([] if setup is None else [*_threshold_decides(setup), *_break_even(setup, threshold)]),
         *_unsettled(results, rows),
         *_never_committed(results),
         *_cheapest(rows, max_drop),
@@ -72,12 +72,12 @@ def _dominating(results: Results, rows: Rows) -> list[str]:
     ]
 
 
-def _threshold_decides(scene: Scene) -> list[str]:
-    gain = 1 - 1 / scene.trace.classes
-    layers = scene.trace.layers
-    sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
-    price = scene.mu * float(scene.costs.sending(layers)[sent_from].min())
-    if not scene.trace.softmax or price < gain - 1e-12:
+def _threshold_decides(setup: Setup) -> list[str]:
+    gain = 1 - 1 / setup.trace.classes
+    layers = setup.trace.layers
+    sent_from = slice(1, min(setup.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
+    price = setup.mu * float(setup.costs.offload_by_layer(layers)[sent_from].min())
+    if not setup.trace.softmax or price < gain - 1e-12:
         return []
     return [
         f"μ·o = {price:.2f} ≥ 1 − 1/K = {gain:.2f}: offloading cannot raise any reward, so α decides who is "
@@ -85,13 +85,13 @@ def _threshold_decides(scene: Scene) -> list[str]:
     ]
 
 
-def _break_even(scene: Scene, threshold: float) -> list[str]:
+def _break_even(setup: Setup, threshold: float) -> list[str]:
     """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
-    costs, layers = scene.costs, scene.trace.layers
+    costs, layers = setup.costs, setup.trace.layers
     if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
         return []
     arms = min(costs.arms(layers), layers - 1)  # nothing is sent from the last
-    stays = (scene.trace.confidence[:, :arms].astype(np.float64) >= threshold).mean(axis=0)
+    stays = (setup.trace.confidence[:, :arms] >= np.float32(threshold)).mean(axis=0)
     with np.errstate(divide="ignore"):
         gamma = costs.device(layers)[:arms]
         even = gamma / stays

@@ -18,11 +18,11 @@ from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
 from splitee.policies.commit import ExploreThenCommit
 from splitee.policies.fixed import CloudOnly, FixedExit, FixedSplit
-from splitee.policies.splitee import SplitEE, SplitEES
+from splitee.policies.ucb import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
 from splitee.replay.replay import replay
-from splitee.results.accounting import METRICS
 from splitee.results.intervals import Floats, bootstrap_means, data_interval
+from splitee.results.measures import METRICS
 from splitee.trace import Trace
 from splitee.trace.threshold import GRID
 
@@ -32,7 +32,7 @@ CLASSES = ("cloud-only", "fixed exit", "device cascade", "fixed split", "cascade
 _AT_A_TIME = 48  # policies replayed in a call: each holds some numbers a sample
 
 ACCURACY, OFFLOAD_RATE = METRICS.index("accuracy"), METRICS.index("offload_rate")
-LAYERS, EXITS = METRICS.index("cost_layers"), METRICS.index("cost_exits")
+LAYERS, EXITS = len(METRICS), len(METRICS) + 1  # the first two terms of the cost
 
 
 @dataclass(frozen=True)

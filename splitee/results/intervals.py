@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import compiled
+from splitee._internal.jit import kernel
 
 Floats = NDArray[np.float64]
 
@@ -180,7 +180,7 @@ def _counts(n: int, resamples: int, seed: int) -> NDArray[np.uint8]:
     return counts
 
 
-@compiled
+@kernel
 def _count(drawn, row):  # type: ignore[no-untyped-def]
     for sample in drawn:
         row[np.uintp(sample)] += 1

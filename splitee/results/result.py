@@ -1,4 +1,4 @@
-"""What one policy did in a replay: numbers a repeat and a sample, choices, regret."""
+"""What one policy did in a replay: numbers per repeat and per sample, choices, regret."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import AnyPolicy, Layers, Policy, as_dict
-from splitee.replay.scene import Scene
-from splitee.results.accounting import METRICS
-from splitee.results.books import Books, Curve
-from splitee.results.intervals import Floats
+from splitee.policies.base import AnyPolicy, Policy, as_dict
+from splitee.policies.problem import Floats, Layers
+from splitee.results.measures import Counted, Measures
+from splitee.results.regret import Curve
+from splitee.results.setup import Setup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Table(Protocol):
-    """Results of a call: where one is compared with the reference, and saved."""
+    """Results of a call, in which one is compared with the reference, and saved."""
 
     def summary(self, interval: str = "data") -> pd.DataFrame:
-        """Return one row a policy."""
+        """Return one row per policy."""
 
     def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
         """Write the results."""
@@ -40,64 +40,67 @@ class Result:
     Attributes
     ----------
     name : str
-        What tables call the policy.
+        The policy's name in tables.
     accuracy, agreement, cost, reward, utility, offload_rate : ndarray, shape (repeats,)
-        Means a sample of the stream; accuracy and utility are NaN without labels. Also `cost_layers`,
-        `cost_exits` and `cost_offload`, into which the cost divides. Costs in λ (or the cost model's unit).
+        Means per sample of the stream; agreement is with the last exit; accuracy and utility are NaN without
+        labels. Also ``cost_NAME`` for each term of the cost: `cost_layers`, `cost_exits`, `cost_offload`, …
+        Costs in λ (or the cost model's unit).
     on_device : bool
-        Whether the device holds all layers the policy needs.
+        Whether the device holds all layers that the policy needs.
     threshold : float
-        Its α; of a policy without, that of the splits its regret is held against.
+        Its α; for a policy without one, that of the splits its regret is measured against.
     """
 
     name: str
     policy: AnyPolicy | dict[str, Any]
-    books: Books
+    measures: Measures
     on_device: bool
     threshold: float
-    scene: Scene | None = None
-    # where the device stopped, repeat by repeat: logged, or played again
-    chosen: Callable[[], Sequence[Layers]] | None = field(default=None, repr=False)
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
     # makes a table of this result alone
     alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
 
     def __getattr__(self, name: str) -> Floats:
-        if name in METRICS:
-            metric: Floats = self.totals[:, METRICS.index(name)]
+        if not name.startswith("_") and name in self.measures.metrics:
+            metric: Floats = self.totals[:, self.measures.metrics.index(name)]
             return metric
         raise AttributeError(f"a Result has no {name}")
 
     def __dir__(self) -> list[str]:
-        return [*object.__dir__(self), *METRICS]
+        return [*object.__dir__(self), *self.measures.metrics]
 
     def __repr__(self) -> str:
         return f"<Result {self.name}: {len(self.totals)} repeats, cost {self.totals[:, 2].mean():.2f}>"
 
     @property
+    def setup(self) -> Setup | None:
+        """The trace, costs and orders; None if the result was loaded from a file."""
+        return self.measures.setup if isinstance(self.measures, Counted) else None
+
+    @property
     def shown(self) -> Floats:
         """How often each sample came in all repeats, shape (n,)."""
-        return self.books.shown
+        return self.measures.shown
 
     @property
     def totals(self) -> Floats:
-        """Each repeat's means a sample, shape (repeats, metrics)."""
-        return self.books.totals
+        """Means per sample of each repeat, shape (repeats, metrics)."""
+        return self.measures.totals
 
     @property
     def per_sample(self) -> Floats:
-        """Sums of each metric over all times that a sample was shown, shape (n, metrics)."""
-        return self.books.per_sample
+        """Sums of each metric over all rounds of a sample, shape (n, metrics)."""
+        return self.measures.per_sample
 
     @property
     def settled(self) -> NDArray[np.int16]:
         """The layer played most in the second half of each stream, shape (repeats,)."""
-        return self.books.settled
+        return self.measures.settled
 
     @property
     def curve(self) -> Curve:
         """Cumulative regret at up to 400 rounds."""
-        return self.books.curve
+        return self.measures.curve
 
     @property
     def sees_final(self) -> bool:
@@ -139,22 +142,35 @@ class Result:
             "regret_threshold": self.threshold,
         }
 
+    def _by_round(self, of_actions: NDArray[Any]) -> NDArray[Any]:
+        """Return a property of the actions for every round, shape (repeats, m)."""
+        assert isinstance(self.measures, Counted)
+        streams, blocks = self.measures.setup.streams, self.measures.blocks
+        if self.measures.by_sample:
+            by_sample = of_actions[blocks[0][1].action[:, 0]]
+            return np.ascontiguousarray(by_sample[streams.block(0, streams.repeats)].T)
+        return np.concatenate([of_actions[played.action].T for _, played in blocks])
+
     @cached_property
     def split(self) -> Layers:
-        """Layer at which the device stopped, shape (repeats, m); 1-based, 0 where the input was sent."""
-        if self.chosen is None:
+        """Layer at which the device stopped, shape (repeats, m); 1-based, 0 if the input was offloaded."""
+        if not isinstance(self.measures, Counted):
             return self._saved("split").astype(np.int16)
-        return np.stack(self.chosen())
+        return self._by_round(self.measures.actions.layer.astype(np.int16))
 
     @cached_property
     def offloaded(self) -> NDArray[np.bool_]:
         """Whether the cloud answered, shape (repeats, m)."""
-        if self.scene is None or isinstance(self.policy, dict):
+        if not isinstance(self.measures, Counted):
             return self._saved("offloaded").astype(bool)
-        scene, policy = self.scene, self.policy
-        return np.stack(
-            [scene.offloaded(policy, r, split, self.threshold) for r, split in enumerate(self.split)]
-        )
+        return self._by_round(self.measures.actions.offloaded)
+
+    @property
+    def evaluated(self) -> NDArray[np.int16]:
+        """How many exits the device evaluated, shape (repeats, m)."""
+        if not isinstance(self.measures, Counted):
+            raise InputError("a loaded result does not say how many exits were evaluated")
+        return self._by_round(self.measures.actions.evaluated.astype(np.int16))
 
     def regret(self, against: str = "common", segments: Sequence[int] | None = None) -> Floats:
         """Return the cumulative regret, shape (repeats, m).
@@ -162,24 +178,17 @@ class Result:
         Parameters
         ----------
         against : {"common", "own"}
-            "common": the best split with one exit evaluated, the same for every policy of one α (of policies
-            without α: of the call's `threshold`). "own": the best arm at the policy's own price, as in the
-            paper.
+            "common": the best split with one exit evaluated, the same for every policy of one α (without α:
+            of the call's `threshold`). "own": the best arm at the policy's own γ, as in the paper.
         segments : sequence of int, optional
-            Lengths of consecutive parts of the stream, such as domains: each round is then held against the
+            Lengths of consecutive parts of the stream, such as domains: each round is then compared with the
             best arm of its own part, not of the whole stream.
         """
         if against not in ("common", "own"):
             raise InputError(f"regret against {against!r}: choose common or own")
-        if self.scene is None or isinstance(self.policy, dict):
-            raise InputError("a reloaded result holds regret at some rounds only: see its curve")
-        scene, policy = self.scene, self.policy
-        return np.stack(
-            [
-                scene.regret(policy, r, split, self.reward[r], self.threshold, segments)[against]
-                for r, split in enumerate(self.split)
-            ]
-        )
+        if not isinstance(self.measures, Counted):
+            raise InputError("a loaded result holds regret at some rounds only: see its curve")
+        return self.measures.regret.cumulative(against, self.reward, segments)
 
     def summary(self, interval: str = "data") -> pd.DataFrame:
         """Return one row of numbers; see `Results.summary`."""
@@ -198,17 +207,18 @@ class Result:
         """Return every choice: repeat, t (from 1), sample id, split, offloaded."""
         import pandas as pd
 
-        if self.scene is None:
+        if not isinstance(self.measures, Counted):
             if self.saved_choices is None:
                 raise InputError(f"the choices of {self.name} were not saved")
             return self.saved_choices
         repeats, m = self.split.shape
-        orders = np.concatenate([self.scene.arrivals.order(r) for r in range(repeats)])
+        setup = self.measures.setup
+        orders = setup.streams.block(0, repeats).T.ravel()
         return pd.DataFrame(
             {
                 "repeat": np.repeat(np.arange(1, repeats + 1, dtype=np.int32), m),
                 "t": np.tile(np.arange(1, m + 1, dtype=np.int32), repeats),
-                "id": self.scene.trace.id[orders],
+                "id": setup.trace.id[orders],
                 "split": self.split.ravel(),
                 "offloaded": self.offloaded.ravel(),
             }

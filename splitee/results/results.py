@@ -1,4 +1,4 @@
-"""What several policies did over the same orders: compared, tabled, saved and reloaded."""
+"""What several policies did over the same orders: compared, tabulated, saved and loaded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.results.accounting import METRICS
-from splitee.results.books import Curve, Reloaded
 from splitee.results.files import REMEDY, read_tables, write_tables
 from splitee.results.intervals import Floats, Series, bootstrap_means, compared, with_intervals
+from splitee.results.measures import METRICS, Reloaded
+from splitee.results.regret import Curve
 from splitee.results.result import Result
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ REFERENCE = "final-exit (reference)"
 
 
 class _Once:
-    """What is made when it is first asked for, and kept: a cache that can be pickled."""
+    """A picklable cached factory."""
 
     def __init__(self, make: Callable[[], Result]) -> None:
         self._make = make
@@ -55,7 +55,7 @@ class Results(Mapping[str, Result]):
         self._facts = facts
         self.ids = ids
         self._rows: dict[str, list[dict[str, Any]]] = {}
-        self._drawn = {} if drawn is None else drawn  # what was resampled once, also for one alone
+        self._drawn = {} if drawn is None else drawn  # bootstrap means, shared with tables of one result
         # no cycle, so that memory is given back
         alone = partial(Results, reference=self._reference, facts=facts, ids=ids, drawn=self._drawn)
         for result in self._results.values():
@@ -122,19 +122,55 @@ class Results(Mapping[str, Result]):
 
     def rows(self, interval: str = "data") -> list[dict[str, Any]]:
         """Return what `summary` has, a dict a policy: nothing loads pandas, which takes a while."""
-        if interval not in ("data", "run"):
-            raise InputError(f"interval {interval!r}: choose data or run")
+        _check_interval(interval)
         if interval not in self._rows:
             draws = self._draws() if interval == "data" else None
             self._rows[interval] = [self._row(result, interval, draws) for result in self.values()]
-        return [dict(row) for row in self._rows[interval]]  # whoever has one may change it
+        return [dict(row) for row in self._rows[interval]]  # copies, so that a caller may change them
+
+    def compare(self, policy: str, other: str, interval: str = "data") -> dict[str, float]:
+        """Return the paired difference of two policies, the first minus the second.
+
+        Parameters
+        ----------
+        policy, other : str
+            Names in these results.
+        interval : {"data", "run"}
+            See `summary`.
+
+        Returns
+        -------
+        dict
+            For each metric NAME of accuracy, agreement, cost, reward, utility and offload rate: the mean
+            difference ``NAME`` and its 95 % interval ``NAME_low``, ``NAME_high``.
+
+        Examples
+        --------
+        >>> import splitee
+        >>> trace = splitee.load_trace("rte_validation")
+        >>> results = splitee.replay(trace, ["splitee", "cloud-only"], repeats=5)
+        >>> difference = results.compare("SplitEE", "cloud-only")
+        >>> difference["cost_low"] > 0  # SplitEE costs more here, whatever the sample
+        True
+        """
+        _check_interval(interval)
+        ours, theirs = self[policy], self[other]
+        draws = self._draws() if interval == "data" else None
+        return with_intervals(
+            {
+                metric: (
+                    ours.totals[:, k] - theirs.totals[:, k],
+                    draws[policy][:, k] - draws[other][:, k] if draws else None,
+                )
+                for k, metric in enumerate(METRICS)
+            }
+        )
 
     def _draws(self) -> dict[str, Floats]:
-        """Bootstrap means of every member's measures (not the parts of its cost), over the same resamples."""
-        kept = len(METRICS) - 3
+        """Return bootstrap means of every member's metrics (cost terms left out), of the same resamples."""
         missing = [name for name in self.members if name not in self._drawn]
         if missing:
-            sums = (self.members[name].per_sample[:, :kept] for name in missing)
+            sums = (self.members[name].per_sample[:, : len(METRICS)] for name in missing)
             self._drawn |= zip(missing, bootstrap_means(sums, self.reference.shown), strict=True)
         return self._drawn
 
@@ -147,8 +183,6 @@ class Results(Mapping[str, Result]):
         }
         measures: dict[str, Series] = {}
         for k, metric in enumerate(METRICS):
-            if metric.startswith("cost_"):
-                continue
             ours, theirs = (
                 (one.totals[:, k], draws[name][:, k] if draws else None)
                 for name, one in ((result.name, result), (REFERENCE, self.reference))
@@ -157,8 +191,8 @@ class Results(Mapping[str, Result]):
             if metric in ("accuracy", "agreement", "cost", "utility"):
                 measures |= compared(metric, ours, theirs)
         row |= with_intervals(measures)
-        for metric in ("cost_layers", "cost_exits", "cost_offload"):
-            row[metric] = float(result.totals[:, METRICS.index(metric)].mean())
+        for k, metric in enumerate(result.measures.metrics[len(METRICS) :], start=len(METRICS)):
+            row[metric] = float(result.totals[:, k].mean())
         row["regret"] = float(result.curve.common[:, -1].mean())
         row["regret_own"] = float(result.curve.own[:, -1].mean())
         row["learns"] = result.learns
@@ -177,13 +211,13 @@ class Results(Mapping[str, Result]):
 
         return pd.concat(
             [
-                pd.DataFrame(result.totals, columns=list(METRICS)).assign(
+                pd.DataFrame(result.totals, columns=list(result.measures.metrics)).assign(
                     policy=name, repeat=np.arange(1, len(result.totals) + 1), layer=result.settled
                 )
                 for name, result in self.members.items()
             ],
             ignore_index=True,
-        )[["policy", "repeat", "layer", *METRICS]]
+        )[["policy", "repeat", "layer", *self.reference.measures.metrics]]
 
     def curves(self) -> pd.DataFrame:
         """Return the regret curves: policy, repeat, t, common, own."""
@@ -211,13 +245,13 @@ class Results(Mapping[str, Result]):
 
         return pd.concat(
             [
-                pd.DataFrame(result.per_sample, columns=list(METRICS)).assign(
+                pd.DataFrame(result.per_sample, columns=list(result.measures.metrics)).assign(
                     policy=name, id=self.ids, shown=result.shown
                 )
                 for name, result in self.members.items()
             ],
             ignore_index=True,
-        )[["policy", "id", "shown", *METRICS]]
+        )[["policy", "id", "shown", *self.reference.measures.metrics]]
 
     def save(self, folder: str | Path, *, choices: bool = False, overwrite: bool = False) -> None:
         """Write tables (Parquet, the small ones also CSV) and a manifest to a folder.
@@ -250,6 +284,11 @@ class Results(Mapping[str, Result]):
         write_tables(Path(folder), tables, manifest, overwrite)
 
 
+def _check_interval(interval: str) -> None:
+    if interval not in ("data", "run"):
+        raise InputError(f"interval {interval!r}: choose data or run")
+
+
 def load_results(folder: str | Path) -> Results:
     """Read results that `Results.save` wrote.
 
@@ -275,14 +314,16 @@ def load_results(folder: str | Path) -> Results:
 
 def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
     repeats, regret, samples = (_of(name, tables[kind]) for kind in ("repeats", "regret", "samples"))
+    metrics = (*METRICS, *(column for column in map(str, repeats) if column.startswith("cost_")))
     kept = "choices" in tables and name != REFERENCE
     return Result(
         name=name,
         policy=told,
-        books=Reloaded(
+        measures=Reloaded(
+            metrics,
             samples["shown"].to_numpy(),
-            repeats[list(METRICS)].to_numpy(),
-            samples[list(METRICS)].to_numpy(),
+            repeats[list(metrics)].to_numpy(),
+            samples[list(metrics)].to_numpy(),
             repeats["layer"].to_numpy(dtype=np.int16),
             Curve(
                 regret["t"].unique(),

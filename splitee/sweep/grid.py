@@ -17,7 +17,7 @@ from splitee._internal.errors import InputError, there_are
 from splitee.costs import CostModel
 from splitee.policies.base import Policy
 from splitee.policies.named import DEFAULT, OPTIONAL, make_policies
-from splitee.replay.scene import DEFAULT_THRESHOLD
+from splitee.results.setup import DEFAULT_THRESHOLD
 from splitee.trace import Trace
 
 ALL, HALF = "all", "half"

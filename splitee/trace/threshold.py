@@ -89,7 +89,7 @@ def recommend_threshold(
 
 
 def _cascade_right(trace: Trace, alpha: float) -> NDArray[np.bool_]:
-    sure = trace.confidence.astype(np.float64) >= alpha  # NumPy would round α to float32
+    sure = trace.confidence >= np.float32(alpha)  # as every policy rounds it
     sure[:, -1] = True
     exit_at = sure.argmax(axis=1)
     right: NDArray[np.bool_] = trace.prediction[np.arange(len(exit_at)), exit_at] == trace.label

@@ -8,62 +8,67 @@ import time
 import weakref
 from pathlib import Path
 
+import naive
 import numpy as np
 import pandas as pd
 import pytest
 from made_up import random_trace
 
 import splitee
-import splitee.replay.engine
-import splitee.replay.replay
+import splitee.results.regret
 from splitee.policies.base import AnyPolicy
-from splitee.replay.scene import SEED_SCHEME
+from splitee.results.setup import SEED_SCHEME
 
 ALPHA = 0.75
 
 
 class EpsilonGreedy:
-    """A policy of one's own in plain Python, as the CONTRIBUTING page shows it."""
-
-    every_exit = False
+    """A custom policy, as the CONTRIBUTING page shows it."""
 
     def __init__(self, epsilon: float, threshold: float) -> None:
         self.epsilon, self.threshold, self.name = epsilon, threshold, "epsilon-greedy"
 
-    def start(self, layers, costs, mu, rng):
-        self.rng, self.mu = rng, mu
-        self.gamma = costs.device(layers)
-        self.offload = costs.sending(layers)[1:]
-        self.total, self.count = np.zeros(layers), np.zeros(layers)
+    def start(self, problem, rng):
+        self.rng, self.mu = rng, problem.mu
+        self.total, self.count = np.zeros(problem.device_exits), np.zeros(problem.device_exits)
 
-    def choose(self, t):
+    def begin(self, t, context):
         if self.rng.random() < self.epsilon or not self.count.all():
             return int(self.rng.integers(1, len(self.total) + 1))
         return 1 + int(np.argmax(self.total / self.count))
 
-    def learn(self, t, layer, confidences, offloaded, final_confidence):
-        assert len(confidences) == 1
-        cost = self.gamma[layer - 1] + (self.offload[layer - 1] if offloaded else 0)
-        self.total[layer - 1] += (final_confidence if offloaded else confidences[-1]) - self.mu * cost
-        self.count[layer - 1] += 1
+    def decide(self, exit, confidence, prediction):
+        return splitee.ANSWER if confidence >= self.threshold else splitee.OFFLOAD
+
+    def learn(self, t, feedback):
+        assert len(feedback.exits) == 1
+        self.total[feedback.layer - 1] += feedback.reward(self.mu)
+        self.count[feedback.layer - 1] += 1
 
 
 class Watcher:
-    """Writes down all it is told."""
+    """Splits at one layer, evaluating every exit on the way or only that one, and records its feedback."""
 
-    threshold = ALPHA
+    def __init__(self, every_exit: bool, layer: int, threshold: float = ALPHA) -> None:
+        self.every_exit, self.layer, self.threshold = every_exit, layer, threshold
 
-    def __init__(self, every_exit: bool, layer: int) -> None:
-        self.every_exit, self.layer = every_exit, layer
-
-    def start(self, layers, costs, mu, rng):
-        self.seen, self.layers = [], layers
+    def start(self, problem, rng):
+        self.seen, self.problem = [], problem
 
     def choose(self, t):
         return self.layer
 
-    def learn(self, t, layer, confidences, offloaded, final_confidence):
-        self.seen.append((t, layer, confidences.tolist(), offloaded, final_confidence))
+    def begin(self, t, context):
+        self.split = self.choose(t)
+        return min(self.split, 1) if self.every_exit else self.split
+
+    def decide(self, exit, confidence, prediction):
+        if exit < self.split:
+            return exit + 1
+        return splitee.OFFLOAD if confidence < self.threshold else splitee.ANSWER
+
+    def learn(self, t, feedback):
+        self.seen.append((t, feedback))
 
 
 def test_ones_own_policy_runs_beside_ours_and_repeats() -> None:
@@ -84,38 +89,36 @@ def test_a_policy_sees_what_a_device_sees(every_exit: bool, layer: int) -> None:
     order = np.arange(30)[::-1]
     watcher = Watcher(every_exit, layer)
     result = splitee.replay(trace, watcher, orders=[order])
-    for t, (told_t, told_layer, confidences, offloaded, final) in enumerate(watcher.seen, 1):
-        row = trace.confidence[order[t - 1]].astype(float)
-        assert (told_t, told_layer) == (t, layer)
-        expected = row[:layer] if every_exit else row[layer - 1 : layer] if layer else []
-        assert confidences == list(expected)
-        assert offloaded == (layer == 0 or (layer < 5 and row[layer - 1] < ALPHA))
-        assert final == (row[-1] if offloaded or layer == 5 else None)
-    assert result.offloaded[0].tolist() == [seen[3] for seen in watcher.seen]
-
-
-def test_a_policy_without_threshold_gets_the_recommended_one() -> None:
-    trace = random_trace().replace(manifest={"recommended_threshold": {"value": 0.9, "rule": "best"}})
-    policy = Watcher(False, 2)
-    del Watcher.threshold
-    try:
-        result = splitee.replay(trace, policy, repeats=1)
-        default = splitee.replay(random_trace(), policy, repeats=1)
-    finally:
-        Watcher.threshold = ALPHA
-    assert result.offload_rate[0] == (trace.confidence[:, 1].astype(float) < 0.9).mean()
-    assert default.offload_rate[0] == (trace.confidence[:, 1].astype(float) < 0.7).mean()
+    assert (watcher.problem.exits, watcher.problem.device_exits, watcher.problem.mu) == (5, 5, 0.1)
+    for t, (seen_t, feedback) in enumerate(watcher.seen, 1):
+        s = order[t - 1]
+        row, answers = trace.confidence[s].astype(float), trace.prediction[s].tolist()
+        assert (seen_t, feedback.layer) == (t, layer)
+        exits = tuple(range(1 if every_exit else max(layer, 1), layer + 1))
+        assert feedback.exits == exits
+        assert feedback.confidences == tuple(row[i - 1] for i in exits)
+        assert feedback.predictions == tuple(answers[i - 1] for i in exits)
+        assert feedback.offloaded == (layer == 0 or (layer < 5 and row[layer - 1] < ALPHA))
+        assert feedback.cloud_confidence == (row[-1] if feedback.offloaded else None)
+        assert feedback.cloud_prediction == (answers[-1] if feedback.offloaded else None)
+        gamma = naive.device_cost_of(naive.World([row], [answers], offload=[5.0] * 5), layer, len(exits))
+        assert feedback.cost == gamma + 5.0 * feedback.offloaded
+    assert result.offloaded[0].tolist() == [feedback.offloaded for _, feedback in watcher.seen]
+    assert result.evaluated[0].tolist() == [len(feedback.exits) for _, feedback in watcher.seen]
 
 
 def test_a_policy_that_leaves_the_device_is_refused() -> None:
-    with pytest.raises(splitee.InputError, match=r"chose layer 5 in round 1.*0 .*to 3"):
-        splitee.replay(random_trace(), Watcher(False, 5), splitee.CostModel(device_layers=3))
+    costs = splitee.CostModel(device_layers=3)
+    with pytest.raises(splitee.InputError, match=r"began round 1 with 5: begin returns 1 to 3"):
+        splitee.replay(random_trace(), Watcher(False, 5), costs)
+    with pytest.raises(splitee.InputError, match=r"decided 4 after exit 3 in round 1: .* up to 3"):
+        splitee.replay(random_trace(), Watcher(True, 5), costs)
 
 
 def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
     trace = random_trace(50)
     result = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=3, seed=9)
-    orders = [result.scene.arrivals.order(r) for r in range(3)]
+    orders = result.setup.streams.block(0, 3).T.tolist()
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     more = splitee.replay(trace, splitee.SplitEE(ALPHA), repeats=5, seed=9)
@@ -139,7 +142,7 @@ def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
         ({"mu": math.nan}, "mu"),
         ({"policies": []}, "at least one policy"),
         ({"policies": [splitee.SplitEE(0.7), splitee.SplitEE(0.7)]}, "two policies"),
-        ({"policies": object()}, "no every_exit"),
+        ({"policies": object()}, "no start and no begin and no decide and no learn"),
         ({"policies": splitee.SplitEE}, "is a class"),
         ({"repeats": 2.5}, "whole number"),
         ({"mu": "a"}, "mu"),
@@ -148,8 +151,8 @@ def test_orders_are_permutations_that_depend_on_seed_and_repeat_only() -> None:
         ({"policies": {"final-exit (reference)": splitee.SplitEE(0.7)}}, "another name"),
         ({"policies": splitee.FixedExit(6)}, "needs layer 6"),
         ({"costs": splitee.CostModel(device_layers=6)}, "device_layers is 6"),
-        ({"costs": splitee.CostModel(offload=[1, 2])}, "2 prices"),
-        ({"costs": splitee.CostModel(sample_offload=[1, 2])}, "2 prices"),
+        ({"costs": splitee.CostModel(offload=[1, 2])}, "2 costs"),
+        ({"costs": splitee.CostModel(sample_offload=[1, 2])}, "2 costs"),
         (
             {"policies": splitee.CloudOnly(), "costs": splitee.CostModel(offload=[1.0] * 5)},
             "offload_input",
@@ -276,7 +279,7 @@ def test_results_are_saved_tidy_and_reloaded(tmp_path) -> None:
     assert again["SplitEE"].offloaded.tolist() == results["SplitEE"].offloaded.tolist()
     choices = pd.read_parquet(tmp_path / "r" / "choices.parquet")
     first = choices[(choices["policy"] == "SplitEE") & (choices["repeat"] == 1)]
-    assert first["id"].tolist() == [f"sample-{i}" for i in results["SplitEE"].scene.arrivals.order(0)]
+    assert first["id"].tolist() == [f"sample-{i}" for i in results["SplitEE"].setup.streams.block(0, 1)[:, 0]]
     manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
     assert manifest["trace"]["fingerprint"] == trace.fingerprint
     assert manifest["policies"]["SplitEE"]["threshold"] == ALPHA
@@ -335,48 +338,24 @@ def test_results_that_may_not_be_read_are_not_called_damaged(tmp_path: Path, mon
         splitee.load_results(tmp_path / "r")
 
 
-def test_regret_waits_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_and_regret_wait_until_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(splitee.results.books, "owed_by_then", lambda *given: asked.append(given))
+    curve = splitee.results.regret.Regret.curve
+    monkeypatch.setattr(splitee.results.regret.Regret, "curve", lambda *a: asked.append(a) or curve(*a))
     result = splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2)
+    assert "totals" not in vars(result.measures)
     assert (result.accuracy >= 0).all()
     assert not asked
     _ = result.curve, result.curve
     assert len(asked) == 1
 
 
-def test_entropies_and_whether_orders_are_shuffles_wait_too() -> None:
+def test_entropies_are_computed_for_policies_that_need_them() -> None:
     trace = random_trace(20)
-    orders = np.stack([np.arange(20), np.zeros(20, dtype=int)])
-    result = splitee.replay(trace, splitee.SplitEE(ALPHA), orders=orders)
-    arrivals = result.scene.arrivals
+    splitee.replay(trace, [splitee.SplitEE(ALPHA), splitee.ElasticBERT(ALPHA)], repeats=1)
     assert "entropy" not in vars(trace)
-    assert "shuffles" not in vars(arrivals)
-    assert result.shown.tolist() == [21.0] + [1.0] * 19
-    assert arrivals.shuffles.tolist() == [True, False]
     splitee.replay(trace, splitee.DeeBERT(0.3), repeats=1)
     assert "entropy" in vars(trace)
-
-
-def test_what_a_policy_says_of_itself_is_read_before_it_is_played() -> None:
-    class Own:
-        every_exit, threshold, send_input = False, ALPHA, True
-
-        def start(self, *_: object) -> None: ...
-
-        def choose(self, t: int) -> int:
-            return 1
-
-        def learn(self, *_: object) -> None: ...
-
-    trace, costs = random_trace(60), splitee.CostModel(offload=0.1, offload_input=0.1)
-    expected = splitee.replay(trace, Own(), costs, repeats=2).curve.own
-    own = Own()
-    result = splitee.replay(trace, own, costs, repeats=2)
-    own.send_input = False
-    assert np.array_equal(result.curve.own, expected)
-    other = splitee.replay(trace, own, costs, repeats=2).curve.own
-    assert not np.array_equal(other, expected)
 
 
 def test_where_a_still_policy_settles_survives_pickling() -> None:
@@ -400,10 +379,8 @@ def test_one_sample_many_repeats() -> None:
 class Changeable(Watcher):
     """Its threshold changes while it plays, and it keeps its state between repeats."""
 
-    threshold = None
-
-    def start(self, layers, costs, mu, rng):
-        super().start(layers, costs, mu, rng)
+    def start(self, problem, rng):
+        super().start(problem, rng)
         self.started = getattr(self, "started", 0) + 1
         self.threshold = 0.95
 
@@ -411,22 +388,23 @@ class Changeable(Watcher):
         return 1 + (t + self.started) % 3
 
 
-def test_what_a_policy_was_told_is_what_is_counted() -> None:
-    trace, policy = random_trace(100), Changeable(False, 1)
-    policy.threshold = 0.6
+def test_what_a_policy_did_is_what_is_counted() -> None:
+    trace, policy = random_trace(100), Changeable(False, 1, 0.6)
     result = splitee.replay(trace, policy, repeats=2)
-    told = [seen[3] for seen in policy.seen]  # of the last repeat
-    assert result.offloaded[1].tolist() == told
-    assert result.offload_rate[1] == np.mean(told)
-    prices = [5 / 6 * layer for layer in range(6)]
-    assert result.cost_layers == pytest.approx([np.mean([prices[i] for i in row]) for row in result.split])
+    offloaded = [feedback.offloaded for _, feedback in policy.seen]  # of the last repeat
+    assert result.offloaded[1].tolist() == offloaded
+    assert result.offload_rate[1] == np.mean(offloaded)
+    costs = [5 / 6 * layer for layer in range(6)]
+    assert result.cost_layers == pytest.approx([np.mean([costs[i] for i in row]) for row in result.split])
     assert policy.started == 2  # asking for the choices plays nothing again
+    # it does not decide by the α it said, so its regret is that of its own mean reward: a straight line
+    assert np.ptp(np.diff(result.regret()[0])) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_policy_may_send_the_input_where_that_has_a_price() -> None:
     trace = random_trace(50)
     assert splitee.replay(trace, Watcher(False, 0), repeats=1).offload_rate[0] == 1
-    with pytest.raises(ValueError, match="can choose 1 to 5"):
+    with pytest.raises(ValueError, match="offloads the input in round 1, and its cost is not given"):
         splitee.replay(trace, Watcher(False, 0), splitee.CostModel(offload=[1.0] * 5), repeats=1)
 
 
@@ -476,7 +454,7 @@ def test_what_a_replay_held_is_given_back_at_once() -> None:
         results.summary("run")
         assert results["SplitEE"].split.shape == (2, 20)
         assert results["SplitEE"].regret().shape == (2, 20)
-        return [weakref.ref(thing) for thing in (results["SplitEE"], results["SplitEE"].scene, results)]
+        return [weakref.ref(thing) for thing in (results["SplitEE"], results["SplitEE"].setup, results)]
 
     held()  # the compiler, should it have to be called, keeps whoever calls it for a while
     gc.disable()
@@ -515,7 +493,7 @@ def test_orders_of_any_integers_however_they_lie(kind: str, layout: str) -> None
     expected = splitee.replay(trace, policy, orders=orders.tolist())
     assert result.split.tolist() == expected.split.tolist()
     assert np.array_equal(result.totals, expected.totals)
-    assert result.scene.arrivals.shuffles.tolist() == [True] * 3 + [False]
+    assert not result.setup.streams.shuffled
 
 
 @pytest.mark.parametrize(
@@ -537,7 +515,7 @@ def test_orders_belong_to_whoever_gave_them_once_they_were_replayed(
     result = splitee.replay(random_trace(20), policy, orders=orders)
     del orders
     assert theirs() is None
-    assert [result.scene.arrivals.order(r).tolist() for r in range(50)] == kept.tolist()
+    assert result.setup.streams.block(0, 50).T.tolist() == kept.tolist()
 
 
 @pytest.mark.parametrize(
@@ -553,7 +531,7 @@ def test_orders_that_name_no_sample_are_told(kind: str, bad: int) -> None:
 def test_orders_of_different_lengths_are_told() -> None:
     with pytest.raises(
         splitee.InputError,
-        match=r"orders are no table: give whole numbers, shape \(repeats, m\), as many rounds",
+        match=r"orders is not a table: give whole numbers, shape \(repeats, m\), the same m",
     ):
         splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), orders=[[0, 1, 2], [3]])
 

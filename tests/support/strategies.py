@@ -80,11 +80,12 @@ def worlds(
     cloud: bool | None = None,
     send_input: bool | None = None,
     exit_layers: bool | None = False,
+    extras: bool = True,
 ) -> World:
     """Worlds. A switch that is None is tossed; True or False fixes whether every world has the thing.
 
     ``layers``: how many, where that is fixed. ``send_input``: whether the input has a price. ``exit_layers``:
-    whether exits may sit at some layers only.
+    whether exits may sit at some layers only. ``extras``: whether there may be extra cost terms.
     """
 
     def tossed(switch: bool | None) -> bool:
@@ -112,6 +113,7 @@ def worlds(
         | st.tuples(st.floats(0.01, 3.0), st.floats(0.0, 1.0))
     )
     extra = first(table(n, 1, seed + 4, lambda rng: rng.choice((0.0, 1.0, rng.uniform(0.0, 3.0)))))
+    extras = extras and draw(st.integers(0, 3)) == 0
     depths = sorted(random.Random(seed).sample(range(1, 2 * layers + 1), layers))
     return World(
         confidence=draw(confidences(n, layers, classes)),
@@ -127,6 +129,10 @@ def worlds(
         device_layers=draw(st.none() | st.integers(1, layers)),
         mu=draw(st.sampled_from([0.0, 0.1, 1 / 16, 0.02, 1.0]) | st.floats(0.0, 0.2)),
         exit_layers=depths if tossed(exit_layers) else None,
+        extra_device=first(table(layers, 1, seed + 5, lambda rng: rng.uniform(0.0, 1.0))) if extras else None,
+        extra_offload=first(table(layers + 1, 1, seed + 6, lambda rng: rng.uniform(0.0, 1.0)))
+        if extras
+        else None,
     )
 
 

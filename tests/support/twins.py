@@ -3,14 +3,12 @@
 import naive
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from strategies import Case
 
 import splitee
 
-EXAMPLES = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+EXAMPLES = settings(max_examples=60)
 
 
 def trace_of(world: naive.World) -> splitee.Trace:
@@ -35,10 +33,13 @@ def costs_of(world: naive.World) -> splitee.CostModel:
         offload_input=world.offload_input,
         sample_offload=world.sample_offload,
         device_layers=world.device_layers,
+        extra=None
+        if world.extra_device is None
+        else {"other": (world.extra_device, 0.0 if world.extra_offload is None else world.extra_offload)},
     )
 
 
-def replayed(case: Case, policy: object) -> splitee.Result:
+def replayed(case: Case, policy: object, delay: int = 0) -> splitee.Result:
     return splitee.replay(
         trace_of(case.world),
         policy,
@@ -46,6 +47,7 @@ def replayed(case: Case, policy: object) -> splitee.Result:
         mu=case.world.mu,
         orders=[case.order],
         threshold=case.threshold,
+        delay=delay,
     )
 
 
@@ -66,7 +68,8 @@ def check(result: splitee.Result, rounds: list[naive.Round], case: Case, **regre
         assert result.utility[0] == same(mean([naive.utility(world, r) for r in rounds]))
     last = [world.prediction[s][-1] for s in case.order]
     assert result.agreement[0] == mean([float(r.answer == k) for r, k in zip(rounds, last, strict=True)])
-    parts = result.cost_layers + result.cost_exits + result.cost_offload
+    terms = [name for name in result.measures.metrics if name.startswith("cost_")]
+    parts = sum(getattr(result, name) for name in terms)
     assert parts[0] == pytest.approx(result.cost[0], abs=1e-9)
     for kind in ("common", "own"):
         expected = naive.regret(rounds, world, case.order, kind, case.threshold, **regret)

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_existing
-from splitee.policies.base import Layers
+from splitee.policies.problem import Layers
 from splitee.report.figures.style import (
     FAINT,
     FORMATS,

@@ -1,0 +1,222 @@
+"""The device loop: the one protocol of custom policies, replayed here and run live by the same code.
+
+For each sample the device asks the policy where to begin (`begin`), evaluates that exit, and asks what to do
+(`decide`): answer, offload, or evaluate a deeper exit. When all that the sample brings has arrived, the
+policy learns from it (`learn`). Splits, cascades, thresholds per exit, patience, audits and delayed feedback
+are all written so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+from splitee.policies.played import Actions, Played
+from splitee.policies.problem import Orders, Problem, Table
+
+ANSWER = 0
+"""`decide` returns this to answer on the device, with the exit just evaluated."""
+OFFLOAD = -1
+"""`decide` returns this to offload the sample after the exit just evaluated."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the device knows of a sample before any layer is computed.
+
+    Attributes
+    ----------
+    tokens : int or None
+        Length of the input.
+    clock : float or None
+        Time in ms since the start of the stream; None if costs have no clock (λ).
+    link : float or None
+        The estimate of the link's rate in Mbit/s.
+    queue : int or None
+        Samples that wait for the device.
+    """
+
+    tokens: int | None = None
+    clock: float | None = None
+    link: float | None = None
+    queue: int | None = None
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What one sample brought, once all of it has arrived.
+
+    Attributes
+    ----------
+    exits : tuple of int
+        The exits that were evaluated, ascending; empty if the input was offloaded.
+    confidences, predictions : tuple of float, tuple of int
+        Their outputs.
+    offloaded : bool
+    cost : float
+        γ of the stop, and o on top of it if the sample was offloaded.
+    cloud_confidence, cloud_prediction : float, int, or None
+        The cloud's output; None unless the sample was offloaded and the answer came back.
+    """
+
+    exits: tuple[int, ...]
+    confidences: tuple[float, ...]
+    predictions: tuple[int, ...]
+    offloaded: bool
+    cost: float
+    cloud_confidence: float | None
+    cloud_prediction: int | None
+
+    @property
+    def layer(self) -> int:
+        """Where the device stopped; 0 if the input was offloaded."""
+        return self.exits[-1] if self.exits else 0
+
+    def reward(self, mu: float) -> float | None:
+        """Return C − μ·cost, C being the answer's confidence; None if the cloud's answer was lost."""
+        confidence = self.cloud_confidence if self.offloaded else self.confidences[-1]
+        return None if confidence is None else confidence - mu * self.cost
+
+
+@runtime_checkable
+class DeviceLoop(Protocol):
+    """A custom policy: `splitee.replay` takes any object with these four methods.
+
+    It may have a ``name`` for the tables, and a ``threshold`` (α) if it decides by one: its regret is then
+    measured against the splits of that α. ``needs_entropy = True`` passes the exit's entropy (nats) to
+    `decide` as a fourth argument. A policy that is replayed several times starts afresh in `start`.
+    """
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> None:
+        """Begin a stream."""
+
+    def begin(self, t: int, context: Context) -> int:
+        """Return the first exit to evaluate in round t = 1, 2, …, in 1..m; 0 offloads the input at once."""
+
+    def decide(self, exit: int, confidence: float, prediction: int) -> int:
+        """Return ANSWER, OFFLOAD, or a deeper exit to evaluate next. Exit L is not asked: it answers."""
+
+    def learn(self, t: int, feedback: Feedback) -> None:
+        """Learn from round t, once per sample, when all of its feedback has arrived."""
+
+
+METHODS = ("start", "begin", "decide", "learn")
+
+
+def play_loop(
+    policy: DeviceLoop,
+    table: Table,
+    order: NDArray[np.integer],
+    rng: np.random.Generator,
+    delay: int,
+    name: str,
+) -> list[tuple[int, bool, int]]:
+    """Let a policy decide sample by sample; it sees only what a device sees.
+
+    Parameters
+    ----------
+    policy : DeviceLoop
+    table : Table
+    order : ndarray of int, shape (m,)
+    rng : Generator
+    delay : int
+        Rounds after which the feedback of an offloaded sample arrives; that of others arrives at once. In a
+        round, the older feedback is learnt first.
+    name : str
+        For errors.
+
+    Returns
+    -------
+    list of (layer, offloaded, exits evaluated)
+        One per round.
+    """
+    problem = table.problem
+    policy.start(problem, rng)
+    late: list[Feedback | None] = []
+    rounds: list[tuple[int, bool, int]] = []
+    entropy = table.entropy if getattr(policy, "needs_entropy", False) else None
+    if getattr(policy, "needs_entropy", False) and entropy is None:
+        raise InputError(f"policy {name} needs entropies, and the trace has none")
+    for t, s in enumerate(order.tolist(), start=1):
+        length = None if table.length is None else int(table.length[s])
+        exits: list[int] = []
+        action = _checked(policy.begin(t, Context(tokens=length)), 0, problem, t, name)
+        if action == 0 and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
+            raise InputError(f"policy {name} offloads the input in round {t}, and its cost is not given")
+        offloaded = action == 0
+        while action > 0:
+            exits.append(action)
+            if action == problem.exits:
+                break
+            seen = (action, float(table.confidence[s, action]), _answer(table, s, action))
+            more = () if entropy is None else (float(entropy[s, action - 1]),)
+            action = _checked(policy.decide(*seen, *more), action, problem, t, name)
+            offloaded = action == OFFLOAD
+        feedback = _feedback(table, s, exits, offloaded)
+        rounds.append((feedback.layer, offloaded, len(exits)))
+        late.append(feedback if offloaded and delay else None)
+        if delay and t > delay and (arrived := late[t - 1 - delay]) is not None:
+            policy.learn(t - delay, arrived)
+            late[t - 1 - delay] = None
+        if not (offloaded and delay):
+            policy.learn(t, feedback)
+    for t, waiting in enumerate(late, start=1):
+        if waiting is not None:
+            policy.learn(t, waiting)
+    return rounds
+
+
+def play_custom(
+    policy: DeviceLoop, table: Table, order: Orders, rngs: list[np.random.Generator], delay: int, name: str
+) -> Played:
+    """Let a custom policy play all repeats of an order of shape (m, repeats), one after another."""
+    repeats = [
+        play_loop(policy, table, column, rng, delay, name) for column, rng in zip(order.T, rngs, strict=True)
+    ]
+    kinds = sorted({kind for rounds in repeats for kind in rounds})
+    place = {kind: k for k, kind in enumerate(kinds)}
+    actions = Actions(*(np.array(column) for column in zip(*kinds, strict=True)))
+    played = np.array([[place[kind] for kind in rounds] for rounds in repeats], dtype=actions.dtype)
+    return Played(np.ascontiguousarray(played.T), actions)
+
+
+def _feedback(table: Table, s: int, exits: list[int], offloaded: bool) -> Feedback:
+    layer = exits[-1] if exits else 0
+    cost = float(table.gamma[len(exits), layer])
+    if offloaded:
+        cost = cost + float(table.offload[s if len(table.offload) > 1 else 0, layer])
+    return Feedback(
+        tuple(exits),
+        tuple(float(table.confidence[s, i]) for i in exits),
+        tuple(_answer(table, s, i) for i in exits),
+        offloaded,
+        cost,
+        float(table.confidence[s, 0]) if offloaded else None,
+        int(table.prediction[s, 0]) if offloaded else None,
+    )
+
+
+def _answer(table: Table, s: int, i: int) -> Any:
+    """Return the class that exit i answers; its score if the model regresses."""
+    return int(table.prediction[s, i]) if table.value is None else float(table.value[s, i - 1])
+
+
+def _checked(action: Any, exit_: int, problem: Problem, t: int, name: str) -> int:
+    """Return an action; InputError unless it is possible after exit `exit_` (0: before any)."""
+    deeper = isinstance(action, Integral) and exit_ < int(action) <= problem.device_exits
+    if deeper or (exit_ > 0 and action in (ANSWER, OFFLOAD)) or (exit_ == 0 and action == 0):
+        return int(action)
+    if exit_ == 0:
+        raise InputError(
+            f"policy {name} began round {t} with {action!r}: begin returns 1 to {problem.device_exits}, the "
+            "first exit to evaluate, or 0 to offload the input"
+        )
+    raise InputError(
+        f"policy {name} decided {action!r} after exit {exit_} in round {t}: decide returns ANSWER, OFFLOAD "
+        f"or a deeper exit, up to {problem.device_exits}"
+    )

@@ -1,0 +1,261 @@
+"""The problem that a policy solves: what exits say, what actions cost, what a split is worth.
+
+`Problem` is what a device knows before the first sample. `Table` is what a replay knows of every sample: a
+trace under one set of costs, as the arrays that kernels read. Neither has labels.
+
+Column 0 of the arrays by layer is the cloud, columns 1..L are the exits: offloading the input is layer 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from numbers import Real
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+from splitee._internal.jit import kernel
+from splitee.costs import CostModel
+from splitee.trace import Trace
+
+Floats = NDArray[np.float64]
+Layers = NDArray[np.int16]  # from 1; 0 = the input is offloaded
+Orders = NDArray[np.int32]  # samples from 0, shape (m, repeats): all repeats of a round lie together
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a device knows before the first sample.
+
+    Attributes
+    ----------
+    exits : int
+        L, the exits of the model.
+    device_exits : int
+        m: the device holds exits 1..m.
+    costs : CostModel
+        The costs of the device's own layers: its `device_layers` is None if m = L.
+    mu : float
+        μ, the points of confidence that one λ is worth.
+    classes : int
+        K.
+    threshold : float
+        α for policies that have none of their own.
+    unit : str
+        Of the costs.
+    other_cloud : bool
+        Whether the cloud has another model, so that reaching exit L does not reveal the cloud's confidence.
+    """
+
+    exits: int
+    device_exits: int
+    costs: CostModel
+    mu: float
+    classes: int
+    threshold: float
+    unit: str = "λ"
+    other_cloud: bool = False
+
+    def worth(self, threshold: float, every_exit: bool) -> tuple[Floats, float, Floats, Floats]:
+        """Return (α by layer, μ, γ, o) as `reward` takes them, shapes (L + 1,) and (1, L + 1).
+
+        Entries of layers that the device does not hold are 0.
+        """
+        if self.costs.sample_offload is not None:
+            raise InputError("a live device does not know the cost of a sample: give costs without any")
+        m = self.device_exits
+        gamma, offload = np.zeros(self.exits + 1), np.zeros((1, self.exits + 1))
+        index = np.arange(m + 1)
+        gamma[: m + 1] = self.costs.gamma(m)[index if every_exit else np.minimum(index, 1), index]
+        offload[:, : m + 1] = self.costs.offload_costs(m, 1)
+        return alpha_by_layer(threshold, self.exits), self.mu, gamma, offload
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A trace under one set of costs, without its labels.
+
+    Attributes
+    ----------
+    problem : Problem
+    costs : CostModel
+        Of all L layers.
+    confidence : ndarray of float32, shape (n, L + 1)
+        Column 0: of whoever answers offloaded samples, C_L unless the cloud has another model. Column i: C_i.
+    prediction : ndarray of int32, shape (n, L + 1)
+        Answers, in the same columns.
+    entropies : callable
+        Returns the entropies of exits 1..L in nats, shape (n, L), or None.
+    value : ndarray of float32, shape (n, L), or None
+        The score of each exit if the model regresses.
+    length : ndarray of int, shape (n,), or None
+        Tokens of each sample.
+    """
+
+    problem: Problem
+    costs: CostModel
+    confidence: NDArray[np.float32]
+    prediction: NDArray[np.int32]
+    entropies: Callable[[], NDArray[np.float32] | None]
+    value: NDArray[np.float32] | None
+    length: NDArray[np.integer] | None
+
+    @classmethod
+    def of(cls, trace: Trace, costs: CostModel, mu: float, threshold: float) -> Table:
+        """Return the table of a trace under these costs; InputError if they do not fit the trace."""
+        layers = trace.layers
+        arms = costs.arms(layers)
+        costs.offload_costs(layers, trace.samples)
+        problem = Problem(
+            layers,
+            arms,
+            costs.on_device(layers),
+            mu,
+            trace.classes,
+            threshold,
+            other_cloud=trace.cloud_confidence is not None,
+        )
+        confidence, prediction = _with_cloud(trace)
+        return cls(
+            problem,
+            costs,
+            confidence,
+            prediction,
+            partial(getattr, trace, "entropy"),  # not a lambda: results can be pickled
+            trace.value,
+            trace.length,
+        )
+
+    @property
+    def samples(self) -> int:
+        """The number of samples n of the trace."""
+        return len(self.confidence)
+
+    @property
+    def layers(self) -> int:
+        """The number of exits L."""
+        return self.problem.exits
+
+    @property
+    def arms(self) -> int:
+        """The number of exits m on the device."""
+        return self.problem.device_exits
+
+    @property
+    def other_cloud(self) -> bool:
+        """Whether the cloud has another model."""
+        return self.problem.other_cloud
+
+    @property
+    def mu(self) -> float:
+        """μ."""
+        return self.problem.mu
+
+    @property
+    def entropy(self) -> NDArray[np.float32] | None:
+        """Entropies of exits 1..L, shape (n, L); not every policy needs them."""
+        return self.entropies()
+
+    @cached_property
+    def gamma(self) -> Floats:
+        """γ by exits evaluated and layer of the stop, shape (L + 1, L + 1); see `CostModel.gamma`."""
+        return self.costs.gamma(self.layers)
+
+    def device(self, every_exit: bool) -> Floats:
+        """Return γ_0..γ_L if one exit is evaluated, or every exit on the way, shape (L + 1,)."""
+        index = np.arange(self.layers + 1)
+        return np.ascontiguousarray(self.gamma[index if every_exit else np.minimum(index, 1), index])
+
+    @cached_property
+    def offload(self) -> Floats:
+        """O by sample and layer, shape (n, L + 1), or (1, L + 1) if it does not depend on the sample."""
+        return self.costs.offload_costs(self.layers, self.samples)
+
+    def worth(
+        self, threshold: float, every_exit: bool
+    ) -> tuple[NDArray[np.float32], Floats, float, Floats, Floats]:
+        """Return (confidence, α by layer, μ, γ, o), as `reward` takes them."""
+        alpha = alpha_by_layer(threshold, self.layers)
+        return self.confidence, alpha, self.mu, self.device(every_exit), self.offload
+
+    def mean_rewards(self, threshold: float, every_exit: bool, order: NDArray[np.integer]) -> Floats:
+        """Return r̄(0), …, r̄(L) over an order of samples, shape (L + 1,), summed in stream order.
+
+        Layers that are not on the device have costs as if they were; r̄(0) is NaN if its cost is unknown.
+        """
+        means: Floats = mean_rewards(*self.worth(threshold, every_exit), order)
+        return means
+
+
+def as_alpha(threshold: float) -> float:
+    """Round a threshold once to float32, which is what confidences are: 0.9 reaches α = 0.9."""
+    return float(np.float32(threshold))
+
+
+def alpha_by_layer(threshold: float, layers: int) -> Floats:
+    """Return the confidence below which layers 0..L offload: ∞ (the input), α, …, α, −∞ (exit L)."""
+    alpha = np.full(layers + 1, as_alpha(threshold))
+    alpha[0], alpha[-1] = np.inf, -np.inf
+    return alpha
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise InputError unless α lies in [0, 1]."""
+    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+        raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
+
+
+@kernel
+def reward(confidence, alpha, mu, gamma, offload, s, i, far):  # type: ignore[no-untyped-def]
+    """Return r(i) of sample s: C_i − μ·γ_i if C_i ≥ α or i = L, else far − μ·(γ_i + o).
+
+    SplitEE (Bajpai et al. 2023), section 3. `far` is C_L, or what a learner takes for it.
+
+    Parameters
+    ----------
+    confidence : float32 array, shape (n, L + 1)
+    alpha, gamma : float64 arrays, shape (L + 1,)
+        See `alpha_by_layer` and `Table.device`.
+    mu : float
+    offload : float64 array, shape (n, L + 1) or (1, L + 1)
+    s, i : unsigned integers
+    far : float32
+    """
+    own = np.float64(confidence[s, i])
+    if own < alpha[i]:
+        o = offload[s, i] if offload.shape[0] > 1 else offload[0, i]
+        return np.float64(far) - mu * (gamma[i] + o)
+    return own - mu * gamma[i]
+
+
+@kernel
+def mean_rewards(confidence, alpha, mu, gamma, offload, order):  # type: ignore[no-untyped-def]
+    """Return r̄(0), …, r̄(L) over an order of samples; see `reward`."""
+    means = np.zeros(len(alpha))
+    for i in range(len(alpha)):
+        for t in range(len(order)):
+            s = order[t]
+            means[i] += reward(confidence, alpha, mu, gamma, offload, s, i, confidence[s, 0])
+        means[i] /= len(order)
+    return means
+
+
+_KNOWN: WeakKeyDictionary[Trace, tuple[NDArray[np.float32], NDArray[np.int32]]] = WeakKeyDictionary()
+
+
+def _with_cloud(trace: Trace) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return confidences and predictions with the cloud's before them; replays of a trace share them."""
+    if trace not in _KNOWN:
+        cloud = trace.confidence[:, -1] if trace.cloud_confidence is None else trace.cloud_confidence
+        answer = trace.prediction[:, -1] if trace.cloud_prediction is None else trace.cloud_prediction
+        _KNOWN[trace] = (
+            np.concatenate([cloud[:, None], trace.confidence], axis=1),
+            np.concatenate([answer[:, None], trace.prediction], axis=1),
+        )
+    return _KNOWN[trace]

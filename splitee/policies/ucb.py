@@ -1,0 +1,350 @@
+"""SplitEE and SplitEE-S: UCB over layers, without labels (Bajpai et al. 2023, algorithms 1 and 2).
+
+Every arm (layer) is played once, ascending. Afterwards round t plays, the lowest arm on ties,
+
+    i_t = argmax_i  Q(i) + β·sqrt(ln t)·h(i),     Q(i) = S(i)/N(i),     h(i) = 1/sqrt(N(i)),
+
+S(i) being the sum and N(i) the number of the rewards r(i) that have arrived of arm i. An arm of which none
+has arrived yet has the index ∞.
+
+A kernel plays many repeats at once: the state of an arm is a row with one lane per repeat, and the innermost
+loops run over lanes, so that the compiler makes vector instructions of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+
+from splitee._internal.errors import InputError
+from splitee._internal.jit import kernel, prefetch
+from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
+from splitee.policies.played import Actions, Played, room_for
+from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
+
+ALONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what an update learns of the arms below the split
+_SIDES = {"causal": CAUSAL, "published": PUBLISHED, "skip": SKIP}
+LANES = 8  # lanes are padded to whole vectors
+LARGE = 2**20  # rows × columns of a table that no cache holds
+AHEAD = 6  # rounds; rows are prefetched so early
+
+
+@kernel
+def choose(first, weight, mean, width, best, chosen):  # type: ignore[no-untyped-def]
+    """Find i_t = argmax_i Q(i) + weight·h(i) in every lane, the lowest arm on ties.
+
+    Four arms a pass, so that `best` and `chosen` are read and written a quarter as often.
+
+    Parameters
+    ----------
+    first : int
+        The lowest arm: 0 if the input may be offloaded, else 1.
+    weight : float
+        β·sqrt(ln t).
+    mean, width : float64 arrays, shape (rows, lanes)
+        Q and h by arm; rows − first is a multiple of four, and Q = −∞ in the rows after the last arm.
+    best : float64 array, shape (lanes,)
+        Scratch: the greatest index so far.
+    chosen : uintp array, shape (lanes,)
+        Filled in: the arm of each lane.
+    """
+    best[:] = -math.inf
+    for a in range(np.uintp(first), np.uintp(len(mean)), np.uintp(4)):
+        b, c, d = a + np.uintp(1), a + np.uintp(2), a + np.uintp(3)
+        for r in range(np.uintp(len(best))):
+            index_a, index_b = mean[a, r] + weight * width[a, r], mean[b, r] + weight * width[b, r]
+            index_c, index_d = mean[c, r] + weight * width[c, r], mean[d, r] + weight * width[d, r]
+            left, at_left = (index_b, b) if index_b > index_a else (index_a, a)
+            right, at_right = (index_d, d) if index_d > index_c else (index_c, c)
+            index, at = (right, at_right) if right > left else (left, at_left)
+            chosen[r] = at if index > best[r] else chosen[r]
+            best[r] = index if index > best[r] else best[r]
+
+
+@kernel
+def credit(arm, r, gain, total, count, mean, width):  # type: ignore[no-untyped-def]
+    """Add a reward to an arm of lane r: S, N, and with them Q = S/N and h = 1/sqrt(N)."""
+    s, n = total[arm, r] + gain, count[arm, r] + 1.0
+    total[arm, r], count[arm, r] = s, n
+    mean[arm, r], width[arm, r] = s / n, 1.0 / math.sqrt(n)
+
+
+@kernel
+def learn(  # type: ignore[no-untyped-def]
+    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state
+):
+    """Learn from sample s, split at layer `split`, in lane r.
+
+    SplitEE (ALONE) updates the arm it played. SplitEE-S updates every arm j ≤ split. If j would have
+    offloaded, r(j) contains C_L, which the device knows if it offloaded the sample, or reached exit L and the
+    cloud has no other model. If it does not, CAUSAL takes the deepest confidence seen, SKIP leaves j alone,
+    and PUBLISHED reads C_L all the same.
+
+    Parameters
+    ----------
+    mode : int
+    first : int
+        The lowest arm.
+    confidence, alpha, mu, gamma, offload, s
+        See `splitee.policies.problem.reward`.
+    other_cloud : bool
+        See `Table`.
+    split, r : unsigned integers
+    state : tuple of arrays, shape (rows, lanes)
+        S, N, Q, h.
+    """
+    total, count, mean, width = state
+    cloud = confidence[s, 0]
+    if mode == ALONE:
+        gain = reward(confidence, alpha, mu, gamma, offload, s, split, cloud)
+        credit(split, r, gain, total, count, mean, width)
+        return
+    offloaded = np.float64(confidence[s, split]) < alpha[split]
+    known = mode == PUBLISHED or offloaded or (split == len(alpha) - 1 and not other_cloud)
+    far = cloud if known else confidence[s, split]
+    for arm in range(min(np.uintp(first), split), split + np.uintp(1)):
+        would_offload = np.float64(confidence[s, arm]) < alpha[arm]
+        if known or mode == CAUSAL or not would_offload:
+            gain = reward(confidence, alpha, mu, gamma, offload, s, arm, far)
+            credit(arm, r, gain, total, count, mean, width)
+
+
+@kernel
+def play(  # type: ignore[no-untyped-def]
+    mode,
+    first,
+    arms,
+    weights,
+    confidence,
+    alpha,
+    mu,
+    gamma,
+    offload,
+    other_cloud,
+    order,
+    delay,
+    state,
+    action,
+):
+    """Play all rounds in all lanes.
+
+    Parameters
+    ----------
+    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, state
+        See `learn`.
+    arms : int
+        m: the arms are first..m.
+    weights : float64 array, shape (rounds,)
+        β·sqrt(ln t), t = 1, 2, …
+    order : int32 array, shape (rounds, repeats)
+        Which sample comes.
+    delay : int
+        Rounds after which an offloaded sample's feedback arrives; 0: at once.
+    action : uint8 or uint16 array, shape (rounds, repeats)
+        Filled in: the layer of the split, plus L + 1 if it offloads.
+    """
+    rounds, repeats = order.shape
+    best, chosen = np.empty(state[0].shape[1]), np.zeros(state[0].shape[1], np.uintp)
+    _, _, mean, width = state
+    columns = np.uintp(len(alpha))
+    large = confidence.size > LARGE
+    for t in range(rounds):
+        if large and t + AHEAD < rounds:
+            for r in range(repeats):
+                prefetch(confidence, np.uintp(order[t + AHEAD, r]))
+        if t <= arms - first:
+            chosen[:] = first + t
+        else:
+            choose(first, weights[t], mean, width, best, chosen)
+        for r in range(np.uintp(repeats)):
+            split, s = chosen[r], np.uintp(order[t, r])
+            offloaded = np.float64(confidence[s, split]) < alpha[split]
+            action[t, r] = split + columns if offloaded else split
+            if delay and t >= delay and action[t - delay, r] >= columns:  # older feedback arrives first
+                late, whose = np.uintp(action[t - delay, r]) - columns, np.uintp(order[t - delay, r])
+                learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, whose, late, r, state)
+            if not (delay and offloaded):
+                learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state)
+
+
+def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the state of a learner before its first round: S, N, Q and h, a row per arm, a lane per repeat.
+
+    Q = ∞ says that nothing has arrived of an arm; Q = −∞ fills the rows after the last arm.
+    """
+    rows, lanes = first + -(-(arms + 1 - first) // 4) * 4, -(-repeats // LANES) * LANES
+    mean = np.full((rows, lanes), math.inf)
+    mean[arms + 1 :] = -math.inf
+    return np.zeros((rows, lanes)), np.zeros((rows, lanes)), mean, np.zeros((rows, lanes))
+
+
+@lru_cache(maxsize=4)
+def logarithms(rounds: int) -> Floats:
+    """Return ln t, t = 1..rounds, by the C library that plain Python uses (NumPy's may differ)."""
+    return np.array([math.log(t) for t in range(1, rounds + 1)])
+
+
+@dataclass(frozen=True)
+class _UCB(SplitPolicy):
+    """What SplitEE and SplitEE-S share."""
+
+    threshold: float
+    exploration: float = 1.0
+    learns: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
+        check_switch("send_input", getattr(self, "send_input", False))
+        if not (isinstance(self.exploration, Real) and 0 <= self.exploration < math.inf):
+            raise InputError(f"exploration is {self.exploration!r}: give a finite number, at least 0")
+
+    @property
+    def mode(self) -> int:
+        """What an update learns of the arms below the split."""
+        return ALONE
+
+    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+        actions = Actions.of_splits(table.layers, self.every_exit)
+        action = room_for(order.shape, actions)
+        state = begin(self.first, table.arms, order.shape[1])
+        weights = float(self.exploration) * np.sqrt(logarithms(len(order)))
+        play(
+            self.mode,
+            self.first,
+            table.arms,
+            weights,
+            *self.worth(table),
+            table.other_cloud,
+            order,
+            delay,
+            state,
+            action,
+        )
+        return Played(action, actions)
+
+    def live(self) -> LiveUCB:
+        """Return this learner as a device loop: the same compiled code, one lane."""
+        return LiveUCB(self)
+
+
+@dataclass(frozen=True)
+class SplitEE(_UCB):
+    """SplitEE: evaluates one exit per sample, the one it splits at, and updates that arm.
+
+    Parameters
+    ----------
+    threshold : float
+        α: the confidence from which the device answers.
+    exploration : float
+        β ≥ 0; the paper's regret bound needs β ≥ 1.
+    send_input : bool
+        Whether offloading the input (layer 0) is an arm too.
+
+    See Also
+    --------
+    SplitEES : evaluates every exit on the way and learns of all of them.
+
+    References
+    ----------
+    Bajpai, Trivedi, Yadav, Hanawal: SplitEE, AIMLSystems 2023, algorithm 1; arXiv 2309.09195.
+
+    Examples
+    --------
+    >>> import splitee
+    >>> trace = splitee.Trace([[0.6, 0.9], [0.8, 0.9], [0.9, 0.95]], [[0, 1], [1, 1], [0, 0]])
+    >>> splitee.replay(trace, SplitEE(0.7), repeats=1).split.shape
+    (1, 3)
+    """
+
+    send_input: bool = False
+    name: ClassVar[str] = "SplitEE"
+
+
+@dataclass(frozen=True)
+class SplitEES(_UCB):
+    """SplitEE-S: evaluates every exit on the way and updates every arm up to the one it splits at.
+
+    Parameters
+    ----------
+    threshold : float
+        α.
+    exploration : float
+        β ≥ 0.
+    side_information : {"causal", "published", "skip"}
+        What an update takes for C_L if the device has not seen it. "causal": the deepest confidence that it
+        has seen. "published": C_L all the same, as in the authors' code; no device could. "skip": nothing,
+        the arm is not updated, which biases it (only samples hard enough to be offloaded count against it).
+    send_input : bool
+        Whether offloading the input (layer 0) is an arm too.
+
+    References
+    ----------
+    Bajpai, Trivedi, Yadav, Hanawal: SplitEE, AIMLSystems 2023, algorithm 2; arXiv 2309.09195.
+
+    Examples
+    --------
+    >>> SplitEES(0.7).label
+    'SplitEE-S (causal)'
+    """
+
+    side_information: str = "causal"
+    send_input: bool = False
+    name: ClassVar[str] = "SplitEE-S"
+    every_exit: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.side_information, str) or self.side_information not in _SIDES:
+            raise InputError(
+                f"side_information is {self.side_information!r}: choose causal, published or skip"
+            )
+
+    @property
+    def label(self) -> str:  # noqa: D102
+        return f"{self.name} ({self.side_information})"
+
+    @property
+    def sees_final(self) -> bool:  # type: ignore[override]  # noqa: D102
+        return self.side_information == "published"
+
+    @property
+    def mode(self) -> int:  # noqa: D102
+        return _SIDES[self.side_information]
+
+
+class LiveUCB(SplitLearner):
+    """SplitEE or SplitEE-S on a device, sample by sample.
+
+    Examples
+    --------
+    >>> import splitee
+    >>> trace = splitee.load_trace("rte_validation")
+    >>> learner = splitee.SplitEE(0.8)
+    >>> live = splitee.replay(trace, learner.live(), repeats=1)
+    >>> (live.split == splitee.replay(trace, learner, repeats=1).split).all()
+    np.True_
+    """
+
+    policy: _UCB
+
+    def begin_stream(self) -> None:  # noqa: D102
+        self.state = begin(self.policy.first, self.problem.device_exits, 1)
+        self.best, self.chosen = np.empty(LANES), np.zeros(LANES, np.uintp)
+
+    def choose(self, t: int) -> int:  # noqa: D102
+        if t <= self.problem.device_exits + 1 - self.policy.first:
+            return self.policy.first + t - 1
+        weight = float(self.policy.exploration) * math.sqrt(math.log(t))
+        choose(self.policy.first, weight, self.state[2], self.state[3], self.best, self.chosen)
+        return int(self.chosen[0])
+
+    def update(self, seen, split: int) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
+        policy, worth = self.policy, (*self.worth, self.problem.other_cloud)
+        s, i = np.uintp(0), np.uintp(split)
+        learn(policy.mode, policy.first, seen, *worth, s, i, s, self.state)

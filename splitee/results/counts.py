@@ -1,0 +1,107 @@
+"""Counting the rounds of a replay: how often each action came, by repeat and by sample."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.jit import kernel
+from splitee.costs import Floats
+from splitee.policies.played import Actions, Played
+from splitee.policies.problem import Orders
+
+Whole = NDArray[np.int64]
+
+
+def by_repeat(
+    played: Played, order: Orders, marks: NDArray[np.uint8], confidence: NDArray[np.float32]
+) -> tuple[Whole, Floats]:
+    """Count the rounds of each repeat.
+
+    Returns
+    -------
+    counts : ndarray of int, shape (repeats, actions, 4)
+        Rounds by action and marks of the answer (see `Setup.marks`).
+    sure : ndarray, shape (repeats,)
+        Sums of the answers' confidences.
+    """
+    repeats = played.action.shape[1]
+    counts = np.zeros((repeats, len(played.actions), 4), dtype=np.int64)
+    sure = np.zeros(repeats)
+    _by_repeat(order, played.action, played.actions.answer, marks, confidence, counts, sure)
+    return counts, sure
+
+
+def by_sample(blocks: list[tuple[Played, Orders]], samples: int) -> tuple[NDArray[np.int32], Actions]:
+    """Count the rounds of each sample in all repeats, shape (n, actions)."""
+    actions = blocks[0][0].actions
+    visits = np.zeros((samples, len(actions)), dtype=np.int32)
+    for played, order in blocks:
+        _by_sample(order, played.action, visits)
+    return visits, actions
+
+
+def cumulated(played: Played, losses: Floats, points: NDArray[np.int64]) -> Floats:
+    """Return sums of what each round loses, up to some rounds, shape (2, p, repeats).
+
+    Parameters
+    ----------
+    played : Played
+    losses : ndarray, shape (2, actions, repeats)
+        Two losses of each action in each repeat.
+    points : ndarray of int, shape (p,)
+        Rounds from 0, ascending; they count themselves.
+    """
+    sums = np.zeros((2, len(points), played.action.shape[1]))
+    _cumulated(played.action, np.ascontiguousarray(losses), points, sums)
+    return sums
+
+
+def offload_sums(played: Played, order: Orders, offload: Floats) -> Floats:
+    """Return the sum of offload costs that depend on the sample, shape (repeats,); offload (n, L + 1)."""
+    sums = np.zeros(played.action.shape[1])
+    layer = np.where(played.actions.offloaded, played.actions.layer, -1).astype(np.int64)
+    _offload_sums(order, played.action, layer, offload, sums)
+    return sums
+
+
+@kernel
+def _by_repeat(order, action, answer, marks, confidence, counts, sure):  # type: ignore[no-untyped-def]
+    for t in range(order.shape[0]):
+        for r in range(order.shape[1]):
+            s, a = np.uintp(order[t, r]), np.uintp(action[t, r])
+            column = np.uintp(answer[a])
+            counts[r, a, np.uintp(marks[s, column])] += 1
+            sure[r] += np.float64(confidence[s, column])
+
+
+@kernel
+def _by_sample(order, action, visits):  # type: ignore[no-untyped-def]
+    for t in range(order.shape[0]):
+        for r in range(order.shape[1]):
+            visits[np.uintp(order[t, r]), np.uintp(action[t, r])] += 1
+
+
+@kernel
+def _cumulated(action, losses, points, sums):  # type: ignore[no-untyped-def]
+    repeats = action.shape[1]
+    so_far, p = np.zeros((2, repeats)), 0
+    for t in range(action.shape[0]):
+        for r in range(repeats):
+            a = np.uintp(action[t, r])
+            so_far[0, r] += losses[0, a, r]
+            so_far[1, r] += losses[1, a, r]
+        if t == points[p]:
+            sums[:, p] = so_far
+            p += 1
+            if p == len(points):
+                return
+
+
+@kernel
+def _offload_sums(order, action, layer, offload, sums):  # type: ignore[no-untyped-def]
+    for t in range(order.shape[0]):
+        for r in range(order.shape[1]):
+            i = layer[np.uintp(action[t, r])]
+            if i >= 0:
+                sums[r] += offload[np.uintp(order[t, r]), i]

@@ -1,0 +1,209 @@
+"""Measures of a policy: means by repeat, sums by sample, regret curve; counted lazily, or reloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee.costs import CostTerm, Floats
+from splitee.policies.base import AnyPolicy
+from splitee.policies.played import Actions, Played
+from splitee.policies.problem import Orders, Table
+from splitee.results import counts
+from splitee.results.regret import Curve, Regret
+from splitee.results.setup import AGREES, RIGHT, Setup
+
+METRICS = ("accuracy", "agreement", "cost", "reward", "utility", "offload_rate")
+"""What is measured of every policy; agreement is with the last exit. The terms of the cost follow."""
+CURVE_POINTS = 400  # rounds at which the regret of a repeat is kept
+
+
+class Measures(Protocol):
+    """What a result reports in numbers."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """`METRICS`, then ``cost_NAME`` for each term of the cost."""
+
+    @property
+    def shown(self) -> Floats:
+        """How often each sample came in all repeats, shape (n,)."""
+
+    @property
+    def totals(self) -> Floats:
+        """Means per round of each repeat, shape (repeats, metrics)."""
+
+    @property
+    def per_sample(self) -> Floats:
+        """Sums of each metric over all rounds of a sample, shape (n, metrics)."""
+
+    @property
+    def settled(self) -> NDArray[np.int16]:
+        """The layer played most in the second half of each stream, the lowest on ties, shape (repeats,)."""
+
+    @property
+    def curve(self) -> Curve:
+        """Cumulative regret."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reloaded:
+    """Measures as they were saved."""
+
+    metrics: tuple[str, ...]
+    shown: Floats
+    totals: Floats
+    per_sample: Floats
+    settled: NDArray[np.int16]
+    curve: Curve
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Measures counted from rounds.
+
+    Attributes
+    ----------
+    setup : Setup
+    policy : policy
+    table : Table
+        Under the costs that the policy reports.
+    threshold : float
+        Its α.
+    blocks : sequence of (first repeat, Played)
+    by_sample : bool
+        Whether the action depends on the sample only: there is one block then, of one repeat that shows every
+        sample once in the trace's order, and it stands for all repeats.
+    """
+
+    setup: Setup
+    policy: AnyPolicy
+    table: Table
+    threshold: float
+    blocks: Sequence[tuple[int, Played]]
+    by_sample: bool
+
+    @property
+    def actions(self) -> Actions:
+        """The actions of all blocks."""
+        return self.blocks[0][1].actions
+
+    @property
+    def times(self) -> int:
+        """For how many repeats the rounds stand."""
+        return self.setup.streams.repeats if self.by_sample else 1
+
+    @cached_property
+    def terms(self) -> list[CostTerm]:
+        """The terms of the cost."""
+        return self.table.costs.terms(self.table.layers, self.table.samples)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:  # noqa: D102
+        return (*METRICS, *(f"cost_{term.name}" for term in self.terms))
+
+    @property
+    def shown(self) -> Floats:  # noqa: D102
+        return self.setup.shown
+
+    def _order(self, first: int, played: Played) -> Orders:
+        if self.by_sample:
+            return np.arange(self.table.samples, dtype=np.int32)[:, None]
+        return self.setup.streams.block(first, first + played.action.shape[1])
+
+    @cached_property
+    def totals(self) -> Floats:  # noqa: D102
+        return np.concatenate([self._totals(*block) for block in self.blocks]).repeat(self.times, axis=0)
+
+    def _totals(self, first: int, played: Played) -> Floats:
+        order, table = self._order(first, played), self.table
+        plays, sure = counts.by_repeat(played, order, self.setup.marks, table.confidence)
+        rounds, by_action = len(order), plays.sum(axis=2)
+        labelled = self.setup.trace.has_labels
+        accuracy = plays[:, :, [RIGHT, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
+        accuracy = accuracy if labelled else np.full(len(accuracy), np.nan)
+        agreement = plays[:, :, [AGREES, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
+
+        def means(device: Floats, offload: Floats) -> Floats:
+            # not a matrix product: its sums depend on how many repeats a block has
+            paid: Floats = (by_action * device[self.actions.evaluated, self.actions.layer]).sum(axis=1)
+            if len(offload) > 1:
+                paid = paid + counts.offload_sums(played, order, offload)
+            else:
+                paid = paid + (by_action * _of_actions(self.actions, offload[0])).sum(axis=1)
+            return paid / rounds
+
+        cost = means(table.gamma, table.offload)
+        columns = [
+            accuracy,
+            agreement,
+            cost,
+            sure / rounds - table.mu * cost,
+            accuracy - table.mu * cost,
+            by_action[:, self.actions.offloaded].sum(axis=1) / rounds,
+            *(means(term.device, term.offload) for term in self.terms),
+        ]
+        return np.stack(columns, axis=1)
+
+    @property
+    def per_sample(self) -> Floats:  # noqa: D102
+        table, actions = self.table, self.actions
+        blocks = [(played, self._order(first, played)) for first, played in self.blocks]
+        visits, _ = counts.by_sample(blocks, table.samples)
+        sums = np.zeros((len(self.metrics), table.samples))
+        for a in np.flatnonzero(visits.any(axis=0)):
+            n, i, column = visits[:, a].astype(np.float64), actions.layer[a], actions.answer[a]
+            offloads = actions.offloaded[a]
+            marks = self.setup.marks[:, column]
+            right = (marks & RIGHT > 0).astype(np.float64)
+            cost = table.gamma[actions.evaluated[a], i] + (table.offload[:, i] if offloads else 0.0)
+            sums[0] += n * right
+            sums[1] += n * (marks & AGREES > 0)
+            sums[2] += n * cost
+            sums[3] += n * (table.confidence[:, column] - table.mu * cost)
+            sums[4] += n * (right - table.mu * cost)
+            sums[5] += n * offloads
+            for k, term in enumerate(self.terms, start=len(METRICS)):
+                sums[k] += n * term.device[actions.evaluated[a], i]
+                if offloads:
+                    sums[k] += n * term.offload[:, i]
+        if not self.setup.trace.has_labels:
+            sums[[0, 4]] = np.nan
+        return (sums * self.times).T
+
+    @cached_property
+    def settled(self) -> NDArray[np.int16]:  # noqa: D102
+        if self.by_sample:
+            stops = self.actions.layer[self.blocks[0][1].action[:, 0]]
+            if (stops == stops[0]).all():
+                return np.full(self.times, stops[0], dtype=np.int16)
+            streams = self.setup.streams
+            late = (streams.block(r, r + 1)[len(stops) // 2 :, 0] for r in range(self.times))
+            return np.array([np.bincount(stops[order]).argmax() for order in late], dtype=np.int16)
+        settled = []
+        for _, played in self.blocks:
+            for repeat in played.action[len(played.action) // 2 :].T:
+                plays = np.bincount(repeat, minlength=len(self.actions))
+                settled.append(np.bincount(self.actions.layer, weights=plays).argmax())
+        return np.array(settled, dtype=np.int16)
+
+    @cached_property
+    def regret(self) -> Regret:
+        """The regret of this policy."""
+        return Regret(self.setup, self.policy, self.table, self.threshold, self.blocks, self.by_sample)
+
+    @cached_property
+    def curve(self) -> Curve:  # noqa: D102
+        rounds = self.setup.streams.rounds
+        points = np.unique(np.linspace(0, rounds - 1, CURVE_POINTS).round().astype(np.int64))
+        return self.regret.curve(points, self.totals[:, METRICS.index("reward")])
+
+
+def _of_actions(actions: Actions, offload: Floats) -> Floats:
+    """Return the offload cost of each action; 0 where it is unknown, for such an action is never taken."""
+    return np.where(actions.offloaded, np.nan_to_num(offload[actions.layer]), 0.0)
