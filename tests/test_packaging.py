@@ -1,4 +1,4 @@
-"""What people who carry the project on rely on: one version, tested bounds, and workflows that run what exists."""
+"""Packaging: one version, tested bounds, and workflows that run what exists."""
 
 import ast
 import datetime
@@ -24,7 +24,8 @@ TARGETS = set(re.findall(r"^([a-z][\w-]*):", MAKEFILE, re.MULTILINE))
 
 
 def load(path: Path) -> dict:
-    document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # BaseLoader: `on` stays a word
+    text = path.read_text(encoding="utf-8")
+    document = yaml.load(text, Loader=yaml.BaseLoader)  # the SafeLoader reads the key `on` as True
     assert isinstance(document, dict), path.name
     return document
 
@@ -42,7 +43,9 @@ def test_the_version_is_written_once_and_the_citation_agrees() -> None:
 
 def test_setuptools_reads_the_version_without_importing_the_package() -> None:
     tree = ast.parse((ROOT / "splitee" / "__init__.py").read_text(encoding="utf-8"))
-    assigned = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__version__"]
+    assigned = [
+        n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__version__"
+    ]
     assert [ast.literal_eval(n.value) for n in assigned] == [splitee.__version__]
 
 
@@ -160,7 +163,9 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def test_the_changelog_is_dated_or_unreleased() -> None:
-    heading = re.search(r"^## \[[\d.]+\] - (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    heading = re.search(
+        r"^## \[[\d.]+\] - (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert heading
     if heading[1] != "unreleased":
         datetime.date.fromisoformat(heading[1])

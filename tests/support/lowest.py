@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml admits: ``python tests/support/lowest.py > constraints-lowest.txt``."""
+"""Print constraints-lowest.txt: the lowest versions that pyproject.toml admits."""
 
 import re
 import tomllib
