@@ -33,7 +33,9 @@ package: | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)-package
 	$(VENV)-package/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	mkdir $(VENV)-package/empty
-	cd $(VENV)-package/empty && ../bin/splitee --help && ../bin/splitee run rte_validation --repeats 2
+	cd $(VENV)-package/empty && ../bin/splitee --help && \
+		../bin/splitee run rte_validation --repeats 2 --out results && ../bin/splitee report results
+	$(BIN)/python -m zipfile -l dist/*.whl | grep py.typed
 
 # the documentation in site/; a broken link fails
 docs: $(VENV)/.docs

@@ -35,6 +35,7 @@ LINKING = [
     *sorted((ROOT / "splitee" / "data").glob("*.md")),
     *sorted((ROOT / "experiments").glob("*/README.md")),
 ]
+WALKED = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 TORCH = {"torch", "transformers", "safetensors", "datasets", "accelerate"}
 TORCH_PAGE = "models.md"
 NOT_OURS = {"duckdb", "polars"}  # a block that imports one of these is left out where it is not installed
@@ -180,30 +181,42 @@ def test_a_wrong_command_does_not_parse(words: list[str]) -> None:
         parse(words)
 
 
-def runnable(page: Path) -> Iterator[str]:
-    """The shell lines of a page that run anywhere: those of blocks with a splitee command."""
+def steps(page: Path) -> Iterator[tuple[str, str]]:
+    """Every Python block of a page, and every line of its shell blocks with a splitee command, in order."""
     for block in blocks(page):
-        if block.language in COMMANDS and re.search("^splitee ", block.text, re.MULTILINE):
-            yield from block.text.replace("\\\n", "").splitlines()
+        if block.language == "python":
+            yield "python", block.text
+        elif block.language in COMMANDS and re.search("^splitee ", block.text, re.MULTILINE):
+            for line in block.text.replace("\\\n", "").splitlines():
+                yield "shell", line
 
 
 @pytest.mark.slow
-def test_the_command_lines_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", WALKED, ids=name_of)
+def test_a_page_runs_from_top_to_bottom_in_an_empty_folder(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     starter = tmp_path / "bin" / "splitee"
     starter.parent.mkdir()
     starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m splitee "$@"\n')
     starter.chmod(0o755)
-    empty = tmp_path / "empty"
-    empty.mkdir()
     variables = environment() | {"HF_HUB_OFFLINE": "1"}
     variables["PATH"] = f"{starter.parent}{os.pathsep}{variables['PATH']}"
-    lines = list(runnable(ROOT / "README.md"))
-    assert len(lines) > 5
-    for line in lines:
-        if "precompute" in line and importlib.util.find_spec("torch") is None:
-            break  # what follows needs the extra `models`
-        ran = subprocess.run(line, shell=True, cwd=empty, env=variables, capture_output=True, text=True)
-        assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    namespace: dict[str, object] = {"__name__": "page"}
+    ran = 0
+    for language, text in steps(page):
+        if language == "python":
+            exec(text, namespace)
+            continue
+        if "--backbone" in text or ("precompute" in text and importlib.util.find_spec("torch") is None):
+            break  # what follows needs a model from elsewhere, or the extra `models`
+        done = subprocess.run(text, shell=True, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
+        ran += 1
+    assert ran > 0 or page.name == "your_policy.md"
 
 
 def test_the_readme_installs_what_there_is() -> None:
