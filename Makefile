@@ -22,7 +22,7 @@ lint: $(VENV)/.dev
 lowest: $(SOURCES) constraints-lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints-lowest.txt --editable . pytest hypothesis
+		--constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis
 	$(VENV)-lowest/bin/python -m pytest tests/test_costs.py tests/trace tests/policies
 
 # sdist and wheel in dist/; the wheel is installed into a fresh environment and used from an empty folder
