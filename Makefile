@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint lowest package docs bench clean
 
 run: $(VENV)/.core
 	$(BIN)/splitee run
@@ -18,6 +18,29 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the core with the lowest dependencies that pyproject.toml admits
+lowest: $(SOURCES) constraints-lowest.txt
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis
+	$(VENV)-lowest/bin/python -m pytest tests/test_costs.py tests/trace tests/policies
+
+# sdist and wheel in dist/; the wheel is installed into a fresh environment and used from an empty folder
+package: | $(BIN)/python
+	rm -rf dist build $(VENV)-package
+	$(PIP) build
+	$(BIN)/python -m build
+	$(PYTHON) -m venv $(VENV)-package
+	$(VENV)-package/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	mkdir $(VENV)-package/empty
+	cd $(VENV)-package/empty && ../bin/splitee --help && \
+		../bin/splitee run rte_validation --repeats 2 --out results && ../bin/splitee report results
+	$(BIN)/python -m zipfile -l dist/*.whl | grep py.typed
+
+# the documentation in site/; a broken link fails
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/two_cores.py
@@ -27,7 +50,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/early_exit.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +62,10 @@ $(VENV)/.core: $(SOURCES) | $(BIN)/python
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[models,dev,bench]'
 	touch $@
+
+$(VENV)/.docs: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable '.[docs]'
+	touch $@ $(VENV)/.core
 
 $(VENV)/.dev: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[models,dev]'

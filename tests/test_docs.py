@@ -1,15 +1,20 @@
-"""The pages hold: their Python prints what they say, their commands parse, their links lead somewhere."""
+"""The pages are true: Python prints what they say, commands parse and run, links lead somewhere."""
 
 import ast
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
+from commands import environment
 
 from splitee.cli import cli
 
@@ -20,11 +25,17 @@ PAGES = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "notebooks" / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
     )
     if p.exists()
 ]
-LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "splitee" / "data").glob("*.md"))]
+LINKING = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "splitee" / "data").glob("*.md")),
+    *sorted((ROOT / "experiments").glob("*/README.md")),
+]
+WALKED = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 TORCH = {"torch", "transformers", "safetensors", "datasets", "accelerate"}
 TORCH_PAGE = "models.md"
 NOT_OURS = {"duckdb", "polars"}  # a block that imports one of these is left out where it is not installed
@@ -168,6 +179,60 @@ def test_commands_parse(page: Path) -> None:
 def test_a_wrong_command_does_not_parse(words: list[str]) -> None:
     with pytest.raises((click.ClickException, AssertionError)):
         parse(words)
+
+
+def steps(page: Path) -> Iterator[tuple[str, str]]:
+    """Every Python block of a page, and every line of its shell blocks with a splitee command, in order."""
+    for block in blocks(page):
+        if block.language == "python":
+            yield "python", block.text
+        elif block.language in COMMANDS and re.search("^splitee ", block.text, re.MULTILINE):
+            for line in block.text.replace("\\\n", "").splitlines():
+                yield "shell", line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WALKED, ids=name_of)
+def test_a_page_runs_from_top_to_bottom_in_an_empty_folder(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter = tmp_path / "bin" / "splitee"
+    starter.parent.mkdir()
+    starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m splitee "$@"\n')
+    starter.chmod(0o755)
+    variables = environment() | {"HF_HUB_OFFLINE": "1"}
+    variables["PATH"] = f"{starter.parent}{os.pathsep}{variables['PATH']}"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    namespace: dict[str, object] = {"__name__": "page"}
+    ran = 0
+    for language, text in steps(page):
+        if language == "python":
+            exec(text, namespace)
+            continue
+        if "--backbone" in text or ("precompute" in text and importlib.util.find_spec("torch") is None):
+            break  # what follows needs a model from elsewhere, or the extra `models`
+        done = subprocess.run(text, shell=True, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
+        ran += 1
+    assert ran > 0 or page.name == "your_policy.md"
+
+
+def test_the_readme_installs_what_there_is() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert text.count("\n") <= 130
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"^make (\w+)", text, re.MULTILINE)) == {"run", "test"} <= targets
+    installs = re.findall(r"^pip install (.*?)(?: +#.*)?$", text, re.MULTILINE)
+    assert installs
+    for line in installs:
+        words = shlex.split(line)
+        extra = re.fullmatch(r"\.(?:\[(\w+)\])?", words[-1])
+        assert extra, f"not from this folder: {line}"
+        assert extra[1] is None or extra[1] in project["optional-dependencies"]
+        assert all((ROOT / word).exists() for word in words[:-1] if word != "-c")
 
 
 def anchors(page: Path) -> set[str]:

@@ -59,13 +59,13 @@ def test_numbers_are_what_a_replay_gives(modules) -> None:
             assert at.loc[name, column] == pytest.approx(row[column], rel=1e-5), (name, column)
 
 
-def test_readme_shows_the_table_and_the_figure() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_readme_shows_the_table_and_the_figure() -> None:
+    readme = (HERE / "README.md").read_text()
     table = (WRITTEN / "readme.md").read_text().split("\n\n", 1)[1]
     assert table.strip() in readme
-    figures = re.findall(r"!\[[^]]*\]\((experiments/[^)]*)\)", readme)
+    figures = re.findall(r"!\[[^]]*\]\((results/[^)]*)\)", readme)
     assert figures
-    assert all((ROOT / figure).exists() for figure in figures)
+    assert all((HERE / figure).exists() for figure in figures)
 
 
 def test_authors_numbers_are_marked_as_theirs() -> None:

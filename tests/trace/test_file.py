@@ -147,7 +147,7 @@ def lists(rows, size=2, kind=None):
         (put("confidence", lists([[0.6, float("nan")], [0.8, 0.7]])), r"exit 2 \(from 1\) is nan"),
         (put("confidence", lists([[0.6, 0.3], [0.8, 0.7]])), "below 1/classes"),
         (put("confidence", lists([[0.6, None], [0.8, 0.7]])), "column confidence lacks some values"),
-        (put("confidence", lists([[0.6, 0.7], None])), "column confidence lacks some values"),
+        (put("confidence", lists([[0.6, 0.7], None])), "lacks some values|cannot be read as Parquet"),
         (put("confidence", lists([[0.6, 0.9], [0.8, 0.75]])), "manifest says fingerprint"),
         (put("confidence", lists([[0.6] * 3, [0.8] * 3], 3)), r"prediction must have shape \(2, 3\)"),
         (put("confidence", pa.array([0.6, 0.7])), "column confidence has type double"),
