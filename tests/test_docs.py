@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pages import anchors
 
 from splitee.cli import cli
 
@@ -168,13 +169,6 @@ def test_commands_parse(page: Path) -> None:
 def test_a_wrong_command_does_not_parse(words: list[str]) -> None:
     with pytest.raises((click.ClickException, AssertionError)):
         parse(words)
-
-
-def anchors(page: Path) -> set[str]:
-    """Anchors of a page's headings, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", LINKING, ids=name_of)

@@ -15,7 +15,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from test_docs import anchors
+from pages import anchors
 
 import splitee
 from splitee.replay import orders as streams

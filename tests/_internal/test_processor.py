@@ -30,7 +30,7 @@ def _place(arm, lane, lanes):
     return place(arm, lane, lanes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.integers(1, 3), st.integers(0, 1), st.integers(2, 15), st.integers(2, 5))
 def test_the_leader_is_the_lowest_arm_of_the_greatest_index(data, vectors, first, arms, known):
     lanes = vectors * EIGHT
@@ -48,7 +48,7 @@ def test_the_leader_is_the_lowest_arm_of_the_greatest_index(data, vectors, first
     assert leader.tolist() == [first + row.index(max(row)) for row in index]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**32 - 1), st.data())
 def test_eight_numbers_are_scaled_and_added_to(begin, at, factor, data):
     halves = st.integers(0, 2**32 - 1)

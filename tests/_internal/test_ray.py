@@ -9,8 +9,8 @@ import commands
 import pandas as pd
 import pytest
 import toys
+from grids import bytes_of, grid_file
 from made_up import random_trace
-from test_sweep import bytes_of, folder, grid_file  # noqa: F401
 
 from splitee._internal.ray import Cluster
 from splitee.data.tasks import load_file
@@ -45,7 +45,7 @@ def losing(nodes: object, after: int, lost: list[int]) -> Callable[[Iterable[obj
     return given
 
 
-def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:  # noqa: F811
+def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:
     random_trace(20_000, layers=6).replace(name="long").save("long.parquet")
     path = grid_file(folder, traces=["one.parquet", "long.parquet"], offload=[1, 2, 3, 4, 5], repeats=20)
     here = bytes_of(sweep(read_grid(path), folder / "here"))
@@ -75,6 +75,6 @@ def test_precompute_loses_nothing_either(tmp_path: Path, nodes: object) -> None:
     assert there.read_bytes() == here.read_bytes()  # to the bit: one thread here, one processor a task there
 
 
-def test_without_a_cluster_there_is_one_line(folder: Path) -> None:  # noqa: F811
+def test_without_a_cluster_there_is_one_line(folder: Path) -> None:
     ran = commands.splitee("sweep", grid_file(folder), "--out", "out", "--ray-address", "127.0.0.1:1")
     assert "no Ray cluster at 127.0.0.1:1" in ran.complaint

@@ -11,17 +11,13 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
+from commands import run
 from made_up import random_trace
 from rich.console import Console
 from rich.progress import Progress
 
 import splitee
 from splitee.cli.meter import Meter
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "splitee", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -11,41 +11,12 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from made_up import random_trace
+from grids import bytes_of, grid_file
 
 import splitee
 from splitee._internal.errors import InputError
 from splitee.sweep import Grid, Sweep, read_grid, sweep
 from splitee.sweep.running import play_here
-
-SMALL = {
-    "policies": ["splitee", "splitee-s", "cloud-only", "elasticbert", "split:2"],
-    "offload": [1, 5],
-    "threshold": [0.6, 0.8],
-    "exploration": [1, 0.5],
-    "device_layers": ["all", "half"],
-    "repeats": 3,
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two traces, and the folder to work in."""
-    for seed, name in enumerate(("one", "two")):
-        random_trace(120 + seed, layers=4, seed=seed).replace(name=name).save(tmp_path / f"{name}.parquet")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def grid_file(folder: Path, **keys: object) -> Path:
-    path = folder / "grid.yaml"
-    path.write_text(yaml.safe_dump({"traces": ["one.parquet", "two.parquet"], **SMALL, **keys}))
-    return path
-
-
-def bytes_of(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def test_every_row_is_what_a_replay_by_hand_gives(folder: Path) -> None:
