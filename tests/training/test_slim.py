@@ -100,7 +100,7 @@ def test_the_teacher_is_approached(place, tmp_path):
     options = ("--heads", 3, "--ffn", 16, "--rank", 12, "--batch-size", 8, *RATES)
     apart = {}
     teacher = load_trace(place / "bert" / "validation.parquet")
-    for name, epochs in (("cut", 0), ("taught", 12)):
+    for name, epochs in (("cut", 0), ("taught", 4)):
         ran = commands.splitee(
             *("slim", place / "bert", *data(place), *options, "--out", tmp_path / name),
             *("--prune-epochs", 0, "--representation-epochs", epochs, "--prediction-epochs", epochs),
@@ -346,7 +346,7 @@ def test_an_eighth_of_bert_base():
     assert parameters_at(config, Event(2, 256, 128)) == pytest.approx(13.92e6, abs=5e3)
 
 
-@pytest.mark.parametrize("share", [0.125, 0.08])
+@pytest.mark.parametrize("share", [0.125, pytest.param(0.08, marks=pytest.mark.slow)])
 def test_below_one_head_in_proportion_units_and_rank_shrink_on(share):
     """A dense layer in every exit, which cannot be slimmed, leaves less for the rest."""
     base = {"model_type": "bert", "num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}
