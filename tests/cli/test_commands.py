@@ -47,7 +47,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 @pytest.mark.parametrize("command", EACH)
 def test_every_command_has_help_and_one_line_of_it(command: click.Command) -> None:
     assert command.help
-    assert 10 < len(command.get_short_help_str(limit=200)) < 100
+    assert command.get_short_help_str()
 
 
 @pytest.mark.parametrize("command", EACH)

@@ -25,6 +25,7 @@ TEXTS = [
     "dull poor w9 " * 9,  # more than the model takes
     *(" ".join(f"w{(7 * i + j) % 40}" for j in range(1 + i % 11)) for i in range(28)),
 ]
+ALONE = 14  # of them are also run one at a time
 TOKENIZER = toys.tokenizer()
 SCORES = {"classes": 1, "score_range": (0, 5)}
 
@@ -90,12 +91,14 @@ def test_batches_answer_as_one_at_a_time_and_as_the_cascades_of_replay(kind, cla
         last = getattr(policy, "last", None)
         replayed = splitee.replay(trace, policy, orders=[np.arange(trace.samples)]).split[0]
         whole = infer(model, batch(TEXTS), policy.rule, last=last)
-        alone = [infer(model, batch([text]), policy.rule, last=last) for text in TEXTS]
-        assert whole.exit.tolist() == replayed.tolist() == [int(one.exit[0]) for one in alone], policy
+        alone = [infer(model, batch([text]), policy.rule, last=last) for text in TEXTS[:ALONE]]
+        assert whole.exit.tolist() == replayed.tolist(), policy
+        assert whole.exit[:ALONE].tolist() == [int(one.exit[0]) for one in alone], policy
         answers = trace.prediction[np.arange(trace.samples), replayed - 1]
-        assert whole.prediction.tolist() == answers.tolist() == [int(one.prediction[0]) for one in alone]
+        assert whole.prediction.tolist() == answers.tolist()
+        assert whole.prediction[:ALONE].tolist() == [int(one.prediction[0]) for one in alone]
         np.testing.assert_allclose(
-            whole.logits, np.concatenate([one.logits for one in alone]), rtol=1e-4, atol=1e-5
+            whole.logits[:ALONE], np.concatenate([one.logits for one in alone]), rtol=1e-4, atol=1e-5
         )
         if classes == 1:
             said = trace.value[np.arange(trace.samples), replayed - 1]
