@@ -1,17 +1,23 @@
 # make run and make test do everything from a fresh clone with nothing but Python and make; either may be run twice.
+# make test takes some five minutes on two cores; make test-all runs the tests marked slow as well.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: run test lint lowest package docs bench clean
+.PHONY: run test test-slow test-all lint lowest package docs bench clean
 
 run: $(VENV)/.core
 	$(BIN)/splitee run
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+test-all: test test-slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

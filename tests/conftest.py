@@ -1,6 +1,11 @@
 """One hypothesis profile for all tests: no deadlines, so that a slow machine fails nothing."""
 
+import gc
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+from made_up import random_trace
 
 settings.register_profile(
     "splitee",
@@ -8,3 +13,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("splitee")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported from garbage collection: the Trainer collects at every start."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two traces, and the folder to work in."""
+    for seed, name in enumerate(("one", "two")):
+        random_trace(120 + seed, layers=4, seed=seed).replace(name=name).save(tmp_path / f"{name}.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 from commands import environment
+from pages import anchors
 
 from splitee.cli import cli
 
@@ -233,13 +234,6 @@ def test_the_readme_installs_what_there_is() -> None:
         assert extra, f"not from this folder: {line}"
         assert extra[1] is None or extra[1] in project["optional-dependencies"]
         assert all((ROOT / word).exists() for word in words[:-1] if word != "-c")
-
-
-def anchors(page: Path) -> set[str]:
-    """Anchors of a page's headings, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", LINKING, ids=name_of)

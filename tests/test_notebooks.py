@@ -15,7 +15,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from test_docs import anchors
+from pages import anchors
 
 import splitee
 from splitee.replay import orders as streams
@@ -161,6 +161,7 @@ def test_quickstart(run) -> None:
     assert prices["6", "12"][-1] == "split 6"
 
 
+@pytest.mark.slow
 def test_paper_tables_and_figures(run) -> None:
     shown = run("2_paper_tables_and_figures")
     assert shown.pictures() == ["against-o", *["regret"] * len(TARGETS)]
@@ -187,6 +188,7 @@ def test_paper_tables_and_figures(run) -> None:
     assert len([row for row in shown.rows("released") if "SplitEE-S, released" in row]) == len(TARGETS)
 
 
+@pytest.mark.slow
 def test_your_own_model(run) -> None:
     shown = run("3_your_own_model")
     assert shown.pictures() == ["reliability", "calibrate", "cut-figure"]
@@ -230,6 +232,7 @@ def test_your_own_policy(run) -> None:
     assert min(together) == together[window]
 
 
+@pytest.mark.slow
 def test_your_own_text(run) -> None:
     shown = run("5_your_own_text")
     assert "12 samples × 6 exits, 2 classes, labels" in shown.outputs["read"][0]["data"]["text/plain"]

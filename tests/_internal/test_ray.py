@@ -1,29 +1,97 @@
-"""On a real Ray cluster of two nodes, one of which is lost half-way: the same bytes as in one process."""
+"""On Ray, also where one of two nodes is lost half-way: the same bytes as in one process."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import commands
 import pandas as pd
 import pytest
-import toys
+from grids import bytes_of, grid_file
 from made_up import random_trace
-from test_sweep import bytes_of, folder, grid_file  # noqa: F401
 
+from splitee._internal.errors import InputError
 from splitee._internal.ray import Cluster
 from splitee.data.tasks import load_file
 from splitee.models.precompute import PrecomputeOptions, precompute, run_on
 from splitee.sweep import play_on, read_grid, sweep
 
-ray = pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+class Error(Exception):
+    """As Ray reports what a task raised."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+class Stub:
+    """What is used of the module `ray`, in this process: the task handed over last is done first."""
+
+    exceptions = SimpleNamespace(RayTaskError=Error)
+
+    def __init__(self, cpus: int) -> None:
+        self.cpus, self.put_in, self.most = cpus, [], 0
+        self.options: dict[str, object] = {}
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": self.cpus}
+
+    def put(self, value: object) -> object:
+        self.put_in.append(value)
+        return value
+
+    def remote(self, **options: object) -> Callable[..., object]:
+        self.options = options
+        return lambda function: SimpleNamespace(remote=lambda *given: partial(function, *given))
+
+    def wait(self, running: list[object], num_returns: int) -> tuple[list[object], list[object]]:
+        self.most = max(self.most, len(running))
+        return running[-num_returns:], running[:-num_returns]
+
+    def get(self, task: Callable[[], object]) -> object:
+        try:
+            return task()
+        except Exception as error:
+            raise Error(error) from error
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
+    made = Stub(cpus=3)
+    monkeypatch.setattr("splitee._internal.ray._connect", lambda address: made)
+    return made
+
+
+def test_each_item_is_done_once_and_few_are_handed_over_at_a_time(stub: Stub) -> None:
+    common = lambda item: (f"key {item % 2}", lambda: 100 * (item % 2))  # noqa: E731
+    done = list(Cluster(cpus=2).map(lambda shared, item: shared + item, range(40), common))
+    assert sorted(done) == [(item, 100 * (item % 2) + item) for item in range(40)]
+    assert done[0][0] == 5, "in the order in which they are done"
+    assert stub.most == 6, "two per processor"
+    assert stub.put_in == [0, 100], "what items have in common is stored once"
+    assert stub.options["max_retries"] == -1, "what a lost node was doing is done again"
+    assert stub.options["num_cpus"] == 2
+    threads = stub.options["runtime_env"]["env_vars"]
+    assert threads == {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+
+
+def test_bad_input_of_a_task_is_reported_as_it_is_here(stub: Stub) -> None:
+    def task(error: Exception, item: int) -> None:
+        raise error
+
+    for error, raised in ((InputError("mu is -1"), InputError), (KeyError("mu"), Error)):
+        with pytest.raises(raised) as caught:
+            list(Cluster().map(task, [1], lambda item, error=error: ("all", lambda: error)))
+        assert (caught.value is error) == (raised is InputError)
 
 
 @pytest.fixture
 def nodes() -> Iterator[object]:
     """A cluster of a head that plays nothing and two nodes that do."""
+    ray = pytest.importorskip("ray")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     cluster.two = [cluster.add_node(num_cpus=1) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -45,7 +113,8 @@ def losing(nodes: object, after: int, lost: list[int]) -> Callable[[Iterable[obj
     return given
 
 
-def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:  # noqa: F811
+@pytest.mark.slow
+def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:
     random_trace(20_000, layers=6).replace(name="long").save("long.parquet")
     path = grid_file(folder, traces=["one.parquet", "long.parquet"], offload=[1, 2, 3, 4, 5], repeats=20)
     here = bytes_of(sweep(read_grid(path), folder / "here"))
@@ -53,14 +122,13 @@ def test_a_lost_node_loses_nothing(folder: Path, nodes: object) -> None:  # noqa
     lose, play = losing(nodes, 3, lost), play_on(Cluster())
     there = sweep(read_grid(path), folder / "there", play=lambda *work: lose(play(*work)))
     assert lost == [3]
-    until = time.monotonic() + 60  # the cluster itself takes a while to see it
-    while len([node for node in ray.nodes() if node["Alive"]]) > 2:
-        assert time.monotonic() < until
-        time.sleep(0.2)
     assert bytes_of(there) == here
 
 
+@pytest.mark.slow
 def test_precompute_loses_nothing_either(tmp_path: Path, nodes: object) -> None:
+    import toys  # loads torch
+
     checkpoint = toys.checkpoint(tmp_path / "toy")
     frame = pd.DataFrame({"text": [" ".join(toys.WORDS[: 1 + i % 9]) for i in range(200)]})
     frame.to_csv(tmp_path / "texts.csv", index=False)
@@ -75,6 +143,6 @@ def test_precompute_loses_nothing_either(tmp_path: Path, nodes: object) -> None:
     assert there.read_bytes() == here.read_bytes()  # to the bit: one thread here, one processor a task there
 
 
-def test_without_a_cluster_there_is_one_line(folder: Path) -> None:  # noqa: F811
+def test_without_a_cluster_there_is_one_line(folder: Path) -> None:
     ran = commands.splitee("sweep", grid_file(folder), "--out", "out", "--ray-address", "127.0.0.1:1")
     assert "no Ray cluster at 127.0.0.1:1" in ran.complaint

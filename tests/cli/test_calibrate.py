@@ -2,14 +2,18 @@
 
 import json
 import re
+from functools import partial
 
+import commands
 import numpy as np
 import pytest
-from test_cli_trace import refused, splitee
+from commands import refused
 
 from splitee.trace import load_trace
 from splitee.trace.reliability import expected_calibration_error
 from splitee.trace.temperature import apply_temperatures, fit_temperatures
+
+splitee = partial(commands.run, "trace")
 
 
 @pytest.fixture

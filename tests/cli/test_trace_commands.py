@@ -3,29 +3,16 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
+import commands
 import numpy as np
 import pytest
+from commands import refused
 
 from splitee.trace import Trace, load_trace
 
-
-def splitee(*arguments, stdin=None):
-    return subprocess.run(
-        [sys.executable, "-m", "splitee", "trace", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
-def refused(done):
-    """Bad input is exit code 2 and one line that is no traceback."""
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("splitee: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+splitee = partial(commands.run, "trace")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ TEXTS = [
     "dull poor w9 " * 9,  # more than the model takes
     *(" ".join(f"w{(7 * i + j) % 40}" for j in range(1 + i % 11)) for i in range(28)),
 ]
+ALONE = 14  # of them are also run one at a time
 TOKENIZER = toys.tokenizer()
 SCORES = {"classes": 1, "score_range": (0, 5)}
 
@@ -72,8 +73,17 @@ def policies(trace: Trace) -> list[splitee.policies.Policy]:
     return found
 
 
-@pytest.mark.parametrize("classes", [1, 2, 3])
-@pytest.mark.parametrize("kind", toys.KINDS)
+QUICK = {("bert", 2), ("mpnet", 3), ("roberta", 1), ("distilbert", 2), ("electra", 3)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes"),
+    [
+        pytest.param(kind, classes, marks=() if (kind, classes) in QUICK else pytest.mark.slow)
+        for kind in toys.KINDS
+        for classes in (1, 2, 3)
+    ],
+)
 def test_batches_answer_as_one_at_a_time_and_as_the_cascades_of_replay(kind, classes):
     model, trace = made(kind, classes)
     seen = set()
@@ -81,12 +91,14 @@ def test_batches_answer_as_one_at_a_time_and_as_the_cascades_of_replay(kind, cla
         last = getattr(policy, "last", None)
         replayed = splitee.replay(trace, policy, orders=[np.arange(trace.samples)]).split[0]
         whole = infer(model, batch(TEXTS), policy.rule, last=last)
-        alone = [infer(model, batch([text]), policy.rule, last=last) for text in TEXTS]
-        assert whole.exit.tolist() == replayed.tolist() == [int(one.exit[0]) for one in alone], policy
+        alone = [infer(model, batch([text]), policy.rule, last=last) for text in TEXTS[:ALONE]]
+        assert whole.exit.tolist() == replayed.tolist(), policy
+        assert whole.exit[:ALONE].tolist() == [int(one.exit[0]) for one in alone], policy
         answers = trace.prediction[np.arange(trace.samples), replayed - 1]
-        assert whole.prediction.tolist() == answers.tolist() == [int(one.prediction[0]) for one in alone]
+        assert whole.prediction.tolist() == answers.tolist()
+        assert whole.prediction[:ALONE].tolist() == [int(one.prediction[0]) for one in alone]
         np.testing.assert_allclose(
-            whole.logits, np.concatenate([one.logits for one in alone]), rtol=1e-4, atol=1e-5
+            whole.logits[:ALONE], np.concatenate([one.logits for one in alone]), rtol=1e-4, atol=1e-5
         )
         if classes == 1:
             said = trace.value[np.arange(trace.samples), replayed - 1]
@@ -136,7 +148,7 @@ def test_exits_at_some_layers_only():
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_patience_with_scores_is_its_specification(data):
     n, layers = data.draw(st.integers(1, 6)), data.draw(st.integers(2, 6))
     grid = st.sampled_from([0.0, 0.5, 0.94, 1.0, 1.44, 2.0, 5.0])

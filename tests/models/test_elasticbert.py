@@ -89,8 +89,10 @@ def write(folder, size, *, poolers=None, classes=None, static=False, form="bin",
     return state
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("form", ["bin", "safetensors"])
+@pytest.mark.parametrize(
+    ("size", "form"),
+    [("toy", "bin"), ("toy", "safetensors"), pytest.param("base", "safetensors", marks=pytest.mark.slow)],
+)
 def test_states_are_those_of_transformers_own_bert(size, form, tmp_path):
     state = write(tmp_path / "elastic", SIZES[size], form=form)
     bert = BertModel(BertConfig(**SIZES[size]), add_pooling_layer=False).eval()

@@ -75,14 +75,18 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_the_same_results_give_the_same_bytes_also_reloaded_elsewhere(half: Results, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes_also_reloaded_elsewhere(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    written = figures.save_figures(half, here)
+    splits = [splitee.FixedSplit(1, ALPHA), splitee.FixedSplit(2, ALPHA)]
+    few = replayed(
+        trace(layers=4), [splitee.SplitEE(ALPHA), Greedy(), splitee.FinalExit(), *splits], device=2
+    )
+    written = figures.save_figures(few, here)
     assert [path.name for path in written] == FILES
     assert sorted(path.name for path in here.iterdir()) == sorted(FILES)
     for path in written:
         assert path.read_bytes().startswith(b"\x89PNG" if path.suffix == ".png" else b"%PDF")
-    half.save(tmp_path / "results", choices=True)
+    few.save(tmp_path / "results", choices=True)
     code = (
         "import sys, splitee; from splitee.report.figures.curves import save_figures;"
         "save_figures(splitee.load_results(sys.argv[1]), sys.argv[2])"

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from unittest import mock
 
 from splitee.cli import main
@@ -28,11 +29,14 @@ class Ran:
         return self.err
 
 
-def splitee(*arguments: object) -> Ran:
+def splitee(*arguments: object, stdin: str | bytes = "") -> Ran:
     """Run the command line in this process."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    into, code = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"), 0
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with (
         mock.patch.object(sys, "argv", ["splitee", *map(str, arguments)]),
+        mock.patch.object(sys, "stdin", into),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -40,7 +44,19 @@ def splitee(*arguments: object) -> Ran:
             main()
         except SystemExit as exit_:
             code = int(exit_.code or 0)
-    return Ran(code, out.getvalue(), err.getvalue())
+    return Ran(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+def run(*arguments: object, cwd: Path | None = None, stdin: str | bytes = "") -> CompletedProcess[str]:
+    """Run the command line in this process, and report it as `subprocess.run` reports a started one."""
+    with contextlib.chdir(cwd or "."):
+        ran = splitee(*arguments, stdin=stdin)
+    return CompletedProcess(["splitee", *map(str, arguments)], ran.code, ran.out, ran.err)
+
+
+def refused(done: CompletedProcess[str]) -> str:
+    """Return the line of a command that was given bad input: exit code 2, and no traceback."""
+    return Ran(done.returncode, done.stdout, done.stderr).complaint
 
 
 def environment() -> dict[str, str]:

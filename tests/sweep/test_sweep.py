@@ -11,41 +11,12 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from made_up import random_trace
+from grids import bytes_of, grid_file
 
 import splitee
 from splitee._internal.errors import InputError
 from splitee.sweep import Grid, Sweep, read_grid, sweep
 from splitee.sweep.running import play_here
-
-SMALL = {
-    "policies": ["splitee", "splitee-s", "cloud-only", "elasticbert", "split:2"],
-    "offload": [1, 5],
-    "threshold": [0.6, 0.8],
-    "exploration": [1, 0.5],
-    "device_layers": ["all", "half"],
-    "repeats": 3,
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two traces, and the folder to work in."""
-    for seed, name in enumerate(("one", "two")):
-        random_trace(120 + seed, layers=4, seed=seed).replace(name=name).save(tmp_path / f"{name}.parquet")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def grid_file(folder: Path, **keys: object) -> Path:
-    path = folder / "grid.yaml"
-    path.write_text(yaml.safe_dump({"traces": ["one.parquet", "two.parquet"], **SMALL, **keys}))
-    return path
-
-
-def bytes_of(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def test_every_row_is_what_a_replay_by_hand_gives(folder: Path) -> None:
@@ -120,28 +91,28 @@ def test_threads_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_killed_and_resumed_it_ends_in_the_same_files(folder: Path) -> None:
-    path = grid_file(folder, mu=[round(0.01 * k, 2) for k in range(1, 11)], repeats=20)
+    path = grid_file(folder, mu=[round(0.01 * k, 2) for k in range(1, 6)], repeats=20)
     undisturbed = bytes_of(sweep(read_grid(path), folder / "undisturbed"))
     words = [sys.executable, "-m", "splitee", "sweep", str(path), "--out", "killed"]
     process = subprocess.Popen(words, env=commands.environment(), stderr=subprocess.PIPE)
     part = folder / "killed.partial"
-    while process.poll() is None and len(list(part.glob("cell-*.summary.parquet"))) < 10:
+    while process.poll() is None and len(list(part.glob("cell-*.summary.parquet"))) < 5:
         time.sleep(0.005)
     process.kill()
     complaint = process.communicate()[1].decode()
     assert process.returncode == -signal.SIGKILL, complaint
     found = {f.name: f.stat().st_mtime_ns for f in part.glob("cell-*.summary.parquet")}
-    assert 10 <= len(found) < 80
+    assert 5 <= len(found) < 40
     assert pd.read_parquet(part / min(found)).shape[0] == 13  # what is done can be read meanwhile
 
     refused = commands.splitee("sweep", grid_file(folder, repeats=19), "--out", "killed").complaint
     assert "grid.mu" in refused
     assert {f.name: f.stat().st_mtime_ns for f in part.glob("cell-*.summary.parquet")} == found
 
-    grid_file(folder, mu=[round(0.01 * k, 2) for k in range(1, 11)], repeats=20)
+    grid_file(folder, mu=[round(0.01 * k, 2) for k in range(1, 6)], repeats=20)
     ran = commands.splitee("sweep", path, "--out", "killed")
     assert ran.code == 0, ran
-    assert ran.err == f"{len(found)} of 80 cells are there from an earlier run\n"
+    assert ran.err == f"{len(found)} of 40 cells are there from an earlier run\n"
     assert bytes_of(folder / "killed") == undisturbed
     assert not part.exists()
 

@@ -41,7 +41,7 @@ def resealed(trace, change):
 
 
 @given(traces())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_saved_is_loaded_and_saves_the_same_bytes(trace):
     data = content(trace)
     loaded = load_bytes(data)

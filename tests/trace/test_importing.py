@@ -40,7 +40,7 @@ def exported(trace, layout):
 
 
 @given(traces(unique_ids=True, with_logits=False), st.sampled_from(["long", "wide"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_export_and_import_give_the_same_trace(trace, layout):
     data = exported(trace, layout)
     back = import_trace(data, classes=trace.classes, softmax=trace.softmax).trace
@@ -48,7 +48,6 @@ def test_export_and_import_give_the_same_trace(trace, layout):
 
 
 @given(st.lists(st.floats(0.5, 1, width=32), min_size=2, max_size=200))
-@settings(deadline=None)
 def test_decimals_give_the_same_float32_again(values):
     trace = Trace([values], [[0] * len(values)])
     assert import_trace(exported(trace, "wide")).trace.fingerprint == trace.fingerprint

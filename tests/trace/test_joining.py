@@ -6,7 +6,8 @@ import pytest
 
 import splitee
 from splitee._internal.errors import InputError
-from splitee.trace import Trace, load_trace, with_cloud
+from splitee.trace import Trace, load_trace
+from splitee.trace.joining import with_cloud
 
 
 def trace(name, layers, seed, ids, **changes):

@@ -59,7 +59,7 @@ cases = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(cases)
 def test_it_is_what_a_generic_minimiser_finds(trace):
     for i, found in enumerate(fit_temperatures(trace)):
@@ -73,7 +73,7 @@ def test_it_is_what_a_generic_minimiser_finds(trace):
             assert found == pytest.approx(math.exp(theirs.x[0]), rel=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(cases)
 def test_no_other_temperature_is_likelier(trace):
     for i, found in enumerate(fit_temperatures(trace)):
@@ -98,7 +98,7 @@ def test_a_known_temperature_is_found_again(classes):
             assert expected_calibration_error(source.confidence[:, i], right) > 0.05
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
 def test_confidences_of_two_classes_say_what_their_logits_would(seed, temperature):
     rng = np.random.default_rng(seed)
@@ -137,7 +137,6 @@ def two_class_traces(draw):
     )
 
 
-@settings(deadline=None)
 @given(two_class_traces(), st.lists(st.floats(0.05, 20), min_size=4, max_size=4))
 def test_any_two_class_trace_stays_a_trace_and_keeps_its_ranks(trace, temperatures):
     scales = temperatures[: trace.layers]
@@ -158,7 +157,7 @@ def test_any_two_class_trace_stays_a_trace_and_keeps_its_ranks(trace, temperatur
         assert made.entropy[:, changed] == pytest.approx(entr(likely) + entr(1 - likely), abs=2e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cases, st.tuples(*[st.floats(0.05, 20)] * 3))
 def test_predictions_and_all_else_stay(trace, scales):
     cloud = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from splitee._internal.errors import InputError
@@ -46,7 +46,6 @@ def traces(draw):
     )
 
 
-@settings(deadline=None)
 @given(traces(), st.sampled_from(["best", "within:0", "within:0.5", "within:5", "within:10", "within:100"]))
 def test_it_is_the_rule_read_plainly(trace, rule):
     found = recommend_threshold(trace, rule, bootstrap=5)

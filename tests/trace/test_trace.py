@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from splitee._internal.errors import InputError
-from splitee.trace import Trace
 from splitee.trace.checks import check_trace
+from splitee.trace.trace import Trace
 
 
 @pytest.fixture

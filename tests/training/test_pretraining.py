@@ -117,16 +117,22 @@ def test_pairs_are_neighbours_half_of_them_swapped():
         assert (toys.WORDS.index(end) + 1) % len(toys.WORDS) == toys.WORDS.index(start)
 
 
-def test_every_exit_learns(tmp_path):
-    how = Pretraining(steps=240, batch_size=16, tokens=23, learning_rate=5e-3, evaluate_every=120, seed=3)
+@pytest.mark.parametrize(
+    ("steps", "less", "order"), [(40, 0.02, None), pytest.param(240, 0.5, 0.67, marks=pytest.mark.slow)]
+)
+def test_every_exit_learns(steps, less, order, tmp_path):
+    how = Pretraining(
+        steps=steps, batch_size=16, tokens=23, learning_rate=5e-3, evaluate_every=steps // 2, seed=3
+    )
     train = segment_pairs(TOKENIZER, texts(150), 23, seed=0)
     held_out = segment_pairs(TOKENIZER, texts(20, seed=1), 23, seed=1)
     net = pretrain(config(), TOKENIZER, train, held_out, tmp_path / "model", how)
     history = net.config.training["history"]
-    assert [entry["step"] for entry in history] == [0, 120, 240]
+    assert [entry["step"] for entry in history] == [0, steps // 2, steps]
     first, last = np.array(history[0]["mlm"]), np.array(history[-1]["mlm"])
-    assert (last < first - 0.5).all()
-    assert (np.array(history[-1]["order"])[1:] < 0.67).all(), "order is learned, but not at the first exit"
+    assert (last < first - less).all()
+    if order:
+        assert (np.array(history[-1]["order"])[1:] < order).all(), "learned, but not at the first exit"
     backbone = MultiExitModel.from_backbone(tmp_path / "model", num_labels=2)
     pooler = net.elasticbert.encoder.pooler[2].dense.weight
     assert torch.equal(backbone.exit_heads[2].dense.weight, pooler.cpu())

@@ -60,7 +60,7 @@ QUICK = ("--batch-size", 8, "--prune-epochs", 1, "--representation-epochs", 1, "
 RATES = ("--prune-rate", 1e-3, "--representation-rate", 3e-3, "--prediction-rate", 3e-3)
 
 
-@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+@pytest.mark.parametrize("kind", ["bert", pytest.param("mpnet", marks=pytest.mark.slow)])
 def test_what_is_asked_for_comes_out(kind, place, tmp_path):
     out = tmp_path / "slender"
     command = ("slim", place / kind, *data(place), "--heads", 2, "--ffn", 10, "--rank", 6, *QUICK, *RATES)
@@ -100,7 +100,7 @@ def test_the_teacher_is_approached(place, tmp_path):
     options = ("--heads", 3, "--ffn", 16, "--rank", 12, "--batch-size", 8, *RATES)
     apart = {}
     teacher = load_trace(place / "bert" / "validation.parquet")
-    for name, epochs in (("cut", 0), ("taught", 12)):
+    for name, epochs in (("cut", 0), ("taught", 4)):
         ran = commands.splitee(
             *("slim", place / "bert", *data(place), *options, "--out", tmp_path / name),
             *("--prune-epochs", 0, "--representation-epochs", epochs, "--prediction-epochs", epochs),
@@ -115,6 +115,7 @@ def test_the_best_epoch_is_kept(place, tmp_path):
     model = run(
         place, tmp_path / "out", kind="bert", distill=False, prediction_epochs=4, prediction_rate=6e-3
     )
+    assert model.config.training["slimmed"]["recipe"]["distill"] is False
     judged = model.config.training["slimmed"]["stages"][-1]["judged"]
     assert [entry["step"] for entry in judged] == [6, 12, 18, 24]
     means = [np.mean(entry["exits"]) for entry in judged]
@@ -170,16 +171,16 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
         torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
-def test_a_teaching_assistant_comes_first(place, tmp_path, monkeypatch):
+def test_a_teaching_assistant_comes_first(whole, place, tmp_path, monkeypatch):
     """Each of its exits learns from labels and the checkpoint's last answers; then it teaches."""
-    whole = run(place, tmp_path / "whole", assistant_epochs=2, assistant_rate=3e-3)
-    history = whole.config.training["slimmed"]["stages"]
+    taught = run(place, tmp_path / "taught", assistant_epochs=2, assistant_rate=3e-3)
+    history = taught.config.training["slimmed"]["stages"]
     assert history[0]["stage"] == "assistant"
     assert history[0]["parameters"] == load_checkpoint(place / "mpnet").num_parameters()
     assert history[0]["steps"] == 12
     assert len(history[0]["judged"]) == 2
-    plain = run(place, tmp_path / "plain")
-    assert not torch.equal(whole.exit_heads[0].classifier.weight, plain.exit_heads[0].classifier.weight)
+    plain = load_checkpoint(whole)
+    assert not torch.equal(taught.exit_heads[0].classifier.weight, plain.exit_heads[0].classifier.weight)
     real, left = module._Judge, [15]  # in the stage after it
 
     class Interrupt(real):
@@ -194,7 +195,7 @@ def test_a_teaching_assistant_comes_first(place, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_Judge", real)
     run(place, tmp_path / "again", assistant_epochs=2, assistant_rate=3e-3)
     for name in ("config.json", "model.safetensors", "validation.parquet"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+        assert (tmp_path / "taught" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_exits_without_a_dense_layer(place, tmp_path):
@@ -225,6 +226,13 @@ def run(place, out, kind="mpnet", **changes):
 
 def weights(folder):
     return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """What the recipe gives where nothing interrupts it."""
+    run(place, place / "whole")
+    return place / "whole"
 
 
 EPOCHS = 11 / 6  # of the last stage: its last checkpoint is within an epoch
@@ -261,9 +269,11 @@ def test_importance_is_taken_over_rows_of_all_lengths(place):
     assert np.mean(lengths) == pytest.approx(30.5, abs=3)
 
 
-@pytest.mark.parametrize("steps", [[0], [3], [6], [9, 2], [13], [17]])  # six steps a stage, three stages
-def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
-    run(place, tmp_path / "whole")
+@pytest.mark.parametrize(
+    "steps",  # six per stage, three stages
+    [[9, 2], *(pytest.param(steps, marks=pytest.mark.slow) for steps in ([0], [3], [6], [13], [17]))],
+)
+def test_stopped_anywhere_it_ends_the_same(steps, whole, place, tmp_path, monkeypatch):
     real = module._Judge
     for stop in steps:
         left = [stop]
@@ -279,26 +289,23 @@ def test_stopped_anywhere_it_ends_the_same(steps, place, tmp_path, monkeypatch):
             run(place, tmp_path / "again")
     monkeypatch.setattr(module, "_Judge", real)
     run(place, tmp_path / "again")
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "again")
+    one, other = weights(whole), weights(tmp_path / "again")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
     for name in ("config.json", "validation.parquet"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+        assert (whole / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_rivals_keep_something_else(place, tmp_path):
+    cut = {"heads": 2, "prune_epochs": 0, "representation_epochs": 0, "prediction_epochs": 0}
     settings = {"importance": "random"}, {"every_exit": False}, {"importance": "signed"}, {}
     kept = []
     for number, changes in enumerate(settings):
-        model = run(place, tmp_path / str(number), prune_epochs=0, heads=2, **changes)
+        model = run(place, tmp_path / str(number), **cut, **changes)
         kept.append(Widths.of(model.backbone.config).heads)
     assert len(set(kept)) > 1
-    again = run(place, tmp_path / "again", prune_epochs=0, heads=2, importance="random")
+    again = run(place, tmp_path / "again", **cut, importance="random")
     assert Widths.of(again.backbone.config).heads == kept[0]
-    assert (
-        run(place, tmp_path / "labels", distill=False).config.training["slimmed"]["recipe"]["distill"]
-        is False
-    )
 
 
 def test_stages_and_their_rates():
@@ -339,7 +346,7 @@ def test_an_eighth_of_bert_base():
     assert parameters_at(config, Event(2, 256, 128)) == pytest.approx(13.92e6, abs=5e3)
 
 
-@pytest.mark.parametrize("share", [0.125, 0.08])
+@pytest.mark.parametrize("share", [0.125, pytest.param(0.08, marks=pytest.mark.slow)])
 def test_below_one_head_in_proportion_units_and_rank_shrink_on(share):
     """A dense layer in every exit, which cannot be slimmed, leaves less for the rest."""
     base = {"model_type": "bert", "num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}

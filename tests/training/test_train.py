@@ -209,9 +209,9 @@ def interrupt(monkeypatch, owner, name: str, at: int) -> None:
     ("what", "at"),
     [
         ("evaluate", 2),  # a whole epoch is trained, its judgement is missing
-        ("evaluate", 3),  # ... the last epoch
-        ("training_step", STEPS + 7),
-        ("compute_trace", 1),  # trained, but nothing stored
+        pytest.param("evaluate", 3, marks=pytest.mark.slow),  # ... the last epoch
+        pytest.param("training_step", STEPS + 7, marks=pytest.mark.slow),
+        pytest.param("compute_trace", 1, marks=pytest.mark.slow),  # trained, but nothing stored
         ("refuse_existing", 1),  # about to be put in its place
     ],
 )
