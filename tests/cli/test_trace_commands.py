@@ -148,7 +148,7 @@ def test_import_takes_npz_from_a_pipe(tmp_path):
 def test_bad_imports_are_one_line_and_leave_nothing(tmp_path):
     table, out = tmp_path / "mine.csv", tmp_path / "t.parquet"
     table.write_text("sample,exit,confidence,prediction\na,1,x,0\n")
-    assert f"{table}: column 'confidence', row 2: 'x' is no number" in refused(
+    assert f"{table}: column 'confidence', row 2: 'x' is not a number" in refused(
         splitee("import", table, "--out", out)
     )
     assert "ours=theirs" in refused(splitee("import", table, "--out", out, "--map", "x"))
