@@ -1,4 +1,4 @@
-"""The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
+"""Traces: the recorded output of every exit of a model for every sample."""
 
 from splitee.trace.bundled import bundled_traces
 from splitee.trace.joining import concatenate, with_cloud

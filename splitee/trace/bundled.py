@@ -1,4 +1,4 @@
-"""Where traces are: those that come with splitee, by name, and files; and which of them is whose source."""
+"""Find traces by name or path, and the source trace that belongs to a target trace."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from splitee.trace.file import read_manifest
 
 
 def bundled_traces() -> list[str]:
-    """Names of the traces that come with splitee."""
+    """Return the names of the traces that come with splitee, sorted."""
     return sorted(file.stem for file in _BUNDLED.glob("*.parquet"))
 
 
 def find_trace(path: str | Path) -> Path:
-    """Find the file that `path` names: a bundled name goes before a file in the folder."""
+    """Return the file that `path` names; a bundled name takes precedence over a file in the working folder.
+
+    Raises
+    ------
+    InputError
+        If `path` is a folder, or neither a file nor a bundled name.
+    """
     bundled = bundled_traces()
     if str(path) in bundled:
         return _BUNDLED / f"{path}.parquet"
     file = Path(path)
     if file.is_dir():
-        raise InputError(f"{file} is a folder, not a trace file")
+        raise InputError(f"{file} is a folder: give a trace file in it")
     if file.exists():
         return file
     near = difflib.get_close_matches(file.stem, bundled, n=1)
@@ -33,49 +39,52 @@ def find_trace(path: str | Path) -> Path:
 
 
 def find_source(manifest: Mapping[str, Any]) -> str | None:
-    """Find the bundled trace of the data that the model of a trace was validated on.
+    """Find the bundled validation trace of the model that made a trace (its source-domain trace).
 
-    Only footers are read. The model is the same where the weights are (`splitee precompute` writes their
-    SHA-256), or, where one of the two manifests has none (`splitee train` writes its own validation trace
-    before there is a file of weights), where the record of the training is. The data are the validation data
-    where their SHA-256 is that which the training recorded, whatever they are called, held-out rows and
-    files included; else where the split is "validation" and the trace's name ends with ``_validation``: the
-    validation split of another data set is a target.
+    Only file footers are read.
+
+    Two manifests are of the same model if their weights have the same SHA-256 (written by
+    `splitee precompute`). If one of them has no such hash, their training records are compared instead
+    (`splitee train` writes its validation trace before a weights file exists).
+
+    A bundled trace is accepted if the SHA-256 of its data equals the hash of the validation data in the
+    training record, whatever the data are called. Otherwise it is accepted if its split is "validation" and
+    its name ends with ``_validation``; the validation split of another data set is a target, not a source.
 
     Parameters
     ----------
     manifest : mapping
-        Of the target trace.
+        The manifest of the target trace.
 
     Returns
     -------
     str or None
-        The bundled name; None where there is none.
+        The bundled name, or None if no bundled trace fits.
     """
-    recorded = _told(manifest, "training", "validation", "sha256")
+    recorded = _lookup(manifest, "training", "validation", "sha256")
     named = None
     for name in bundled_traces():
         other = read_manifest(_BUNDLED / f"{name}.parquet")
         if same_model(manifest, other) is not True:
             continue
-        if recorded is not None and _told(other, "data", "sha256") == recorded:
+        if recorded is not None and _lookup(other, "data", "sha256") == recorded:
             return name
-        if name.endswith("_validation") and _told(other, "data", "split") == "validation":
+        if name.endswith("_validation") and _lookup(other, "data", "split") == "validation":
             named = named or name
     return named
 
 
 def same_model(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
-    """Tell whether two manifests are of one model; None where they do not tell."""
+    """Return whether two manifests are of the same model; None if they hold too little to decide."""
     for path in (("model", "sha256"), ("training",)):
-        facts = _told(one, *path), _told(other, *path)
+        facts = _lookup(one, *path), _lookup(other, *path)
         if all(facts):
             return bool(facts[0] == facts[1])
     return None
 
 
-def _told(facts: Any, *path: str) -> Any:
-    """What a manifest tells under nested keys; None where it tells nothing, or puts a text there."""
+def _lookup(facts: Any, *path: str) -> Any:
+    """Return the value under nested keys of a manifest; None if a key is missing."""
     for key in path:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
     return facts

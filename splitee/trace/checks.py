@@ -1,4 +1,4 @@
-"""What is odd about a trace: no error, but worth a look before believing what follows from it."""
+"""Check a trace for oddities: no errors, but signs that results computed from it may mislead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from splitee.trace import Trace, load_trace
 
 
 def check_trace(trace: Trace | str | Path) -> list[str]:
-    """List what is odd about a trace, one line each.
+    """List the oddities of a trace, one line each.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ def check_trace(trace: Trace | str | Path) -> list[str]:
     Returns
     -------
     list of str
-        Empty where nothing is odd.
+        Empty if nothing is odd.
 
     Raises
     ------
     InputError
-        Where the file is damaged, or a value in it is impossible.
+        If the file is damaged, or a value in it is impossible.
 
     Examples
     --------
@@ -43,16 +43,16 @@ def _labels(trace: Trace) -> Iterator[str]:
         return
     if trace.samples > 1 and (trace.label == trace.label[0]).all():
         yield f"every label is class {trace.label[0]}"
-    if trace.value is not None:  # classes are rounded scores there
+    if trace.value is not None:  # the classes are rounded scores
         return
     names = trace.manifest.get("class_names") or range(trace.classes)
     if unanswered := np.setdiff1d(trace.label, trace.prediction).tolist():
         shown = ", ".join(repr(names[number]) for number in unanswered[:3])
         more = f" and {len(unanswered) - 3} more" if len(unanswered) > 3 else ""
-        theirs = np.isin(trace.label, unanswered).sum()
+        affected = np.isin(trace.label, unanswered).sum()
         yield (
-            f"no exit ever answers {shown}{more}, the label of {theirs} of {trace.samples} samples: "
-            "spelt as the answers are?"
+            f"no exit ever answers {shown}{more}, the label of {affected} of {trace.samples} samples: "
+            "check the spelling of the class names"
         )
 
 

@@ -1,4 +1,4 @@
-"""Classes as other people's files have them: numbers, or names to be numbered."""
+"""Convert classes given as numbers or names to class numbers."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ CLASS_COLUMNS = ("prediction", "label", "cloud_prediction")
 def encode_classes(
     cells: Mapping[str, Any], names: Sequence[str] | None, first_row: int
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...] | None]:
-    """Number the classes alike in all columns.
+    """Number the classes consistently across columns.
 
     Parameters
     ----------
     cells : mapping of str to pyarrow array of strings
-        The columns that hold classes, by the name that errors shall use.
+        The class columns, keyed by the name that error messages use.
     names : sequence of str, optional
-        The names of classes 0, 1, ...; without them, names are numbered in sorted order.
+        The names of classes 0, 1, ...; if omitted, names are numbered in sorted order.
     first_row : int
-        What errors call the first row.
+        The number that error messages give to the first row.
 
     Returns
     -------
-    tuple
-        The numbers by column, and the names, or None where the file has numbers and none were given.
+    columns : dict of str to ndarray of int64
+        The class numbers by column.
+    names : tuple of str or None
+        The class names; None if the file has numbers and no names were given.
 
     Raises
     ------
     InputError
-        Where a cell is empty, is none of the given names, or is a name among numbers.
+        If a cell is empty, is not one of the given names, or is a name in a column of numbers.
     """
     encoded = {column: values.dictionary_encode() for column, values in cells.items()}
     texts = {text for values in encoded.values() for text in values.dictionary.to_pylist()}
@@ -47,15 +49,15 @@ def encode_classes(
                 if cell in bad:
                     raise InputError(f"{column}, row {row + first_row}: {cell!r} {why}")
 
-    refuse(texts & {""}, "is empty: every sample needs a class there, or none")
+    refuse(texts & {""}, "is empty: give every sample a class, or leave the column out")
     if names is not None and texts <= set(names):
         code = {name: number for number, name in enumerate(names)}
-    elif len(numbers) == len(texts):  # where names are given too, they are the numbers' names
+    elif len(numbers) == len(texts):  # if names were given too, they name these numbers
         code = numbers
     elif names is not None:
         refuse(texts - set(names), f"is none of the class names {', '.join(names)}")
     elif numbers:
-        refuse(texts - set(numbers), "is no class number, as others are")
+        refuse(texts - set(numbers), "is not a class number, but other cells are: use numbers or names only")
     else:
         names = sorted(texts)
         code = {name: number for number, name in enumerate(names)}
@@ -69,7 +71,7 @@ def encode_classes(
 
 
 def _whole(text: str) -> int | None:
-    """Read "3" or "3.0", which is what a float column's integers look like."""
+    """Parse "3", or "3.0" as float columns write integers; return None for anything else."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The columns of a trace: brought to one dtype and shape, checked value by value, copied and locked."""
+"""Convert the columns of a trace to fixed dtypes and shapes, and check every value."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ Integers = NDArray[np.int32]
 Strings = NDArray[np.object_]
 Array = TypeVar("Array", bound=NDArray[Any])
 
-_SLACK = 1e-6  # what float32 softmax maxima may miss [1/K, 1] by
+_SLACK = 1e-6  # how far rounding may put a float32 softmax maximum outside [1/K, 1]
 _ENTROPY_SLACK = 1e-3  # entropies may come from half precision
 
 
 def floats(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> Floats:
-    """Give finite numbers as a read-only float32 copy, rounded once; without `shape` any matrix will do.
+    """Return finite numbers as a read-only float32 copy, rounded once; without `shape`, accept any matrix.
 
     Raises
     ------
     InputError
-        Where the shape is another, or a value is no finite number; it names the row and the exit.
+        If the shape differs or a value is not finite; the message names the row and the exit.
     """
     array = _numbers(name, values, shape)
-    with np.errstate(over="ignore"):  # too large becomes infinite, which is refused just below
+    with np.errstate(over="ignore"):  # overflow gives infinity, refused below
         rounded = array.astype(np.float32, order="F")  # replays read by exit
     _refuse(name, rounded, ~np.isfinite(rounded), lambda value: f"is {value}, not a finite number")
     return _locked(rounded)
 
 
 def halves(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Halves:
-    """Give finite numbers as a read-only float16 copy, rounded once."""
+    """Return finite numbers as a read-only float16 copy, rounded once."""
     array = _numbers(name, values, shape)
     with np.errstate(over="ignore"):
         rounded = array.astype(np.float16, order="C")
@@ -48,7 +48,7 @@ def halves(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Halves:
 
 
 def integers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Integers:
-    """Give non-negative whole numbers as a read-only int32 copy; whole floats such as 3.0 are accepted."""
+    """Return non-negative whole numbers as a read-only int32 copy; whole floats such as 3.0 are accepted."""
     array = _numbers(name, values, shape)
     if array.dtype.kind == "f":
         _refuse(name, array, ~np.isfinite(array), lambda value: f"is {value}, not a whole number")
@@ -59,7 +59,7 @@ def integers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Integers:
 
 
 def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:
-    """Give texts (or integers, as their digits) as a read-only object array of `str`, shape (n,)."""
+    """Return texts (or integers as decimal text) as a read-only object array of `str`, shape (n,)."""
     (count,) = shape
     listed = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(listed, list | tuple) or len(listed) != count:
@@ -71,7 +71,7 @@ def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:
         listed = [str(value) for value in listed]
     if not _is_unicode("".join(listed)):
         row = next(row for row, value in enumerate(listed) if not _is_unicode(value))
-        raise InputError(f"{name} at row {row} (from 0) is {listed[row]!r}, which is no valid Unicode")
+        raise InputError(f"{name} at row {row} (from 0) is {listed[row]!r}, which is not valid Unicode")
     array: Strings = np.empty(count, dtype=object)
     array[:] = listed
     return _locked(array)
@@ -80,12 +80,12 @@ def strings(name: str, values: Any, shape: tuple[int, ...]) -> Strings:
 def optional(
     convert: Callable[[str, Any, tuple[int, ...]], Array], name: str, values: Any, shape: tuple[int, ...]
 ) -> Array | None:
-    """Convert a column that may be missing."""
+    """Convert an optional column; None stays None."""
     return None if values is None else convert(name, values, shape)
 
 
 def check_confidence(name: str, values: Floats, classes: int, softmax: bool) -> None:
-    """Refuse what cannot be the largest of `classes` probabilities (or, for scores, what is outside 0..1)."""
+    """Refuse values that cannot be the largest of `classes` probabilities (scores: outside 0..1)."""
     lowest = 1 / classes if softmax else 0.0
     wide = values.astype(np.float64)
     _refuse(name, values, wide > 1 + _SLACK, lambda value: f"is {value}, above 1")
@@ -107,12 +107,12 @@ def check_entropy(values: Floats, classes: int) -> None:
         "entropy",
         values,
         values > most + _ENTROPY_SLACK,
-        lambda value: f"is {value}, above ln(classes) = {most:.4f}: it must be in nats, not bits",
+        lambda value: f"is {value}, above ln(classes) = {most:.4f}: give entropies in nats, not bits",
     )
 
 
 def check_class(name: str, values: Integers, classes: int) -> None:
-    """Refuse class numbers of `classes` and more."""
+    """Refuse class numbers that are not below `classes`."""
     _refuse(
         name,
         values,
@@ -122,18 +122,18 @@ def check_class(name: str, values: Integers, classes: int) -> None:
 
 
 def two_class_entropy(confidence: Floats) -> Floats:
-    """Give the entropy, in nats, of two probabilities of which `confidence` is the larger; 0 at 1."""
+    """Return the entropy (nats) of two-class probabilities from the larger of the two; 0 at confidence 1."""
     likely = np.clip(confidence.astype(np.float64), 0.5, 1.0)
     unlikely = 1 - likely
-    # x ln x is 0 at 0, where any logarithm will do
+    # x ln x tends to 0 at x = 0, so any finite logarithm serves there
     surprise = np.log(np.where(unlikely > 0, unlikely, 1.0))
     return floats("entropy", -(likely * np.log(likely) + unlikely * surprise))
 
 
 def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Turn logits, shape (n, L, K), into confidence, entropy (nats) and prediction, each of shape (n, L).
+    """Convert logits, shape (n, L, K), to confidence, entropy (nats) and prediction, each of shape (n, L).
 
-    Computed in float64 and rounded once; p·ln p is 0 at p = 0, so that the entropy is always finite.
+    All is computed in float64 and rounded once. p·ln p counts as 0 at p = 0, so the entropy is always finite.
     """
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponent = np.exp(shifted)
@@ -148,10 +148,10 @@ def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]
 
 
 def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArray[np.intp]]:
-    """Turn regressed scores, shape (n, L), into confidence and class, each of shape (n, L).
+    """Convert regression scores, shape (n, L), to confidence and class, each of shape (n, L).
 
-    A score has no softmax. What is known without labels is how near the exit before came: confidence is
-    1 − |y_i − y_{i−1}| / (high − low), at least 0, and 0 at exit 1. The class is that of `round_scores`.
+    Scores have no softmax, so the confidence measures how little the score changed since the exit before:
+    1 − |y_i − y_{i−1}| / (high − low), at least 0, and 0 at exit 1. The class comes from `round_scores`.
     """
     wide = values.astype(np.float64)
     confidence = np.zeros_like(wide)
@@ -160,7 +160,7 @@ def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArra
 
 
 def round_scores(scores: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:
-    """Turn scores into classes: the nearest of `score_classes`."""
+    """Round scores to classes: the index of the nearest value of `score_classes`."""
     steps = len(score_classes(low, high)) - 1
     share = (np.clip(scores, low, high) - low) / (high - low)
     classes: NDArray[np.intp] = np.rint(share * steps).astype(np.intp)
@@ -168,7 +168,7 @@ def round_scores(scores: NDArray[Any], low: float, high: float) -> NDArray[np.in
 
 
 def score_classes(low: float, high: float) -> list[float]:
-    """Return evenly spaced scores to round to: whole numbers apart, at least 2 and at most 101 of them.
+    """Return the evenly spaced scores that serve as classes: steps of about 1, 2 to 101 values.
 
     Examples
     --------
@@ -180,10 +180,11 @@ def score_classes(low: float, high: float) -> list[float]:
 
 
 def fingerprint(columns: Mapping[str, NDArray[Any]], classes: int, softmax: bool) -> str:
-    """Give the SHA-256, in hexadecimal, of a trace's content.
+    """Return the hexadecimal SHA-256 of a trace's content.
 
-    It covers a line of JSON (classes, softmax, and each column's name, type and shape), then the
-    columns' bytes, little endian; of texts, the lengths in bytes of their UTF-8 forms (int64), then these.
+    The hash covers one line of JSON (classes, softmax, and each column's name, type and shape), then the
+    little-endian bytes of each column. A text column is hashed as the byte lengths of its UTF-8 texts
+    (int64), then the texts.
     """
     header = {
         "classes": classes,
@@ -209,7 +210,7 @@ def _numbers(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:  # ragged lists, tensors on another device
-        raise InputError(f"{name} is no array: {error}") from error
+        raise InputError(f"{name} cannot be converted to an array: {error}") from error
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} must hold numbers, not {array.dtype}")
     if shape is None:
@@ -223,7 +224,7 @@ def _numbers(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
 
 
 def _refuse(name: str, values: NDArray[Any], bad: NDArray[np.bool_], why: Callable[[str], str]) -> None:
-    """Raise InputError for the first value that is bad, if any."""
+    """Raise InputError for the first bad value, if there is one."""
     if bad.any():
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
         exit_ = f", exit {place[1] + 1} (from 1)" if len(place) > 1 else ""

@@ -1,7 +1,7 @@
-"""Reading other people's CSV tables of confidences and predictions, long or wide.
+"""Read CSV tables of confidences and predictions in long or wide layout.
 
-Long has one row per sample and exit (`sample, exit, confidence, prediction, label, ...`, rows in any order);
-wide has one row per sample and numbered columns (`id, confidence_1, prediction_1, ..., label, ...`).
+A long table has one row per sample and exit (`sample, exit, confidence, prediction, label, ...`), rows in any
+order. A wide table has one row per sample and numbered columns (`id, confidence_1, prediction_1, ...`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from splitee._internal.errors import InputError
 from splitee.trace.classes import CLASS_COLUMNS, encode_classes
 
-SCORES = ("value", "target")  # of models that regress
-_OPTIONAL = ("entropy", "value")  # of each exit
+SCORES = ("value", "target")  # columns of regression models
+_OPTIONAL = ("entropy", "value")  # per-exit columns
 _PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
 _PER_SAMPLE = ("label", "target", "length", "group", "cloud_confidence", "cloud_prediction")
 
 
 class Found(NamedTuple):
-    """What a file holds: arrays by the names of Trace's arguments, and notes that a person should read."""
+    """The content of a file: columns keyed by Trace's argument names, class names, notes for the user."""
 
     columns: dict[str, Any]
     class_names: tuple[str, ...] | None
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 def layout_names(layout: str) -> dict[str, str]:
-    """Give the column names of a "long" or "wide" table by splitee's names: what `--map` can change."""
+    """Return the column names of a "long" or "wide" table by splitee's names; `--map` can change them."""
     if layout == "long":
         per_exit = {name: name for name in ("sample", "exit", *_PER_EXIT)}
     else:
@@ -52,17 +52,17 @@ def read_csv(
     data : bytes
         The table, UTF-8, with a header.
     layout : str
-        "long", "wide", or "auto": told by the columns.
+        "long", "wide", or "auto" (recognised by the columns).
     renamed : mapping of str to str
-        The file's names for some of `layout_names(layout)`; in wide tables `{}` stands for the exit.
+        The file's names for some of `layout_names(layout)`; in wide tables `{}` stands for the exit number.
     class_names : sequence of str, optional
         The names of classes 0, 1, ...
 
     Raises
     ------
     InputError
-        Where a column or a cell is missing, doubled or not what it should be; it names the column and
-        the row (the header is row 1, as in a spreadsheet).
+        If a column or a cell is missing, duplicated or invalid; the message names the column and the row
+        (the header is row 1, as in a spreadsheet).
     """
     table = _Table(data)
     if layout == "auto":
@@ -81,7 +81,7 @@ def read_csv(
 
 
 class _Table:
-    """A CSV file as columns of text, none interpreted."""
+    """A CSV file as columns of uninterpreted text."""
 
     def __init__(self, data: bytes) -> None:
         import pyarrow as pa
@@ -89,12 +89,12 @@ class _Table:
 
         try:
             text = data.decode("utf-8-sig")
-            # names may be quoted and hold line ends: finding the header takes a CSV reader
+            # quoted names may hold line breaks, so the header needs a CSV reader
             self.header = next(csv.reader(io.StringIO(text, newline="")), [])
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"neither CSV text (UTF-8) nor NPZ: {error}") from error
         if not self.header:
-            raise InputError("the file is empty, or its first line is")
+            raise InputError("the file or its first line is empty: the first line must name the columns")
         if len(self.header) == 1 and (marks := [mark for mark in (";", "\t", "|") if mark in self.header[0]]):
             raise InputError(f"its columns are separated by {marks[0]!r}: save it with commas")
         for name in self.header:
@@ -103,7 +103,7 @@ class _Table:
         try:
             table = arrow_csv.read_csv(
                 io.BytesIO(data),
-                # one thread: only then do errors tell the row
+                # Arrow's errors name the row only with one thread
                 read_options=arrow_csv.ReadOptions(use_threads=False, block_size=1 << 24),
                 parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
                 convert_options=arrow_csv.ConvertOptions(
@@ -111,31 +111,31 @@ class _Table:
                 ),
             )
         except pa.ArrowInvalid as error:
-            raise InputError(f"no valid CSV: {error}") from error
+            raise InputError(f"not valid CSV: {error}") from error
         if not table.num_rows:
             raise InputError("the file has a header, but no rows")
         self.used: set[str] = set()
         self._table = table
 
     def texts(self, name: str) -> Any:
-        """Give a column as a pyarrow array of strings, exactly as they stand there."""
+        """Return a column as a pyarrow array of strings, unchanged."""
         self.used.add(name)
         return self._table[name].combine_chunks()
 
     def cells(self, name: str) -> Any:
-        """Give a column as a pyarrow array of strings without the space around them."""
+        """Return a column as a pyarrow array of strings, stripped of surrounding space."""
         import pyarrow.compute as pc
 
         return pc.utf8_trim_whitespace(self.texts(name))
 
     def holds(self, name: str) -> bool:
-        """Whether there is such a column, and something in it."""
+        """Return whether the column exists and is not empty."""
         if name not in self.header:
             return False
         return any(bool(text) for text in self.cells(name).unique().to_pylist())
 
     def numbers(self, name: str, kind: type[np.generic]) -> NDArray[Any]:
-        """Parse a column straight into `kind`: decimals are rounded once."""
+        """Parse a column directly as `kind`, so that decimals are rounded once."""
         import pyarrow as pa
 
         cells = self.cells(name)
@@ -145,7 +145,9 @@ class _Table:
         except pa.ArrowInvalid:
             row = next(row for row, cell in enumerate(cells) if not _parses(cell, arrow))
             what = "number" if issubclass(kind, np.floating) else "whole number"
-            raise InputError(f"column {name!r}, row {row + 2}: {cells[row].as_py()!r} is no {what}") from None
+            raise InputError(
+                f"column {name!r}, row {row + 2}: {cells[row].as_py()!r} is not a {what}"
+            ) from None
         return values
 
 
@@ -160,7 +162,7 @@ def _parses(cell: Any, kind: Any) -> bool:
 
 
 def _recognise(table: _Table, renamed: Mapping[str, str]) -> str:
-    """Tell a wide table by its numbered columns, and a long one by its exits."""
+    """Return "wide" if there are numbered columns, "long" if there is an exit column."""
     wide = {**layout_names("wide"), **renamed}
     if any(_numbered(table, name, wide[name]) for name in ("confidence", "prediction") if "{}" in wide[name]):
         return "wide"
@@ -169,21 +171,21 @@ def _recognise(table: _Table, renamed: Mapping[str, str]) -> str:
     raise InputError(
         "neither a long table (sample, exit, confidence, prediction) nor a wide one (confidence_1,"
         f" prediction_1, ...): its columns are {', '.join(table.header)};"
-        " say which is which with --map ours=theirs"
+        " map them with --map NAME=COLUMN"
     )
 
 
 def _check_present(table: _Table, names: Mapping[str, str], needed: Sequence[str]) -> None:
     for ours in needed:
         theirs = names[ours]
-        if "exit" not in names and ours in _PER_EXIT:  # a wide table's, which are numbered
+        if "exit" not in names and ours in _PER_EXIT:  # numbered columns of a wide table
             if _numbered(table, ours, theirs):
                 continue
             theirs = theirs.replace("{}", "1", 1)
         if theirs not in table.header:
             raise InputError(
                 f"there is no column {theirs!r} among {', '.join(table.header)};"
-                f" say which it is with --map {ours}=NAME"
+                f" map it with --map {ours}=COLUMN"
             )
 
 
@@ -209,7 +211,9 @@ def _read_long(table: _Table, names: Mapping[str, str], class_names: Sequence[st
         differs = (values[row] != columns[name][:, None]).any(axis=1)
         if differs.any():
             sample = ids[int(np.argmax(differs))]
-            raise InputError(f"sample {sample!r} has several values of {names[name]!r}: one is needed")
+            raise InputError(
+                f"sample {sample!r} has different values of {names[name]!r} in its rows: give one per sample"
+            )
     return Found(columns, found, notes)
 
 
@@ -222,7 +226,7 @@ def _read_wide(table: _Table, names: Mapping[str, str], class_names: Sequence[st
     for name, by_exit in numbered.items():
         for exit_ in sorted(by_exit.keys() ^ numbered["confidence"].keys()):
             has, lacks = ("confidence", name) if exit_ in numbered["confidence"] else (name, "confidence")
-            raise InputError(f"exit {exit_} has a column of {has}, but none of {lacks}")
+            raise InputError(f"exit {exit_} has a {has} column but no {lacks} column")
 
     wanted = _per_sample(table, names) | {
         (name, exit_): theirs for name, by_exit in numbered.items() for exit_, theirs in by_exit.items()
@@ -237,32 +241,34 @@ def _read_wide(table: _Table, names: Mapping[str, str], class_names: Sequence[st
 
 
 def _numbered(table: _Table, ours: str, pattern: str) -> dict[int, str]:
-    """Find the columns that fit a pattern such as `confidence_{}`, by the number that stands for `{}`."""
+    """Return the columns that match a pattern such as `confidence_{}`, keyed by exit number."""
     before, mark, after = pattern.partition("{}")
     if not mark:
-        raise InputError(f"--map {ours}={pattern}: in a wide table, {{}} must stand for the exit's number")
+        raise InputError(f"--map {ours}={pattern}: in a wide table, write {{}} in place of the exit number")
     found: dict[int, str] = {}
     for name in table.header:
         if match := re.fullmatch(f"{re.escape(before)}([0-9]+){re.escape(after)}", name):
             if (number := int(match[1])) in found:
-                raise InputError(f"{found[number]!r} and {name!r} are both {ours} of exit {number}")
+                raise InputError(
+                    f"{found[number]!r} and {name!r} are both the {ours} of exit {number}: remove one"
+                )
             found[number] = name
     return found
 
 
 def _check_exits(numbers: NDArray[np.int64]) -> list[str]:
-    """Refuse gaps in sorted exit numbers; note where they count from 0."""
+    """Refuse gaps in sorted exit numbers; return a note if they count from 0."""
     first = int(numbers[0])
     if first not in (0, 1) or int(numbers[-1]) - first != len(numbers) - 1:
         listed = ", ".join(str(number) for number in numbers[:12]) + (", ..." if len(numbers) > 12 else "")
         raise InputError(f"exits must be numbered 1, 2, 3, ... without gaps, not {listed}")
-    return [] if first else [f"exits count from 0 in the file: they are 1..{len(numbers)} in the trace"]
+    return [] if first else [f"exits count from 0 in the file; they are 1..{len(numbers)} in the trace"]
 
 
 def _rows(
     sample: NDArray[np.int64], exit_: NDArray[np.int64], ids: Sequence[str], numbers: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Give the row of each sample and exit, shape (n, L); each pair must have exactly one."""
+    """Return the row of each (sample, exit) pair, shape (n, L); refuse missing or duplicate pairs."""
     pair = sample * len(numbers) + exit_
     order = np.argsort(pair, kind="stable")
     doubled = np.flatnonzero(np.diff(pair[order]) == 0)
@@ -280,7 +286,7 @@ def _rows(
 
 
 def _per_sample(table: _Table, names: Mapping[str, str]) -> dict[tuple[str, int], str]:
-    """List the optional columns that are there; an empty group is a group, other empty columns are none."""
+    """Return the optional per-sample columns that exist; empty columns are skipped, except `group`."""
     return {
         (name, 0): names[name]
         for name in _PER_SAMPLE
@@ -291,9 +297,10 @@ def _per_sample(table: _Table, names: Mapping[str, str]) -> dict[tuple[str, int]
 def without_half_scores(
     names: Mapping[str, str], held: Collection[str], asked: Collection[str]
 ) -> dict[str, str]:
-    """Leave out `value` and `target` (the scores of a model that regresses) unless they are meant.
+    """Drop `value` and `target` (regression scores) unless the table means them.
 
-    They are where both are there, or where they are asked for; else such a column is anything, or another's.
+    They are kept if both columns exist or if `asked` names them. A single column of such a name is more
+    likely to hold something else.
     """
     both = all(any(re.fullmatch(_pattern(names[name]), column) for column in held) for name in SCORES)
     claimed = [theirs for ours, theirs in names.items() if ours not in SCORES]
@@ -308,7 +315,7 @@ def _pattern(name: str) -> str:
 def _arrays(
     table: _Table, wanted: Mapping[tuple[str, int], str], class_names: Sequence[str] | None
 ) -> tuple[dict[tuple[str, int], NDArray[Any]], tuple[str, ...] | None]:
-    """Read the wanted columns, (splitee's name, exit): the file's name, each as what it holds."""
+    """Read the wanted columns, given as {(splitee's name, exit): column}, each with its own dtype."""
     cells = {theirs: table.cells(theirs) for (ours, _), theirs in wanted.items() if ours in CLASS_COLUMNS}
     classes, found = encode_classes(cells, class_names, 2)
     arrays: dict[tuple[str, int], NDArray[Any]] = {}

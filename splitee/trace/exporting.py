@@ -1,4 +1,4 @@
-"""Writing traces as CSV tables, so that reading them back gives the same trace."""
+"""Write traces as CSV tables that import to the same trace."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ LAYOUTS = ("long", "wide")
 
 
 def export_csv(trace: Trace, sink: BinaryIO, layout: str = "long") -> None:
-    """Write a trace as a CSV table that `import_trace` reads; logits and the manifest are left out.
+    """Write a trace as a CSV table that `import_trace` can read; logits and the manifest are left out.
 
-    Numbers have the digits that give the same float32 again. The import gives the same fingerprint where
-    it is told `classes` (if the highest class never occurs) and `softmax`.
+    Numbers are written with enough digits to restore the same float32. The imported trace has the same
+    fingerprint if the import gets the same `softmax` and, if the highest class never occurs, `classes`.
 
     Parameters
     ----------
     trace : Trace
         The trace.
     sink : binary file
-        Where to write UTF-8.
+        The destination; the table is UTF-8.
     layout : str
         "long", a row per sample and exit, or "wide", a row per sample.
 
     Raises
     ------
     InputError
-        Where a long table could not tell samples apart, as their ids are not unique.
+        If the layout is unknown, or sample ids repeat in a long table, which could not be read back.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def export_csv(trace: Trace, sink: BinaryIO, layout: str = "long") -> None:
     from pyarrow import csv
 
     if layout not in LAYOUTS:
-        raise InputError(f"there is no layout {layout!r}: {', '.join(LAYOUTS)}")
+        raise InputError(f"unknown layout {layout!r}: choose from {', '.join(LAYOUTS)}")
     table = pa.table(_long(trace) if layout == "long" else _wide(trace))
     sink.write(",".join(table.column_names).encode() + b"\n")  # Arrow would quote the names
     csv.write_csv(table, sink, csv.WriteOptions(include_header=False))
@@ -55,7 +55,9 @@ def export_csv(trace: Trace, sink: BinaryIO, layout: str = "long") -> None:
 
 def _long(trace: Trace) -> dict[str, NDArray[Any]]:
     if len(set(trace.id)) != trace.samples:
-        raise InputError("several samples have one id, which a long table cannot hold: use --format wide")
+        raise InputError(
+            "sample ids repeat, so a long table cannot tell the samples apart: use --format wide"
+        )
     exits = np.tile(np.arange(1, trace.layers + 1), trace.samples)
     columns = {"sample": np.repeat(trace.id, trace.layers), "exit": exits}
     for name, values in _written(trace).items():

@@ -1,8 +1,8 @@
-"""The trace file: one Parquet file that other tools read as is, and in which no byte can change unseen.
+"""The trace file: a Parquet file that other tools can read, sealed by a checksum over every byte.
 
-The footer's key-values hold the manifest (`splitee`, JSON) and the SHA-256 of the whole file
-(`splitee.sha256`), computed while that field's 64 digits were zeros. It guards against damage, not
-against forgery: whoever can write the file can write the digest.
+The footer's key-value metadata holds the manifest (`splitee`, JSON) and the SHA-256 of the whole file
+(`splitee.sha256`), computed with that field's 64 digits set to zeros. The checksum detects damage, not
+forgery: anyone who can write the file can write the digest.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from splitee.trace.manifest import SCHEMA
 
 Columns = dict[str, NDArray[Any]]
 
-_MAGIC = b"PAR1"  # a Parquet file starts with it, and ends with: footer, its length (4 bytes), it again
+_MAGIC = b"PAR1"  # a Parquet file starts with it and ends with: footer, its length (4 bytes), _MAGIC
 _KEY = b"splitee.sha256"
 _BLANK = b"0" * 64
-# The footer is Thrift, compact: a text is 0x18, its length, its bytes. Statistics, where a sample's text
-# could imitate this, are off, and JSON escapes control characters: it occurs once.
+# The footer is compact Thrift: a text is 0x18, its length, its bytes. The field occurs exactly once, because
+# statistics, which could hold sample text that imitates it, are off, and JSON escapes control characters.
 _FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
 
-_MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; the others are (n,)
+_MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; all others are (n,)
 _OPTIONAL = (
     *("entropy", "label", "length", "group", "logits"),
     *("cloud_confidence", "cloud_prediction", "value", "target"),
 )
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
-# Byte-stream-split halves float32 columns; for float16, DuckDB cannot read it.
+# Byte-stream-split halves float32 columns. It is not used for float16, which DuckDB could not read.
 _SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence", "value.list.element")
 _DICTIONARY = ("prediction.list.element", "label", "length", "group", "cloud_prediction")
 
 
 def encode(columns: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a trace file; the same columns and manifest give the same bytes.
+    """Return the bytes of a trace file; the same columns and manifest give the same bytes.
 
     Parameters
     ----------
     columns : mapping of str to array
-        The columns that exist, in the file's order: (n,), (n, L) or, for logits, (n, L, classes).
+        The columns in the file's order, each (n,), (n, L) or, for logits, (n, L, classes).
     manifest : mapping
-        JSON values; `classes` decides the width of the class columns.
+        JSON values; `classes` determines the width of the class columns.
     """
     import pyarrow as pa
 
@@ -64,7 +64,7 @@ def encode(columns: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> 
 
 
 def encode_table(table: Any, manifest: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a sealed file of a pyarrow Table, whatever its columns."""
+    """Return the bytes of a sealed file for any pyarrow Table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,24 +80,24 @@ def encode_table(table: Any, manifest: Mapping[str, Any]) -> bytes:
     ) as writer:
         writer.write_table(table)
         text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        # as metadata of the schema, the field would be written twice
+        # not as metadata of the schema, which would write the field twice
         writer.add_key_value_metadata({"splitee": text, _KEY.decode(): _BLANK.decode()})
     data = bytearray(sink.getvalue())
     start = _digest_start(data)
     if start is None:
-        raise RuntimeError("this pyarrow writes footers in another way: the checksum has no place")
+        raise RuntimeError("this version of pyarrow lays out footers differently: no place for the checksum")
     data[start : start + len(_BLANK)] = _digest(data, start)
     return bytes(data)
 
 
 def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
-    """Give the columns and the manifest of a trace file's bytes; columns of other names are ignored.
+    """Decode the bytes of a trace file to its columns and manifest; columns of other names are ignored.
 
     Raises
     ------
     InputError
-        Where the bytes are no trace file, were changed after they were written, come from a newer
-        splitee, or lack something.
+        If the bytes are not a trace file, were changed after writing, come from a newer splitee, or lack a
+        required part.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -105,31 +105,31 @@ def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
     _check_seal(data)
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        # the manifest first: a newer one may have other columns
+        # the manifest first: a newer version may have other columns
         manifest = _manifest((file.metadata.metadata or {}).get(b"splitee"))
         names = [name for name in file.schema_arrow.names if name in _NAMES]
         if len(set(names)) != len(names):
-            raise InputError(f"has two columns of one name among {', '.join(names)}")
-        # in this thread: Arrow's own, alive when a short command ends, now and then abort it (arrow #34314)
+            raise InputError(f"has duplicate column names among {', '.join(names)}")
+        # no Arrow threads: they sometimes abort a short command at exit (arrow #34314)
         return _columns(file.read(columns=names, use_threads=False)), manifest
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"cannot be read as Parquet: {error}") from error
 
 
-def give_back() -> None:
-    """Give back the memory that Arrow holds for a next file: three times the trace, where it is large."""
+def release_memory() -> None:
+    """Return the memory that Arrow keeps for the next file (three times the size of a large trace)."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Give the manifest of a trace file from its footer alone: quick, but nothing is checked against it.
+    """Read the manifest of a trace file from its footer; fast, but nothing is verified.
 
     Raises
     ------
     InputError
-        Where there is no manifest, or it comes from a newer splitee.
+        If there is no manifest, or it comes from a newer splitee.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -143,7 +143,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _arrow_type(name: str, values: NDArray[Any], classes: int) -> Any:
-    """Give the Arrow type of a column's elements."""
+    """Return the Arrow type of a column's elements."""
     import pyarrow as pa
 
     if name in ("prediction", "label", "cloud_prediction"):
@@ -155,7 +155,7 @@ def _check_seal(data: bytes) -> None:
     if data[:4] != _MAGIC:
         raise InputError("is not a Parquet file; `splitee trace import` makes a trace of a CSV or NPZ file")
     if len(data) < 12 or data[-4:] != _MAGIC:
-        raise InputError("is cut off or damaged: it starts as a Parquet file, but does not end as one")
+        raise InputError("is cut off or damaged: it starts as a Parquet file but does not end as one")
     start = _digest_start(data)
     if start is None and _KEY not in data:
         raise InputError(
@@ -167,7 +167,7 @@ def _check_seal(data: bytes) -> None:
 
 
 def _digest_start(data: bytes | bytearray) -> int | None:
-    """Find where the digest's 64 digits stand in the footer."""
+    """Return the position of the digest's 64 digits in the footer, or None if there is none."""
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     if footer < len(_MAGIC) or data.count(_FIELD, footer) != 1:
         return None
@@ -176,7 +176,7 @@ def _digest_start(data: bytes | bytearray) -> int | None:
 
 
 def _digest(data: bytes | bytearray, start: int) -> bytes:
-    """Give the hexadecimal SHA-256 of `data` with zeros for the 64 digits at `start`."""
+    """Return the hexadecimal SHA-256 of `data` with the 64 digits at `start` replaced by zeros."""
     view = memoryview(data)
     digest = hashlib.sha256(view[:start])
     digest.update(_BLANK)
@@ -190,7 +190,7 @@ def _manifest(text: bytes | None) -> dict[str, Any]:
     try:
         manifest = json.loads(text)
     except ValueError as error:
-        raise InputError(f"has a manifest that is no JSON: {error}") from error
+        raise InputError(f"has a manifest that is not JSON: {error}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if type(schema) is not int or schema < 1:
         raise InputError(f"has a manifest without a schema version ({schema!r})")
@@ -203,7 +203,7 @@ def _manifest(text: bytes | None) -> dict[str, Any]:
 
 
 def _columns(table: Any) -> Columns:
-    """Turn a pyarrow Table into arrays by name: (n,), (n, L) or, for logits, (n, L, classes)."""
+    """Convert a pyarrow Table to arrays by name: (n,), (n, L) or, for logits, (n, L, classes)."""
     import pyarrow as pa
 
     columns: Columns = {}
@@ -212,9 +212,9 @@ def _columns(table: Any) -> Columns:
     for name in table.column_names:
         column = table[name].combine_chunks()
         if column.null_count == len(column) and name in _OPTIONAL:
-            continue  # a nullable column without a value: as if it were not there
+            continue  # a nullable column without values counts as absent
         if pa.types.is_fixed_size_list(column.type) != (name in _MATRICES):
-            raise InputError(f"column {name} has type {column.type}, which is not a trace's")
+            raise InputError(f"column {name} has type {column.type}, which a trace cannot have there")
         values = column.flatten() if name in _MATRICES else column
         if column.null_count or values.null_count:
             raise InputError(f"column {name} lacks some values: it must have all, or none")
@@ -229,7 +229,7 @@ def _columns(table: Any) -> Columns:
 
 
 def _array(values: Any) -> NDArray[Any]:
-    """Turn a pyarrow Array without nulls into NumPy's; by its own method, Arrow would load pandas."""
+    """Convert a pyarrow Array without nulls to NumPy; Arrow's own method would load pandas."""
     import pyarrow as pa
 
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
@@ -239,5 +239,7 @@ def _array(values: Any) -> NDArray[Any]:
 
 def _by_exit(logits: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if logits.shape[1] % shape[1]:
-        raise InputError(f"column logits has {logits.shape[1]} values a row, no multiple of {shape[1]} exits")
+        raise InputError(
+            f"column logits has {logits.shape[1]} values per row, not a multiple of the {shape[1]} exits"
+        )
     return logits.reshape(*shape, -1)

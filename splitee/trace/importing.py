@@ -1,4 +1,4 @@
-"""Making traces of what other people have: NPZ arrays and CSV tables."""
+"""Import traces from NPZ arrays and CSV tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ARRAYS = (
 
 
 class Imported(NamedTuple):
-    """A trace, and notes on how its file was read that a person should see."""
+    """An imported trace, and notes for the user on how its file was read."""
 
     trace: Trace
     notes: list[str]
@@ -40,32 +40,32 @@ def import_trace(
     softmax: bool = True,
     name: str = "mine",
 ) -> Imported:
-    """Make a trace of an NPZ file or of a CSV table, long or wide.
+    """Import a trace from an NPZ file or a CSV table (long or wide).
 
     Parameters
     ----------
     source : str, Path or bytes
-        A file, or its content.
+        A path, or the file's content.
     format : str
         "npz": arrays by the names of Trace's arguments; "long": a CSV row per sample and exit, with columns
         sample, exit, confidence, prediction and others; "wide": a CSV row per sample, with columns
-        confidence_1, prediction_1, ...; "auto": told by the content.
+        confidence_1, prediction_1, ...; "auto": recognised by the content.
     renamed : mapping of str to str, optional
-        What the file calls columns that splitee calls otherwise, as in {"sample": "doc_id"} or, in wide
-        tables, {"confidence": "conf_{}"} with {} for the exit.
+        The file's names of columns that differ from splitee's, as in {"sample": "doc_id"} or, in wide
+        tables, {"confidence": "conf_{}"} with {} for the exit number.
     classes : int, optional
-        How many classes there are.
+        Number of classes K. Default: the highest class number + 1.
     class_names : sequence of str, optional
-        Names of classes 0, 1, ...; without them, classes given by name are numbered in sorted order.
+        Names of classes 0, 1, ...; if omitted, classes given by name are numbered in sorted order.
     softmax : bool
-        False where the confidences are other scores in 0..1.
+        False if the confidences are other scores in 0..1.
     name : str
-        What to call the trace.
+        Name of the trace.
 
     Raises
     ------
     InputError
-        Where something is missing, doubled or not what it should be; it names the place.
+        If something is missing, duplicated or invalid; the message names the place.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def import_trace(
     <Trace 'mine': 1 samples × 2 exits, 2 classes, no labels>
     """
     if format not in FORMATS:
-        raise InputError(f"there is no format {format!r}: {', '.join(FORMATS)}")
+        raise InputError(f"unknown format {format!r}: choose from {', '.join(FORMATS)}")
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     if data[:4] == b"PAR1":
         raise InputError("this is a Parquet file: import reads CSV and NPZ (a trace needs no import)")
@@ -101,14 +101,14 @@ def _read_npz(data: bytes, renamed: Mapping[str, str], class_names: Sequence[str
             held = list(file)
             names = without_half_scores(names, held, renamed)
             columns: dict[str, Any] = {ours: file[theirs] for ours, theirs in names.items() if theirs in held}
-    # a ValueError is numpy's word for arrays of objects, which only pickle could read
+    # numpy raises ValueError for arrays of objects, which only pickle could read
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise InputError(f"cannot be read as NPZ: {error}") from error
     for needed in ("confidence", "prediction", *renamed):
         if needed not in columns:
             raise InputError(
                 f"there is no array {names[needed]!r} among {', '.join(held)};"
-                f" say which it is with --map {needed}=NAME"
+                f" map it with --map {needed}=ARRAY"
             )
     if "classes" in columns:
         columns["classes"] = columns["classes"].tolist()
@@ -123,7 +123,7 @@ def _read_npz(data: bytes, renamed: Mapping[str, str], class_names: Sequence[str
 
 
 def _encode_arrays(columns: dict[str, Any], class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Number, in place, the classes that arrays give by name."""
+    """Replace class names in arrays by numbers, in place; return the names."""
     import pyarrow as pa
 
     present = [name for name in CLASS_COLUMNS if name in columns]

@@ -1,4 +1,4 @@
-"""Several traces as one: domains that come one after the other, or a device's and the cloud's model."""
+"""Join traces: concatenate domains in time, or add the answers of a second model in the cloud."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SHARED = ("exit_layers", "class_names", "model", "training", "recommended_thres
 
 
 def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
-    """Put traces of one model one after the other.
+    """Concatenate traces of one model.
 
     Parameters
     ----------
     traces : sequence of Trace
-        All with the same exits and classes.
+        At least one; all with the same exits and classes, each with its own name.
     name : str, optional
-        Default: their names, joined by "+".
+        Name of the result. Default: the names joined by "+".
 
     Returns
     -------
     Trace
-        Its `group` tells which trace a sample is from, its ids begin with that trace's name. Columns that not
-        all have are left out, and so is what their manifests do not agree on.
+        Its `group` is the name of the trace that each sample comes from, and its ids start with that name.
+        Columns that some traces lack are left out, as are manifest entries that differ.
 
     Raises
     ------
     InputError
-        Where there is none, two share a name, or exits or classes differ.
+        If there are no traces, two share a name, or exits, classes or models differ.
 
     Examples
     --------
@@ -61,7 +61,9 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
                     f"{getattr(trace, what)}: they must be of one model"
                 )
         if same_model(first.manifest, trace.manifest) is False:
-            raise InputError(f"concatenate: {first.name} and {trace.name} are of different models")
+            raise InputError(
+                f"concatenate: {first.name} and {trace.name} differ in their model: they must be of one model"
+            )
     columns: dict[str, Any] = {
         key: np.concatenate([trace.columns[key] for trace in traces])
         for key in first.columns
@@ -71,7 +73,7 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
     shared = {
         key: manifests[0][key]
         for key in _SHARED
-        if all(key in told and told[key] == manifests[0][key] for told in manifests)
+        if all(key in facts and facts[key] == manifests[0][key] for facts in manifests)
     }
     return Trace(
         **columns,
@@ -85,24 +87,24 @@ def concatenate(traces: Sequence[Trace], name: str | None = None) -> Trace:
 
 
 def with_cloud(trace: Trace, cloud: Trace) -> Trace:
-    """Let another model, in the cloud, answer what is offloaded: its last exit.
+    """Add the last exit of another model as the cloud's answers to offloaded samples.
 
     Parameters
     ----------
     trace : Trace
-        Of the model on the device.
+        The trace of the model on the device.
     cloud : Trace
-        Of the model in the cloud, on the same samples (by id, in any order) and classes.
+        The trace of the model in the cloud, on the same samples (matched by id, in any order) and classes.
 
     Returns
     -------
     Trace
-        The device's, with `cloud_confidence` and `cloud_prediction`.
+        The device's trace with `cloud_confidence` and `cloud_prediction`.
 
     Raises
     ------
     InputError
-        Where samples, labels or classes differ, or ids repeat.
+        If samples, labels or classes differ, ids repeat, or a trace holds regression scores.
 
     Examples
     --------
@@ -112,30 +114,35 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
     [0.949999988079071, 0.9900000095367432]
     """
     if trace.value is not None or cloud.value is not None:
-        raise InputError(f"{trace.name} and {cloud.name}: scores that are regressed have no cloud columns")
+        raise InputError(
+            f"{trace.name} and {cloud.name}: traces of regression scores cannot have cloud columns"
+        )
     for what in ("classes", "softmax"):
         if getattr(trace, what) != getattr(cloud, what):
             raise InputError(
-                f"{trace.name} and {cloud.name} have other {what}: they do not answer one question"
+                f"{trace.name} and {cloud.name} differ in {what}: both models must solve the same task"
             )
     names, others = trace.manifest.get("class_names"), cloud.manifest.get("class_names")
     if names and others and list(names) != list(others):
-        raise InputError(f"{trace.name} has the classes {', '.join(names)}, {cloud.name} {', '.join(others)}")
+        raise InputError(
+            f"{trace.name} has the classes {', '.join(names)}, {cloud.name} {', '.join(others)}:"
+            " both models must solve the same task"
+        )
     for one in (trace, cloud):
         if len(set(one.id)) < one.samples:
-            raise InputError(f"{one.name}: several samples have one id, so it cannot be told which is which")
+            raise InputError(f"{one.name}: sample ids repeat, so samples cannot be matched: make ids unique")
     place = {id_: i for i, id_ in enumerate(cloud.id)}
     missing = [id_ for id_ in trace.id if id_ not in place]
     if missing or len(cloud.id) != len(trace.id):
-        told = (
-            f"such as {missing[0]!r} that the cloud's has not" if missing else "of which the cloud's has more"
-        )
+        reason = f"the cloud's lacks {missing[0]!r}" if missing else "the cloud's has more"
         raise InputError(
-            f"{trace.name} and {cloud.name} are of other samples, {told}: precompute both on one file"
+            f"{trace.name} and {cloud.name} hold different samples ({reason}): precompute both from one file"
         )
     order = np.array([place[id_] for id_ in trace.id])
     if trace.label is not None and cloud.label is not None and (trace.label != cloud.label[order]).any():
-        raise InputError(f"{trace.name} and {cloud.name} label the same samples differently")
+        raise InputError(
+            f"{trace.name} and {cloud.name} label the same samples differently: use one set of labels"
+        )
     return trace.replace(
         cloud_confidence=cloud.confidence[order, -1],
         cloud_prediction=cloud.prediction[order, -1],

@@ -1,4 +1,4 @@
-"""The manifest of a trace: what its producer tells about it, and the few facts that splitee reads back."""
+"""The manifest of a trace: the producer's facts about it, of which splitee reads a few."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from splitee._internal.errors import InputError
 
 SCHEMA = 1
-# what a trace says about itself; whatever a producer passes under these names gives way to it
+# facts that the trace computes itself; a producer's values under these names are dropped
 OWN = ("schema", "name", "classes", "layers", "samples", "confidence", "fingerprint")
 
 
 def producer_facts(manifest: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Give the producer's part of a manifest, as JSON has it (tuples become lists), in a copy.
+    """Return the producer's part of a manifest as a JSON copy (tuples become lists).
 
     Raises
     ------
     InputError
-        Where something in it is not JSON.
+        If something in it cannot be written as JSON.
     """
     if manifest is not None and not isinstance(manifest, Mapping):
         raise InputError(f"manifest must be a mapping, not {type(manifest).__name__}")
@@ -27,12 +27,12 @@ def producer_facts(manifest: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         copy: dict[str, Any] = json.loads(json.dumps(facts, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise InputError(f"manifest must hold only what JSON can: {error}") from error
+        raise InputError(f"manifest must hold only JSON values: {error}") from error
     return copy
 
 
 def class_names(facts: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Give `class_names`, distinct texts, or None where there are none."""
+    """Return `class_names`, distinct texts, or None if the manifest has none."""
     names = facts.get("class_names")
     if names is None:
         return None
@@ -42,7 +42,7 @@ def class_names(facts: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def exit_layers(facts: Mapping[str, Any], layers: int) -> tuple[int, ...]:
-    """Give `exit_layers`, the backbone layer (from 1) each exit sits at; 1..layers where it is not said."""
+    """Return `exit_layers`, the backbone layer (from 1) of each exit. Default: 1..layers."""
     given = facts.get("exit_layers")
     if given is None:
         return tuple(range(1, layers + 1))
@@ -53,7 +53,7 @@ def exit_layers(facts: Mapping[str, Any], layers: int) -> tuple[int, ...]:
 
 
 def recommended_threshold(facts: Mapping[str, Any]) -> float | None:
-    """Give the `value` of `recommended_threshold`, in 0..1, or None where none is recommended."""
+    """Return the `value` of `recommended_threshold`, in 0..1, or None if there is none."""
     recommended = facts.get("recommended_threshold")
     if recommended is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether confidences can be believed."""
+"""Calibration of confidences: reliability diagrams and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reliability:
-    """Samples in bins of confidence, the first from 0, the last to 1.
+    """Samples binned by confidence over 0..1.
 
     Attributes
     ----------
     edges : ndarray of float, shape (bins + 1,)
-        Bin b holds the confidences in (edges[b], edges[b + 1]]; the first one 0 too.
+        Bin b holds the confidences in (edges[b], edges[b + 1]]; bin 0 also holds confidence 0.
     confidence : ndarray of float, shape (bins,)
-        The mean in each bin; NaN where it is empty.
+        Mean confidence per bin; NaN in empty bins.
     accuracy : ndarray of float, shape (bins,)
-        Share of right answers in each bin; NaN where it is empty.
+        Share of right answers per bin; NaN in empty bins.
     count : ndarray of int, shape (bins,)
-        Samples in each bin.
+        Samples per bin.
     """
 
     edges: Floats
@@ -41,7 +41,7 @@ class Reliability:
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> Reliability:
-    """Set the accuracy of answers against the confidence they were given with.
+    """Compare the accuracy of answers with their confidence, bin by bin.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> Re
     correct : array_like, shape (n,)
         Whether each answer is right.
     bins : int
-        How many bins of equal width there are over 0..1.
+        Number of bins of equal width over 0..1.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> Re
     Raises
     ------
     InputError
-        Where the shapes differ, nothing is given, or a confidence is outside 0..1.
+        If the shapes differ, the arrays are empty, or a confidence is outside 0..1.
 
     References
     ----------
@@ -77,7 +77,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> Re
         raise InputError(
             f"confidence and correct must have one shape (n,), n ≥ 1, not {sure.shape}, {right.shape}"
         )
-    if not ((sure >= 0) & (sure <= 1 + 1e-6)).all():  # a softmax in float32 may exceed 1 by a rounding
+    if not ((sure >= 0) & (sure <= 1 + 1e-6)).all():  # rounding may put a float32 softmax above 1
         raise InputError("confidence must lie in 0..1")
     if bins < 1:
         raise InputError(f"bins must be at least 1, not {bins}")
@@ -89,10 +89,11 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> Re
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """Measure how far confidence and accuracy lie apart (ECE).
+    """Compute the expected calibration error (ECE).
 
-    The samples fall into bins of equal width, ((b-1)/B, b/B]; ECE = Σ_b (n_b / n) · |accuracy_b - mean
-    confidence_b|. It is 0 where 80 of 100 answers given with confidence 0.8 are right, and so on.
+    Samples are binned by confidence into B bins of equal width, ((b-1)/B, b/B]. Then
+    ECE = Σ_b (n_b / n) · |accuracy_b - mean confidence_b|. It is 0 if, for instance, 80 of 100 answers given
+    with confidence 0.8 are right.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     correct : array_like, shape (n,)
         Whether each answer is right.
     bins : int
-        B, how many bins.
+        Number of bins B.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     Raises
     ------
     InputError
-        Where the shapes differ, nothing is given, or a confidence is outside 0..1.
+        If the shapes differ, nothing is given, or a confidence is outside 0..1.
 
     References
     ----------

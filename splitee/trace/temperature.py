@@ -1,7 +1,7 @@
-"""Temperatures: confidences made believable on the source's validation data, then used on a target.
+"""Temperature scaling: fit one temperature per exit on the source domain, apply it to a target trace.
 
-An exit's probabilities softmax(z) become softmax(z / T), with one T > 0 an exit. No class changes its rank,
-so that predictions stay; only how sure an exit is changes, and with it who exits where.
+The probabilities softmax(z) of an exit become softmax(z / T) with one T > 0 per exit. The ranking of classes
+is unchanged, so predictions stay the same; only confidences change, and with them the exit of each sample.
 """
 
 from __future__ import annotations
@@ -19,38 +19,39 @@ from splitee.trace.bundled import same_model
 from splitee.trace.columns import read_logits
 from splitee.trace.threshold import check_rule, recommend_threshold
 
-LOWEST, HIGHEST = 0.05, 20.0  # temperatures that are looked at
+LOWEST, HIGHEST = 0.05, 20.0  # range of the search
 METHOD = "temperature by exit: least mean negative log-likelihood of the source's labels"
 
 Floats = NDArray[np.float64]
 
-# A confidence of 1 in float32 was at least this before it was rounded: its logit is taken to be
+# float32 rounds every confidence from this value on to 1: a confidence of 1 gets the logit
 # ln(2^25 − 1) ≈ 17.3, not ∞.
 _SUREST = 1 - 2.0**-25
 _MOST = float(np.finfo(np.float16).max)
 
 
 def calibrate(trace: Trace, source: Trace) -> Trace:
-    """Calibrate every exit of `trace` with temperatures fitted on `source`, and choose α anew there.
+    """Calibrate every exit of `trace` with temperatures fitted on `source`, and choose a new α on `source`.
 
     Parameters
     ----------
     trace : Trace
-        The target; its labels, if any, have no say.
+        The target trace; its labels, if any, are not used.
     source : Trace
-        What the same model said of the validation split of the data it was fine-tuned on, with labels.
+        The trace of the same model on the validation split of its fine-tuning data (the source domain), with
+        labels.
 
     Returns
     -------
     Trace
-        See `apply_temperatures`. Its manifest tells the temperatures and the source under `calibration`, and
-        has a new `recommended_threshold`, chosen on the calibrated source by the rule the trace had.
+        See `apply_temperatures`. Its manifest holds the temperatures and the source under `calibration`, and
+        a new `recommended_threshold`, chosen on the calibrated source by the rule that the trace had.
 
     Raises
     ------
     InputError
-        Where one of them is calibrated already, has scores, or (with K > 2) no logits; where they have
-        different exits or classes or are known to be of different models; or the source has no labels.
+        If one of the traces is calibrated already, holds scores, or (with K > 2) no logits; if they have
+        different exits or classes or are known to be of different models; or if the source has no labels.
 
     Examples
     --------
@@ -74,12 +75,12 @@ def calibrate(trace: Trace, source: Trace) -> Trace:
 
 
 def fit_temperatures(source: Trace) -> Floats:
-    """Find each exit's temperature: that of the least mean negative log-likelihood of the labels.
+    """Fit the temperature of each exit by minimising the mean negative log-likelihood of the labels.
 
-    The exit's probabilities are softmax(z / T). With two classes z is the logit of the confidence,
-    ln C/(1 − C); a confidence of exactly 1 is read as the least that float32 rounds to 1. With more classes
-    the trace's logits are needed. The likelihood has one maximum in T, which is sought from 0.05 to 20. T
-    stays 1 where nothing is better.
+    The probabilities of an exit are softmax(z / T). With two classes z is the logit of the confidence,
+    ln C/(1 − C), where a confidence of exactly 1 is replaced by the smallest value that float32 rounds to 1.
+    With more classes the trace must hold logits. The likelihood has one maximum in T, searched from 0.05 to
+    20. T stays 1 if no value is better.
 
     Parameters
     ----------
@@ -89,13 +90,13 @@ def fit_temperatures(source: Trace) -> Floats:
     Returns
     -------
     ndarray of float, shape (L,)
-        Without unit; above 1 where the exit was too sure. At an end of the range, the labels do not determine
-        it: all answers right, or no better than chance.
+        Temperatures; above 1 if the exit was overconfident. A value at an end of the range means that the
+        labels do not determine T: all answers are right, or no better than chance.
 
     Raises
     ------
     InputError
-        Where there are no labels, scores instead of softmax maxima, or no logits with more than two classes.
+        If there are no labels, scores instead of softmax maxima, or no logits with more than two classes.
 
     References
     ----------
@@ -114,26 +115,26 @@ def fit_temperatures(source: Trace) -> Floats:
 
 
 def apply_temperatures(trace: Trace, temperatures: ArrayLike) -> Trace:
-    """Divide each exit's logits by its temperature.
+    """Divide the logits of each exit by its temperature.
 
     Parameters
     ----------
     trace : Trace
         n samples, L exits.
     temperatures : array_like, shape (L,)
-        Above 0. An exit whose temperature is exactly 1 stays as it is, to the last bit.
+        Positive. An exit with a temperature of exactly 1 is left unchanged, bit for bit.
 
     Returns
     -------
     Trace
-        With new confidences and, where the trace has the columns, entropies and logits. Predictions, labels
-        and the cloud's columns stay, and so does the manifest.
+        With new confidences and, if the trace has these columns, entropies and logits. Predictions, labels,
+        the cloud's columns and the manifest are unchanged.
 
     Raises
     ------
     InputError
-        Where the temperatures are no L positive numbers, the confidences are scores, or K > 2 and there
-        are no logits.
+        If the temperatures are not L positive numbers, the confidences are scores, or K > 2 and there are no
+        logits.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def apply_temperatures(trace: Trace, temperatures: ArrayLike) -> Trace:
     """
     scales = np.asarray(temperatures, dtype=np.float64)
     if scales.shape != (trace.layers,) or not (np.isfinite(scales) & (scales > 0)).all():
-        raise InputError(f"temperatures must be {trace.layers} positive numbers, one an exit")
+        raise InputError(f"temperatures must be {trace.layers} positive numbers, one per exit")
     logits_of = _logits(trace)
     columns = {
         name: v.copy() for name, v in trace.columns.items() if name in ("confidence", "entropy", "logits")
@@ -152,8 +153,8 @@ def apply_temperatures(trace: Trace, temperatures: ArrayLike) -> Trace:
         z = logits_of(int(i)) / scales[i]
         made = dict(zip(("confidence", "entropy"), read_logits(z), strict=False))
         if trace.logits is not None:
-            # the trace's own, which with two classes are not those that follow from the confidence;
-            # a logit that stands for "never" may leave float16
+            # with two classes, the trace's own logits differ from those derived from the confidence;
+            # clip, because the logit of an impossible class may exceed float16
             made["logits"] = np.clip(trace.logits[:, i].astype(np.float64) / scales[i], -_MOST, _MOST)
         for name, values in columns.items():
             values[:, i] = made[name]
@@ -161,10 +162,10 @@ def apply_temperatures(trace: Trace, temperatures: ArrayLike) -> Trace:
 
 
 def _check_pair(trace: Trace, source: Trace) -> None:
-    """Refuse a source whose temperatures are not those of the trace's exits."""
+    """Refuse a source trace whose exits are not those of the target trace."""
     for one in (trace, source):
         if "calibration" in one.manifest:
-            raise InputError(f"trace {one.name} is calibrated already: give what the model itself said")
+            raise InputError(f"trace {one.name} is calibrated already: give the uncalibrated trace")
     for what in ("layers", "classes"):
         theirs, ours = getattr(source, what), getattr(trace, what)
         if theirs != ours:
@@ -176,7 +177,10 @@ def _check_pair(trace: Trace, source: Trace) -> None:
     manifests = trace.manifest, source.manifest
     placed = all("exit_layers" in manifest for manifest in manifests)
     if placed and trace.exit_layers != source.exit_layers:
-        raise InputError(f"source {source.name} has its exits at other layers than {trace.name}")
+        raise InputError(
+            f"source {source.name} has its exits at other layers than {trace.name}:"
+            " both must come from one model"
+        )
     if same_model(*manifests) is False:
         raise InputError(
             f"source {source.name} is of another model than {trace.name}: their manifests' `model` (or"
@@ -185,7 +189,7 @@ def _check_pair(trace: Trace, source: Trace) -> None:
 
 
 def _rule(trace: Trace) -> list[str]:
-    """Give the rule by which the trace's α was chosen, if it is one of ours (an importer may write any)."""
+    """Return the rule that chose the trace's α, if it is a known rule (importers may write any text)."""
     rule = (trace.manifest.get("recommended_threshold") or {}).get("rule")
     try:
         check_rule(str(rule))
@@ -195,9 +199,9 @@ def _rule(trace: Trace) -> list[str]:
 
 
 def _logits(trace: Trace) -> Callable[[int], Floats]:
-    """Give what yields the logits, shape (n, K), of an exit (from 0).
+    """Return a function that computes the logits, shape (n, K), of an exit (from 0).
 
-    They are those of the confidence with two classes: finer than a float16 column.
+    With two classes they are derived from the confidence, which is finer than a float16 column.
     """
     if not trace.softmax:
         raise InputError(
@@ -216,8 +220,8 @@ def _logits(trace: Trace) -> Callable[[int], Floats]:
         return of_confidence
     if given is None:
         raise InputError(
-            f"trace {trace.name} has {trace.classes} classes and no logits: with more than two classes the"
-            " confidence does not tell them (`splitee precompute` keeps them)"
+            f"trace {trace.name} has {trace.classes} classes and no logits: calibration with more than two"
+            " classes needs logits (`splitee precompute` keeps them)"
         )
     likeliest = np.take_along_axis(given, trace.prediction[..., None], axis=2)[..., 0] >= given.max(axis=2)
     if not likeliest.all():
@@ -230,7 +234,7 @@ def _logits(trace: Trace) -> Callable[[int], Floats]:
 
 
 def _likelihood(z: Floats, label: NDArray[Any]) -> Callable[[float], float]:
-    """Give the mean negative log-likelihood of the labels (nats) as a function of T."""
+    """Return the mean negative log-likelihood of the labels (nats) as a function of T."""
     shifted = z - z[np.arange(len(z)), label][:, None]  # −ln p(label) = ln Σ exp(shifted / T)
     top = shifted.max(axis=1, keepdims=True)
 
@@ -242,7 +246,7 @@ def _likelihood(z: Floats, label: NDArray[Any]) -> Callable[[float], float]:
 
 
 def _fit(loss: Callable[[float], float]) -> float:
-    # convex in 1/T, so that ln T has one valley: Brent's method finds its floor
+    # the loss is convex in 1/T, so it has one minimum in ln T: Brent's method finds it
     found = minimize_scalar(
         lambda log_t: loss(float(np.exp(log_t))),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),

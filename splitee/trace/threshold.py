@@ -1,4 +1,4 @@
-"""Choosing the confidence threshold α on labelled source data, never on the target."""
+"""Choose the confidence threshold α on labelled source-domain data, never on the target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRID = tuple(round(0.60 + 0.05 * step, 2) for step in range(8))  # the authors' 
 
 @dataclass(frozen=True)
 class RecommendedThreshold:
-    """A threshold and how it came about.
+    """A recommended threshold and how it was chosen.
 
     Attributes
     ----------
@@ -27,11 +27,11 @@ class RecommendedThreshold:
     rule : str
         "best", or "within:POINTS".
     accuracy : dict of str to float
-        Accuracy of the confidence cascade at each α of the grid.
+        Accuracy of the confidence cascade at each α of the grid, keyed by α.
     picked : dict of str to float
-        How often a bootstrap of the samples picks each α.
+        Share of bootstrap resamples of the samples in which each α is chosen.
     samples : int
-        Samples the choice rests on.
+        Number of samples used.
     """
 
     value: float
@@ -41,7 +41,7 @@ class RecommendedThreshold:
     samples: int
 
     def to_dict(self) -> dict[str, object]:
-        """As plain types, for a manifest."""
+        """Return plain types for a manifest."""
         return asdict(self)
 
 
@@ -50,8 +50,8 @@ def recommend_threshold(
 ) -> RecommendedThreshold:
     """Choose α on a labelled validation trace.
 
-    Each α of the grid 0.60, 0.65, …, 0.95 is judged by the accuracy of the confidence cascade over all exits:
-    the first exit with C_i ≥ α answers, else the last.
+    Each α of the grid 0.60, 0.65, …, 0.95 is scored by the accuracy of the confidence cascade over all exits:
+    the first exit with C_i ≥ α answers, otherwise the last.
 
     Parameters
     ----------
@@ -59,14 +59,24 @@ def recommend_threshold(
         With labels, from the validation split of the data the model was fine-tuned on.
     rule : str
         ``"within:POINTS"``: the smallest α whose accuracy is within that many percentage points of the best;
-        ``"best"``: the most accurate, the smallest of equals (the rule of the SplitEE paper).
+        ``"best"``: the α with the best accuracy, the smallest on ties (the rule of the SplitEE paper).
     bootstrap, seed : int
-        Resamples that say how firmly the data pick it, and their seed.
+        Number of bootstrap resamples that measure how stable the choice is, and their seed.
+
+    Returns
+    -------
+    RecommendedThreshold
 
     Raises
     ------
     InputError
-        Where the trace has no labels or the rule is none of these.
+        If the trace has no labels or the rule is unknown.
+
+    Examples
+    --------
+    >>> trace = Trace([[0.7, 0.9], [0.9, 0.9]], [[0, 1], [1, 1]], label=[1, 1])
+    >>> recommend_threshold(trace, "best", bootstrap=10).value
+    0.75
     """
     if trace.label is None:
         raise InputError(f"trace {trace.name} has no labels: a threshold is chosen on labelled source data")
@@ -97,12 +107,12 @@ def _cascade_right(trace: Trace, alpha: float) -> NDArray[np.bool_]:
 
 
 def _pick(accuracy: NDArray[np.float64], slack: float) -> int:
-    # a tiny allowance, so that 0.5 points mean 0.5 points in floating point too
+    # the tolerance makes a difference of exactly `slack` points count in floating point too
     return int(np.argmax(accuracy >= accuracy.max() - slack / 100 - 1e-12))
 
 
 def check_rule(rule: str) -> float:
-    """Points within which an α counts as the best, by this rule; InputError where it is none."""
+    """Return the tolerance, in points of accuracy, of a rule; raise InputError if the rule is unknown."""
     if rule == "best":
         return 0.0
     kind, _, points = rule.partition(":")

@@ -1,4 +1,4 @@
-"""The trace: what every exit of a model said about every sample. The two wings of splitee meet here."""
+"""The Trace: the confidences and predictions of every exit of a model for every sample."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ from splitee.trace.columns import (
 
 
 class Trace:
-    """What every exit said about every sample: confidences, predictions and, where known, labels.
+    """Confidences and predictions of every exit for every sample, with labels if they are known.
 
-    A trace does not change: its arrays are read-only copies, and `replace` and `select` make new ones.
+    A trace is immutable: its arrays are read-only copies, and `replace` and `select` return new traces.
 
     Parameters
     ----------
     confidence : array_like, shape (n, L)
-        Largest softmax probability C_i of exit i, n ≥ 1 samples by L ≥ 2 exits; float32, or rounded to it.
+        Largest softmax probability C_i of each exit i, for n ≥ 1 samples and L ≥ 2 exits; rounded to float32.
     prediction : array_like, shape (n, L)
-        The class each exit names, 0..K-1; kept as int32 in memory, whatever K.
+        The class that each exit predicts, 0..K-1; stored as int32.
     label : array_like, shape (n,), optional
-        The right classes: of all samples or, as None, of none.
+        The right class of each sample; None if labels are unknown.
     name : str
-        What tables and files call the trace.
+        Name of the trace in tables and files.
     entropy : array_like, shape (n, L), optional
-        Of each exit's probabilities, in nats. With two classes it follows from the confidence.
+        Entropy of each exit's probabilities, in nats. With two classes it is derived from the confidence.
     classes : int, optional
-        K; by default max(prediction, label) + 1, at least 2 (or as many as the manifest's `class_names`).
+        K. Default: the number of `class_names` in the manifest, else max(prediction, label) + 1, at least 2.
     id : sequence of str, optional
-        A name of each sample, by default "0", "1", ...
+        Name of each sample. Default: "0", "1", ...
     length : array_like, shape (n,), optional
-        Tokens of each sample.
+        Number of tokens of each sample.
     group : sequence of str, optional
-        A group of each sample, such as its domain.
+        Group of each sample, such as its domain.
     logits : array_like, shape (n, L, K), optional
-        Kept as float16.
+        Logits of each exit; stored as float16.
     cloud_confidence, cloud_prediction : array_like, shape (n,), optional
-        What another model, in the cloud, says of each sample; both or neither.
+        Confidence and class of another model, in the cloud, for each sample; both or neither.
     value : array_like, shape (n, L), optional
-        The score that each exit gives, where the model regresses; `prediction` is then the score rounded to
-        a class, and `confidence` how near the exit before came (`read_scores`), with ``softmax=False``.
+        Score of each exit of a regression model. `prediction` is then the score rounded to a class, and
+        `confidence` the closeness to the exit before (see `read_scores`), with ``softmax=False``.
     target : array_like, shape (n,), optional
-        The right scores; only beside `value`.
+        The right scores; only together with `value`.
     softmax : bool
-        False where the confidences are other scores in 0..1, which may lie below 1/K.
+        False if the confidences are other scores in 0..1, which may lie below 1/K.
     manifest : mapping, optional
-        What the producer tells, JSON values only. `class_names`, `exit_layers` and
-        `recommended_threshold` are read by splitee, the rest is passed through.
+        Facts from the producer, JSON values only. splitee reads `class_names`, `exit_layers` and
+        `recommended_threshold`; everything else is passed through.
 
     Raises
     ------
     InputError
-        Where a shape or a value is wrong; it names the row (from 0) and the exit (from 1).
+        If a shape or a value is invalid; the message names the row (from 0) and the exit (from 1).
 
     Examples
     --------
@@ -124,7 +124,7 @@ class Trace:
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise InputError(f"name must be a text, not {name!r}")
+            raise InputError(f"name must be a non-empty text, not {name!r}")
         facts = trace_manifest.producer_facts(manifest)
         confidences = floats("confidence", confidence)
         n, layers = confidences.shape
@@ -132,10 +132,10 @@ class Trace:
         labels = None if label is None else integers("label", label, (n,))
         classes = _classes(classes, trace_manifest.class_names(facts), predictions, labels)
         if (cloud_confidence is None) != (cloud_prediction is None):
-            raise InputError("cloud_confidence and cloud_prediction come together or not at all")
+            raise InputError("cloud_confidence and cloud_prediction must be given together")
         if target is not None and value is None:
-            raise InputError("target, the right scores, needs value, the scores of each exit")
-        # written past __setattr__, which refuses everything
+            raise InputError("target (the right scores) needs value (the scores of each exit)")
+        # past __setattr__, which refuses every change
         self.__dict__.update(
             name=name,
             classes=classes,
@@ -169,7 +169,7 @@ class Trace:
             trace_columns.check_entropy(self._entropy, self.classes)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a Trace does not change: trace.replace({name}=...) makes another")
+        raise AttributeError(f"a Trace is read-only: trace.replace({name}=...) returns a changed copy")
 
     def __repr__(self) -> str:
         labels = "labels" if self.has_labels else "no labels"
@@ -178,29 +178,29 @@ class Trace:
 
     @property
     def samples(self) -> int:
-        """How many samples there are, n."""
+        """Number of samples n."""
         return int(self.confidence.shape[0])
 
     @property
     def layers(self) -> int:
-        """How many exits there are, L."""
+        """Number of exits L."""
         return int(self.confidence.shape[1])
 
     @property
     def has_labels(self) -> bool:
-        """Whether the right classes are known."""
+        """Whether the trace has labels."""
         return self.label is not None
 
     @cached_property
     def entropy(self) -> Floats | None:
-        """Each exit's entropy in nats, shape (n, L): as given, or from two classes' confidence, or None."""
+        """Entropy per exit in nats, shape (n, L): as given, else from two-class confidences, else None."""
         if self._entropy is not None or self.classes != 2 or not self.softmax:
             return self._entropy
         return trace_columns.two_class_entropy(self.confidence)
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns that were given or are always there, by name, in the file's order."""
+        """The columns that the trace holds, by name, in the file's order."""
         every = {
             "id": self.id,
             "confidence": self.confidence,
@@ -219,12 +219,12 @@ class Trace:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the columns, `classes` and `softmax`; not of name and manifest."""
+        """Hexadecimal SHA-256 of the columns, `classes` and `softmax`; name and manifest are not included."""
         return trace_columns.fingerprint(self.columns, self.classes, self.softmax)
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """A copy of the manifest, as the file has it: what the producer told, and the trace's own facts."""
+        """A copy of the manifest as written to the file: the producer's facts and the trace's own."""
         own = {
             "schema": trace_manifest.SCHEMA,
             "name": self.name,
@@ -237,19 +237,19 @@ class Trace:
         return {**copy.deepcopy(self._facts), **own}
 
     def accuracy_per_exit(self) -> NDArray[np.float64]:
-        """Share of samples that each exit gets right, shape (L,); NaN without labels."""
+        """Return the accuracy of each exit, shape (L,); NaN without labels."""
         if self.label is None:
             return np.full(self.layers, np.nan)
         right: NDArray[np.float64] = (self.prediction == self.label[:, None]).mean(axis=0)
         return right
 
     def agreement_per_exit(self) -> NDArray[np.float64]:
-        """Share of samples on which each exit names the last exit's class, shape (L,); 1 for the last."""
+        """Return the share of samples on which each exit predicts the last exit's class, shape (L,)."""
         same: NDArray[np.float64] = (self.prediction == self.prediction[:, -1:]).mean(axis=0)
         return same
 
     def replace(self, **changes: Any) -> Trace:
-        """Make another trace with some arguments of the constructor changed.
+        """Return a copy with some constructor arguments changed.
 
         Examples
         --------
@@ -260,7 +260,7 @@ class Trace:
         return Trace(**{**self.columns, **same, "manifest": self._facts, **changes})
 
     def select(self, indices: ArrayLike) -> Trace:
-        """Make a trace of some samples, in the given order.
+        """Return a trace of some samples, in the given order.
 
         Parameters
         ----------
@@ -270,7 +270,7 @@ class Trace:
         Raises
         ------
         InputError
-            Where a number is out of range, or nothing is selected.
+            If an index is out of range, or nothing is selected.
         """
         try:
             rows = np.arange(self.samples)[np.asarray(indices)]
@@ -279,31 +279,31 @@ class Trace:
         return self.replace(**{name: values[rows] for name, values in self.columns.items()})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the trace file, at once or not at all; the same trace gives the same bytes.
+        """Write the trace file atomically; the same trace gives the same bytes.
 
         Raises
         ------
         FileExistsError
-            Where `path` exists and `overwrite` is false.
+            If `path` exists and `overwrite` is false.
         """
-        refuse_existing(Path(path), overwrite)  # before the work, not after it
+        refuse_existing(Path(path), overwrite)  # before the work
         data = trace_file.encode(self.columns, self.manifest)
         with atomic_path(path, overwrite=overwrite) as temporary:
             temporary.write_bytes(data)
 
 
 def load_trace(path: str | Path) -> Trace:
-    """Read a trace file, or a bundled trace by its name, and check every byte and value.
+    """Load a trace file or a bundled trace, and verify every byte and value.
 
     Parameters
     ----------
     path : str or Path
-        A file, or a name of `bundled_traces()` such as "imdb".
+        A file, or one of `bundled_traces()`, such as "imdb".
 
     Raises
     ------
     InputError
-        Where there is no such file or name, or the file is damaged or holds what a trace may not.
+        If there is no such file or name, or the file is damaged or invalid.
     """
     file = find_trace(path)
     try:
@@ -313,7 +313,13 @@ def load_trace(path: str | Path) -> Trace:
 
 
 def from_bytes(data: bytes) -> Trace:
-    """Make a trace of a trace file's content."""
+    """Decode a trace from the content of a trace file.
+
+    Raises
+    ------
+    InputError
+        If the content is damaged, or the manifest contradicts the columns.
+    """
     found, manifest = trace_file.decode(data)
     trace = Trace(
         **found,
@@ -323,12 +329,12 @@ def from_bytes(data: bytes) -> Trace:
         manifest=manifest,
     )
     del found
-    trace_file.give_back()
-    true = trace.manifest
+    trace_file.release_memory()
+    computed = trace.manifest
     for key in trace_manifest.OWN:
-        told = manifest.get(key)
-        if told != true[key]:
-            raise InputError(f"the manifest says {key} = {told!r}, the columns say {true[key]!r}")
+        written = manifest.get(key)
+        if written != computed[key]:
+            raise InputError(f"the manifest says {key} = {written!r}, but the columns give {computed[key]!r}")
     return trace
 
 
@@ -338,7 +344,7 @@ def _classes(
     predictions: Integers,
     labels: Integers | None,
 ) -> int:
-    """Settle the number of classes K."""
+    """Return the number of classes K: as given, else from the names, else from the highest class."""
     if given is None:
         if names is not None:
             given = len(names)

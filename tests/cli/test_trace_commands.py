@@ -135,7 +135,7 @@ def test_import_takes_npz_from_a_pipe(tmp_path):
 def test_bad_imports_are_one_line_and_leave_nothing(tmp_path):
     table, out = tmp_path / "mine.csv", tmp_path / "t.parquet"
     table.write_text("sample,exit,confidence,prediction\na,1,x,0\n")
-    assert f"{table}: column 'confidence', row 2: 'x' is no number" in refused(
+    assert f"{table}: column 'confidence', row 2: 'x' is not a number" in refused(
         splitee("import", table, "--out", out)
     )
     assert "ours=theirs" in refused(splitee("import", table, "--out", out, "--map", "x"))
@@ -164,7 +164,7 @@ def test_no_command_writes_over_what_it_reads(saved, tmp_path):
         ("calibrate", saved, "--source", saved, "--out", saved),
     ):
         before = saved.read_bytes(), table.read_bytes()
-        assert "is what is read" in refused(splitee(*arguments, "--overwrite"))
+        assert "is an input file" in refused(splitee(*arguments, "--overwrite"))
         assert (saved.read_bytes(), table.read_bytes()) == before
 
 
@@ -174,4 +174,4 @@ def test_places_that_cannot_be_written_are_told_before_any_work(saved, tmp_path)
     line = refused(splitee("import", table, "--out", tmp_path / "folder", "--overwrite"))
     assert "folder is a folder: give a file in it" in line
     line = refused(splitee("import", table, "--out", saved / "x.parquet"))
-    assert "toy.parquet is no folder" in line
+    assert "toy.parquet is not a folder" in line

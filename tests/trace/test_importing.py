@@ -117,7 +117,7 @@ def test_exits_may_count_from_0():
     ):
         trace, notes = import_trace(data)
         assert trace.fingerprint == TRACE.fingerprint
-        assert notes == ["exits count from 0 in the file: they are 1..2 in the trace"]
+        assert notes == ["exits count from 0 in the file; they are 1..2 in the trace"]
 
 
 def test_columns_may_have_other_names():
@@ -166,45 +166,45 @@ HEADER = b"sample,exit,confidence,prediction,label\n"
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "the file is empty"),
-        (b"\n", "the file is empty"),
+        (b"", "the file or its first line is empty"),
+        (b"\n", "the file or its first line is empty"),
         (HEADER, "a header, but no rows"),
         (b"\xff\xfe\x00", "neither CSV text"),
         (LONG.replace(b",", b";"), "its columns are separated by ';': save it with commas"),
         (b"sample,sample\n1,2\n", "two columns are called 'sample'"),
-        (b"x,y\n1,2\n", "its columns are x, y; say which is which with --map ours=theirs"),
+        (b"x,y\n1,2\n", "its columns are x, y; map them with --map NAME=COLUMN"),
         (
             LONG.replace(b"prediction", b"guess"),
-            "no column 'prediction' among sample, exit, .*--map prediction=NAME",
+            "no column 'prediction' among sample, exit, .*--map prediction=COLUMN",
         ),
-        (LONG.replace(b"sample", b"doc"), "no column 'sample' among doc, exit.*--map sample=NAME"),
+        (LONG.replace(b"sample", b"doc"), "no column 'sample' among doc, exit.*--map sample=COLUMN"),
         (LONG + b"a,1,0.6,0,0\n", "sample 'a' has two rows for exit 1: rows 3 and 6"),
         (LONG[: LONG.index(b"a,2")], "sample 'a' has no row for exit 2"),
         (LONG + b"c,3,0.6,0,0\n", "sample 'b' has no row for exit 3"),
         (LONG.replace(b",2,0.", b",3,0."), "exits must be numbered 1, 2, 3, ... without gaps, not 1, 3"),
-        (LONG.replace(b"0.8", b"high"), "column 'confidence', row 4: 'high' is no number"),
-        (LONG.replace(b"0.8", b""), "column 'confidence', row 4: '' is no number"),
-        (LONG.replace(b"b,1,", b"b,one,"), "column 'exit', row 4: 'one' is no whole number"),
+        (LONG.replace(b"0.8", b"high"), "column 'confidence', row 4: 'high' is not a number"),
+        (LONG.replace(b"0.8", b""), "column 'confidence', row 4: '' is not a number"),
+        (LONG.replace(b"b,1,", b"b,one,"), "column 'exit', row 4: 'one' is not a whole number"),
         (
             LONG.replace(b"0.8,1,1", b"0.8,pos,1"),
-            "prediction, row 4: 'pos' is no class number, as others are",
+            "prediction, row 4: 'pos' is not a class number, but other cells are",
         ),
-        (LONG.replace(b"0.8,1,1", b"0.8,0.5,1"), "prediction, row 4: '0.5' is no class number"),
+        (LONG.replace(b"0.8,1,1", b"0.8,0.5,1"), "prediction, row 4: '0.5' is not a class number"),
         (
             LONG.replace(b"0.8,1,1", b"0.8,1,"),
-            "label, row 4: '' is empty: every sample needs a class there, or none",
+            "label, row 4: '' is empty: give every sample a class, or leave the column out",
         ),
-        (LONG.replace(b"0.8,1,1", b"0.8,1,0"), "sample 'b' has several values of 'label'"),
-        (LONG.replace(b"0.8,1,1", b"0.8,1"), "no valid CSV: .*Row #4: Expected 5 columns, got 4"),
+        (LONG.replace(b"0.8,1,1", b"0.8,1,0"), "sample 'b' has different values of 'label'"),
+        (LONG.replace(b"0.8,1,1", b"0.8,1"), "not valid CSV: .*Row #4: Expected 5 columns, got 4"),
         (LONG.replace(b"0.8", b"nan"), r"confidence at row 0 \(from 0\), exit 1 \(from 1\) is nan"),
         (
             WIDE.replace(b"prediction_2", b"other"),
-            "exit 2 has a column of confidence, but none of prediction",
+            "exit 2 has a confidence column but no prediction column",
         ),
         (WIDE.replace(b"confidence_2", b"confidence_3"), "numbered 1, 2, 3, ... without gaps, not 1, 3"),
-        (WIDE.replace(b"confidence_2", b"confidence_01"), "are both confidence of exit 1"),
-        (WIDE.replace(b"prediction", b"guess"), "no column 'prediction_1' among .*--map prediction=NAME"),
-        (WIDE.replace(b"0.7", b"x"), "column 'confidence_2', row 3: 'x' is no number"),
+        (WIDE.replace(b"confidence_2", b"confidence_01"), "are both the confidence of exit 1"),
+        (WIDE.replace(b"prediction", b"guess"), "no column 'prediction_1' among .*--map prediction=COLUMN"),
+        (WIDE.replace(b"0.7", b"x"), "column 'confidence_2', row 3: 'x' is not a number"),
         (b"PAR1....", "a trace needs no import"),
         (b"PK\x03\x04 not really", "cannot be read as NPZ"),
     ],
@@ -221,7 +221,7 @@ def test_bad_tables_name_the_place(data, says):
         (LONG, {"smaple": "doc"}, "--map smaple=doc: the columns of a long table are sample, exit"),
         (LONG, {"label": "gold"}, "no column 'gold' among"),
         (WIDE, {"entropy": "h{x}{}"}, "no column 'h{x}1' among"),
-        (WIDE, {"entropy": "entropy"}, "must stand for the exit's number"),
+        (WIDE, {"entropy": "entropy"}, "in place of the exit number"),
         (npz(confidence=[[1]]), {"exit": "e"}, "the arrays of a trace are"),
         (npz(a=[[0.6, 0.7]], prediction=[[0, 1]]), {"confidence": "b"}, "no array 'b' among a, prediction"),
         (npz(confidence=[[0.6, 0.7]], prediction=[[0, 1]]), {"label": "y"}, "no array 'y' among"),
@@ -275,7 +275,7 @@ def test_npz_never_unpickles():
 
 
 def test_unknown_formats_are_refused():
-    with pytest.raises(InputError, match="no format 'xls'"):
+    with pytest.raises(InputError, match="unknown format 'xls'"):
         import_trace(LONG, "xls")
-    with pytest.raises(InputError, match="no layout 'tall'"):
+    with pytest.raises(InputError, match="unknown layout 'tall'"):
         export_csv(TRACE, io.BytesIO(), "tall")

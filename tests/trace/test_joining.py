@@ -43,9 +43,9 @@ def test_the_last_exit_of_the_cloud_answers_what_is_sent():
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"id": [*IDS[:-1], "other"]}, "such as '39'"),
+        ({"id": [*IDS[:-1], "other"]}, "lacks '39'"),
         ({"label": [1] * 40}, "label the same samples differently"),
-        ({"classes": 3}, "other classes"),
+        ({"classes": 3}, "differ in classes"),
         ({"manifest": {"class_names": ["bad", "good"]}}, "has the classes no, yes, large bad, good"),
     ],
 )
@@ -56,7 +56,7 @@ def test_what_does_not_go_together(changes, word):
 
 
 def test_ids_that_repeat():
-    with pytest.raises(InputError, match="several samples have one id"):
+    with pytest.raises(InputError, match="sample ids repeat"):
         with_cloud(trace("small", 3, 0, ["8", "8"]), trace("large", 5, 1, ["8", "8"]))
 
 
@@ -85,4 +85,4 @@ def test_the_command(tmp_path):
         "--out",
         tmp_path / "x.parquet",
     )
-    assert "of other samples" in ran.complaint
+    assert "hold different samples" in ran.complaint

@@ -139,7 +139,7 @@ C, P = [[0.6, 0.9], [0.8, 0.7]], [[0, 1], [1, 1]]
         (([0.6, 0.9], [0, 1]), r"confidence must have shape \(samples, exits\)"),
         (([[0.6], [0.7]], [[0], [1]]), r"at least 1 sample and 2 exits, not \(2, 1\)"),
         ((np.zeros((0, 3)), np.zeros((0, 3))), r"not \(0, 3\)"),
-        (([[0.6, 0.9], [0.8]], P), "confidence is no array"),
+        (([[0.6, 0.9], [0.8]], P), "confidence cannot be converted to an array"),
         (([["a", "b"]], [[0, 1]]), "confidence must hold numbers, not <U1"),
         (([[0.6, np.nan], [0.8, 0.7]], P), r"confidence at row 0 \(from 0\), exit 2 \(from 1\) is nan"),
         (([[0.6, 0.9], [np.inf, 0.7]], P), r"row 1 \(from 0\), exit 1 \(from 1\) is inf"),
@@ -152,7 +152,7 @@ C, P = [[0.6, 0.9], [0.8, 0.7]], [[0, 1], [1, 1]]
         ((C, P, [0]), r"label must have shape \(2,\), not \(1,\)"),
         ((C, P, [0, -1]), r"label at row 1 \(from 0\) is -1, which is negative"),
         ((C, P, [0, np.nan]), r"label at row 1 \(from 0\) is nan"),
-        ((C, P, None, ""), "name must be a text"),
+        ((C, P, None, ""), "name must be a non-empty text"),
     ],
 )
 def test_bad_arguments_name_the_place(arguments, says):
@@ -167,18 +167,18 @@ def test_bad_arguments_name_the_place(arguments, says):
         ({"classes": 2.5}, "not 2.5"),
         ({"classes": 2, "prediction": [[0, 1], [2, 1]]}, "is class 2, but there are 2, 0..1"),
         ({"classes": 2, "label": [0, 2]}, r"label at row 1 \(from 0\) is class 2"),
-        ({"cloud_confidence": [0.5, 0.6]}, "come together or not at all"),
+        ({"cloud_confidence": [0.5, 0.6]}, "must be given together"),
         ({"cloud_confidence": [0.4, 0.6], "cloud_prediction": [0, 1]}, "cloud_confidence at row 0"),
         ({"entropy": [[0.1, 1.0], [0, 0]]}, "nats, not bits"),
         ({"entropy": [[0.1, -1.0], [0, 0]]}, "negative"),
         ({"id": ["a"]}, r"id must be a list of one text per sample \(2\)"),
         ({"id": ["a", None]}, r"id at row 1 \(from 0\) is None, not a text"),
-        ({"group": ["a", "\ud800"]}, "no valid Unicode"),
+        ({"group": ["a", "\ud800"]}, "not valid Unicode"),
         ({"length": [3, -1]}, "negative"),
         ({"logits": np.zeros((2, 2, 3))}, r"logits must have shape \(2, 2, 2\)"),
         ({"logits": np.full((2, 2, 2), 1e6)}, "in float16, not a finite number"),
-        ({"manifest": {"x": {1, 2}}}, "only what JSON can"),
-        ({"manifest": {"x": float("nan")}}, "only what JSON can"),
+        ({"manifest": {"x": {1, 2}}}, "only JSON values"),
+        ({"manifest": {"x": float("nan")}}, "only JSON values"),
         ({"manifest": [1]}, "must be a mapping"),
         ({"manifest": {"class_names": ["a"]}}, "classes must be|1 names"),
         ({"manifest": {"class_names": ["a", "a"]}}, "distinct"),
@@ -218,7 +218,7 @@ def test_oddities_are_warnings():
     assert check_trace(Trace([[0.6, 0.9]], [[0, 1]], [1])) == []
     names = ["dog", "cat", "Dog"]
     odd = Trace([[0.6, 0.9], [0.5, 0.7]], [[0, 1], [1, 0]], [2, 0], manifest={"class_names": names})
-    said = "no exit ever answers 'Dog', the label of 1 of 2 samples: spelt as the answers are?"
+    said = "no exit ever answers 'Dog', the label of 1 of 2 samples: check the spelling of the class names"
     assert check_trace(odd) == [said]
     many = Trace([[0.5, 0.7]] * 6, [[0, 1], [1, 0]] * 3, [1, 2, 3, 4, 5, 5])
     assert "answers 2, 3, 4 and 1 more, the label of 5 of 6 samples" in check_trace(many)[0]
