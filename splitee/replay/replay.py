@@ -26,7 +26,7 @@ MOST = 2**31 - 1  # rounds that can be counted of a sample
 
 
 @overload
-def replay(
+def replay(  # type: ignore[overload-overlap]  # a str is a sequence too
     trace: Trace,
     policies: AnyPolicy | str,
     costs: CostModel | None = None,
