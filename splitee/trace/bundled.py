@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import items
 from splitee.data import BUNDLED as _BUNDLED
 from splitee.trace.file import read_manifest
 
@@ -18,8 +20,16 @@ def bundled_traces() -> list[str]:
 
 
 def find_trace(path: str | Path) -> Path:
-    """Find the file that `path` names: a bundled name goes before a file in the folder."""
+    """Return the file that `path` names; a bundled name takes precedence over a file of that name.
+
+    Raises
+    ------
+    InputError
+        If there is neither; the line suggests the nearest bundled name.
+    """
     bundled = bundled_traces()
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"trace is {path!r}: give a file or a bundled name ({', '.join(bundled)})")
     if str(path) in bundled:
         return _BUNDLED / f"{path}.parquet"
     file = Path(path)
@@ -30,6 +40,21 @@ def find_trace(path: str | Path) -> Path:
     near = difflib.get_close_matches(file.stem, bundled, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{path}: no such file, nor a bundled trace ({', '.join(bundled) or 'none'}){hint}")
+
+
+def trace_names(given: str | Iterable[str]) -> list[str]:
+    """Return the names in a list of traces, or in a text with commas.
+
+    Examples
+    --------
+    >>> trace_names("imdb,scitail"), trace_names(["imdb", "yelp_sentences, scitail"])
+    (['imdb', 'scitail'], ['imdb', 'yelp_sentences', 'scitail'])
+    """
+    names: list[str] = []
+    for entry in [given] if isinstance(given, str) else given:
+        whole = not isinstance(entry, str) or Path(entry).exists()  # a file may have a comma in its name
+        names += [entry] if whole else items(entry)
+    return names
 
 
 def find_source(manifest: Mapping[str, Any]) -> str | None:
