@@ -83,7 +83,7 @@ def layer_count(value: object) -> int | str:
 
 
 def layers_held(count: int | str, layers: int) -> int:
-    """Return the number of layers that `layer_count` read, of a model with so many.
+    """Return the number of layers that `layer_count` read, for a model of L layers.
 
     Examples
     --------

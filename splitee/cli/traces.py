@@ -35,7 +35,7 @@ def read_traces(names: Iterable[str]) -> list[Trace]:
 
 
 def threshold_of(trace: Trace, given: float | str | None) -> tuple[float, str]:
-    """Return α of a trace and where it is from: as given, else recommended by the trace, else the default."""
+    """Return α of a trace and its origin: as given, else recommended by the trace, else the default."""
     from splitee.policies.names import DEFAULT_THRESHOLD
 
     if isinstance(given, float):

@@ -63,7 +63,7 @@ class Cell:
     offload: float
 
     def holds(self, layers: int) -> int:
-        """Return m, the number of layers on the device, of a trace with so many."""
+        """Return m, the number of layers on the device, for a trace of L layers."""
         try:
             return layers_held(self.device_layers, layers)
         except InputError:
@@ -72,7 +72,7 @@ class Cell:
             ) from None
 
     def costs(self, layers: int, offload_input: float | None = None) -> CostModel:
-        """Return the costs of the cell for a trace with so many layers."""
+        """Return the costs of the cell for a trace of L layers."""
         exit_cost = 1 / 6 if self.layer_cost == 5 / 6 else 1.0 - self.layer_cost
         held = self.holds(layers)
         return CostModel(self.layer_cost, exit_cost, self.offload, offload_input, device_layers=held)

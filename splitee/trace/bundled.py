@@ -1,4 +1,4 @@
-"""Where traces are: those that come with splitee, by name, and files; and which of them is whose source."""
+"""Bundled traces by name, trace files, and the bundled validation trace of a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splitee.trace.file import read_manifest
 
 
 def bundled_traces() -> list[str]:
-    """Names of the traces that come with splitee."""
+    """Return the names of the bundled traces."""
     return sorted(file.stem for file in _BUNDLED.glob("*.parquet"))
 
 
@@ -58,49 +58,48 @@ def trace_names(given: str | Iterable[str]) -> list[str]:
 
 
 def find_source(manifest: Mapping[str, Any]) -> str | None:
-    """Find the bundled trace of the data that the model of a trace was validated on.
+    """Return the name of the bundled validation trace of a trace's model.
 
-    Only footers are read. The model is the same where the weights are (`splitee precompute` writes their
-    SHA-256), or, where one of the two manifests has none (`splitee train` writes its own validation trace
-    before there is a file of weights), where the record of the training is. The data are the validation data
-    where their SHA-256 is that which the training recorded, whatever they are called, held-out rows and
-    files included; else where the split is "validation" and the trace's name ends with ``_validation``: the
-    validation split of another data set is a target.
+    Only footers are read. Two traces have the same model if the SHA-256 of the weights is equal
+    (`splitee precompute` writes it), or, if one manifest lacks it, the record of the training
+    (`splitee train` writes its validation trace before the weights). A trace is the validation trace if
+    the SHA-256 of its data is the one that the training recorded. Otherwise its split must be "validation"
+    and its name end with ``_validation``; other validation splits are targets.
 
     Parameters
     ----------
     manifest : mapping
-        Of the target trace.
+        The manifest of the target trace.
 
     Returns
     -------
     str or None
-        The bundled name; None where there is none.
+        The bundled name, or None.
     """
-    recorded = _told(manifest, "training", "validation", "sha256")
+    recorded = _fact(manifest, "training", "validation", "sha256")
     named = None
     for name in bundled_traces():
         other = read_manifest(_BUNDLED / f"{name}.parquet")
         if same_model(manifest, other) is not True:
             continue
-        if recorded is not None and _told(other, "data", "sha256") == recorded:
+        if recorded is not None and _fact(other, "data", "sha256") == recorded:
             return name
-        if name.endswith("_validation") and _told(other, "data", "split") == "validation":
+        if name.endswith("_validation") and _fact(other, "data", "split") == "validation":
             named = named or name
     return named
 
 
 def same_model(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
-    """Tell whether two manifests are of one model; None where they do not tell."""
+    """Return whether two manifests are of one model; None if they do not say."""
     for path in (("model", "sha256"), ("training",)):
-        facts = _told(one, *path), _told(other, *path)
+        facts = _fact(one, *path), _fact(other, *path)
         if all(facts):
             return bool(facts[0] == facts[1])
     return None
 
 
-def _told(facts: Any, *path: str) -> Any:
-    """What a manifest tells under nested keys; None where it tells nothing, or puts a text there."""
+def _fact(facts: Any, *path: str) -> Any:
+    """Return the value under nested keys of a manifest; None if there is none."""
     for key in path:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
     return facts
