@@ -1,4 +1,4 @@
-"""The command line: `splitee COMMAND`. Each command's module is imported only when it is used."""
+"""The command line: `splitee COMMAND`. A command's module is imported when the command is used."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import sys
 
 import click
 
-from splitee._internal.errors import InputError
-from splitee.cli.group import Group
+from splitee._internal.errors import InputError, suggest
 
-_COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` shows)
+_COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
-    "sweep": ("sweep", "Replay a whole grid of settings, resumable, here or on Ray."),
-    "report": ("report", "Make one HTML page of results that run wrote."),
+    "sweep": ("sweep", "Replay a grid of settings, resumable, on this machine or on Ray."),
+    "report": ("report", "Write results of `splitee run` as one HTML page."),
     "trace": ("trace", "Show, verify, import, export, calibrate and join traces."),
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),
-    "precompute": ("precompute", "Run a checkpoint over data, once, and write the trace."),
-    "slim": ("slim", "Make a checkpoint slender: fewer heads and units, step by step, taught by itself."),
+    "precompute": ("precompute", "Run a checkpoint over data once and write the trace."),
+    "slim": ("slim", "Compress a checkpoint by pruning and distillation."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),
 }
 
@@ -27,8 +26,21 @@ _COMMANDS = {  # name: (module in splitee.cli, the line that `splitee --help` sh
 _FILE_ERRORS = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
+class Group(click.Group):
+    """A group whose error for an unknown command suggests the closest name and lists all."""
+
+    def resolve_command(  # noqa: D102
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        unknown = not args[0].startswith("-") and self.get_command(ctx, args[0]) is None
+        if unknown and not ctx.resilient_parsing:  # resilient: a shell completes a line
+            known = suggest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no command is called '{args[0]}': {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 class _Lazy(Group):
-    """One that knows its commands' names and help lines without importing them."""
+    """The group of all commands: it lists them without importing their modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -45,21 +57,25 @@ class _Lazy(Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='Shell completion: eval "$(_SPLITEE_COMPLETE=bash_source splitee)" in bash; zsh_source in zsh.',
+)
 @click.version_option(package_name="splitee")
 def cli() -> None:
     """Where to cut a multi-exit transformer between a device and the cloud.
 
-    `splitee run` replays SplitEE and its rivals over a trace: what every exit of a model said about
-    every sample. `train` and `precompute` make traces of your own (extra `models`).
+    A trace holds the outputs of every exit of a model for every sample. `splitee run` replays SplitEE and
+    other policies over it and reports accuracy, cost and regret. `splitee train` and `splitee precompute`
+    make traces from models (extra `models`).
     """
 
 
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
-    # libraries are a quarter of a million objects that stay: to look for garbage among them again and again,
-    # and once more at the end, would take a fifth of a short command's time (so nothing may wait for the end
-    # to be written: what is written is closed, or lost)
+    # imported libraries are 250,000 objects that stay: scanning them for garbage again and again, and once
+    # more at exit, would take a fifth of a short command's time (so files must be closed, not left to exit)
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:
@@ -68,14 +84,14 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.UsageError as error:
-        told = " ".join(error.format_message().split()).rstrip(".")
-        known = [word for word in sys.argv[1:2] if word in _COMMANDS]  # where click does not say
+        message = " ".join(error.format_message().split()).rstrip(".")
+        known = [word for word in sys.argv[1:2] if word in _COMMANDS]  # if click does not name the command
         command = error.ctx.command_path if error.ctx else " ".join(["splitee", *known])
-        click.echo(f"splitee: {told} (see {command} --help)", err=True)
+        click.echo(f"splitee: {message} (see {command} --help)", err=True)
         sys.exit(2)
     except click.Abort:
         click.echo("splitee: interrupted", err=True)
-        sys.exit(130)  # as shells say of Ctrl-C
+        sys.exit(130)  # the shells' exit code of Ctrl-C
     except (InputError, *_FILE_ERRORS) as error:
         click.echo(f"splitee: {_one_line(error)}", err=True)
         sys.exit(2)

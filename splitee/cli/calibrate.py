@@ -1,4 +1,4 @@
-"""`splitee trace calibrate`: temperatures fitted on a labelled source, applied to a target trace."""
+"""`splitee trace calibrate`: temperatures fitted on a labelled source and applied to a target trace."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ from rich.table import Table
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_place
-from splitee.trace import Trace, load_trace
-from splitee.trace.bundled import find_source
+from splitee.cli import options
+from splitee.cli.traces import read_trace, source_of
+from splitee.trace import Trace
 from splitee.trace.reliability import expected_calibration_error
 
-WIDTH = 110  # of the table where it goes into a pipe, which has no width
+WIDTH = 110  # of the table in a pipe, which has no width of its own
 Pair = dict[str, float | None]  # "before" and "after"
 
 
-@click.command("calibrate", short_help="Make confidences of TRACE believable: a temperature by exit.")
+@click.command("calibrate", short_help="Calibrate the confidences of TRACE: one temperature per exit.")
 @click.argument("trace")
-@click.option(
-    "--source",
-    help="Labelled validation trace of the same model; default: the bundled one of TRACE's model.",
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The trace file to write.")
-@click.option("--overwrite", is_flag=True, help="Replace the output where it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.source("Labelled validation trace of the same model.  [default: the bundled one of the same model]")
+@options.out("The trace file to write (.parquet).")
+@options.overwrite()
+@options.as_json()
 def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json: bool) -> None:
-    """Fit one temperature by exit on the source's labels, and divide the logits of TRACE by them.
+    """Fit one temperature per exit on the source's labels, and divide the logits of TRACE by them.
 
-    Predictions stay. α is chosen anew on the calibrated source, by the rule that chose it before; the
-    labels of TRACE have no say. With more than two classes both traces need logits.
+    Predictions do not change. α is chosen again on the calibrated source by the rule that chose it before.
+    The labels of TRACE are not used. With more than two classes both traces need logits.
 
     \b
     Example:
@@ -43,8 +41,13 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
     from splitee.trace.temperature import apply_temperatures, calibrate
 
     refuse_place(out, overwrite, trace, source)
-    target = load_trace(trace)
-    fitted = load_trace(source or _default_source(target))
+    target = read_trace(trace)
+    fitted = source_of(target, source)
+    if fitted is None:
+        raise InputError(
+            f"no bundled validation trace is of the model of {target.name}:"
+            " give --source, a labelled validation trace of the same model"
+        )
     made = calibrate(target, fitted).replace(name=out.stem)
     temperatures = made.manifest["calibration"]["temperatures"]
     rows = _exits((target, made), (fitted, apply_temperatures(fitted, temperatures)), temperatures)
@@ -72,20 +75,10 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
     click.echo(f"{out}: α = {chosen['value']:g} ({chosen['rule']}, on calibrated {fitted.name}); {was}")
 
 
-def _default_source(target: Trace) -> str:
-    found = find_source(target.manifest)
-    if found is None:
-        raise InputError(
-            f"no bundled trace is of validation data of the model of {target.name}:"
-            " give --source, a labelled validation trace of the same model"
-        )
-    return found
-
-
 def _exits(
     target: tuple[Trace, Trace], source: tuple[Trace, Trace], temperatures: list[float]
 ) -> list[dict[str, Any]]:
-    """Describe each exit before and after; what labels would tell is None without them."""
+    """Describe each exit before and after; values that need labels are None without them."""
     return [
         {
             "exit": i + 1,
@@ -115,7 +108,7 @@ def _error(trace: Trace, i: int) -> float | None:
 
 
 def _share(trace: Trace, i: int) -> float | None:
-    alpha = trace.recommended_threshold  # each trace's own
+    alpha = trace.recommended_threshold  # of each trace itself
     return None if alpha is None else float((_confidence(trace, i) >= alpha).mean())
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from splitee._internal.errors import InputError
-from splitee.cli.group import Group
-from splitee.cli.models_extra import names_list, need_models_extra, text_options
+from splitee.cli import Group, options
+from splitee.cli.models_extra import need_models_extra
+from splitee.cli.traces import read_trace, threshold_of
 
 if TYPE_CHECKING:
     from splitee.policies import Policy
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("elue", cls=Group)
 def command() -> None:
-    """Performance against FLOPs, as the benchmark ELUE measures it.
+    """Measure performance against FLOPs, as the ELUE benchmark does.
 
     \b
     Example:
@@ -27,21 +29,20 @@ def command() -> None:
     """
 
 
-@command.command("flops", short_help="Count what every exit computes.")
+@command.command("flops", short_help="Count the FLOPs of every exit.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--tokens", default=128, show_default=True, help="True length of a text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--tokens", default=128, show_default=True, help="Length of the text.")
+@options.as_json()
 def flops(source: Path, tokens: int, as_json: bool) -> None:
-    """Count what each exit of SOURCE computes for one text: a checkpoint's folder or a trace's file.
+    """Count the FLOPs of each exit of SOURCE, a checkpoint or a trace, for one text.
 
-    Matrix products at two operations a multiply-add, eager attention; nothing is run.
+    Matrix products count two operations per multiply-add, with eager attention. No model is run.
     """
     import numpy as np
 
     from splitee.elue.flops import Flops
     from splitee.elue.score import track
     from splitee.models.checkpoints import find_checkpoint, parameters_of, read_config
-    from splitee.trace import load_trace
 
     if tokens < 1:
         raise InputError(f"--tokens {tokens}: give at least 1")
@@ -49,10 +50,10 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
     if find_checkpoint(source).is_dir():
         counted, size = Flops.from_config(read_config(source)), parameters_of(source)
     else:
-        manifest = load_trace(source).manifest
+        manifest = read_trace(source).manifest
         counted, size = Flops.from_manifest(manifest), manifest.get("parameters")
     alone, every = counted.at(tokens), counted.at(tokens, every_exit=True)
-    told = {
+    document = {
         "tokens": tokens,
         "parameters": size,
         "track": None if size is None else track(size),
@@ -61,7 +62,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
         "flops_with_exits_before": every.tolist(),
     }
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(document))
         return
     click.echo(f"{source}: MFLOPs for a text of {tokens} tokens")
     click.echo(" layer     this exit alone   with those before")
@@ -73,46 +74,35 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
         click.echo(f"{np.round(size / 1e6, 1)} M parameters: {where}")
 
 
-@command.command("predict", short_help="Write a method's answers as files.")
+@command.command("predict", short_help="Write the answers of a method as files.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--task", "elue_task", required=True, help="ELUE's name: sst-2, imdb, mrpc, sts-b, snli, scitail."
+@options.task("Task of ELUE: sst-2, imdb, mrpc, sts-b, snli or scitail.", required=True)
+@options.split("With a checkpoint: split of the task's data.  [default: test]")
+@options.text
+@options.policy(
+    "Policies as in splitee run, such as exits,elasticbert,deebert:0.3,pabee:3; repeatable. "
+    "A checkpoint runs policies that stay on the device.  [default: exits]"
 )
-@click.option("--split", help="With a checkpoint: which split of the task's data.  [default: test]")
-@text_options
-@click.option(
-    "--policy",
-    "names",
-    multiple=True,
-    help="As splitee run names them, such as exits, elasticbert, deebert:0.3, pabee:3, splitee; repeatable. "
-    "A checkpoint runs those that stay on the device.  [default: exits]",
-)
-@click.option("--threshold", default="0.9", show_default=True, help="α of those that have one; a list too.")
-@click.option("--name", help="What tables call the method.  [default: the name of SOURCE]")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Stored: one method's seeds are averaged. With a trace it draws the stream's order.",
-)
-@click.option("--offload", default=5.0, show_default=True, help="With a trace: o, in λ.")
-@click.option("--mu", default=0.1, show_default=True, help="With a trace: μ.")
-@click.option("--batch-size", default=32, show_default=True, help="With a checkpoint.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The method's folder.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.threshold(options.THRESHOLDS, "α of the policies that have one; lists too: 0.8,0.9.", "0.9")
+@options.name("Name of the method in tables.  [default: the name of SOURCE]")
+@options.seed("Seed of the order of a trace's samples; seeds of one method are averaged.")
+@options.offload(options.NUMBER, "With a trace: o, the cost of an offload in λ.")
+@options.mu(options.NUMBER, "With a trace: μ, the confidence that one λ is worth.")
+@options.batch_size("With a checkpoint: texts per batch.")
+@options.out("Folder of the method.")
+@options.overwrite()
+@options.as_json()
 def predict(
     source: Path,
-    elue_task: str,
+    task: str,
     split: str | None,
     data_root: str | None,
     text_file: str | None,
     text_columns: tuple[str, ...],
     label_column: str | None,
     class_names: str | None,
-    names: tuple[str, ...],
-    threshold: str,
+    policies: tuple[str, ...],
+    threshold: tuple[float | str, ...],
     name: str | None,
     seed: int,
     offload: float,
@@ -122,10 +112,10 @@ def predict(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write what SOURCE answers under each policy, and what that computes.
+    """Write the answers of SOURCE under each policy, with their FLOPs.
 
-    SOURCE is a trace, on which policies are replayed, or a checkpoint, which really runs, with early exit in
-    batches (extra models).
+    SOURCE is a trace, over which policies are replayed, or a checkpoint, which runs on the task's texts with
+    early exit in batches (extra `models`).
 
     \b
     Examples:
@@ -138,26 +128,25 @@ def predict(
     from splitee.models.checkpoints import find_checkpoint
 
     refuse_existing(out, overwrite)
-    get_task(elue_task)
-    thresholds = _numbers(threshold)
-    told = names or ("exits",)
+    get_task(task)
+    names = policies or ("exits",)
     if find_checkpoint(source).is_dir():
         data = data_root, text_file, text_columns, label_column, class_names, split
-        method = _run(source, elue_task, data, told, thresholds, name, batch_size, seed)
+        method = _run(source, task, data, names, threshold, name, batch_size, seed)
     else:
         others = {"--split": split, "--text": text_file, "--text-column": text_columns}
         others |= {"--label-column": label_column, "--class-names": class_names}
         for option, value in others.items():
             if value:
-                raise InputError(f"{option} does not go with a trace, which has its samples: leave it out")
+                raise InputError(f"{option} does not go with a trace, which holds its samples: leave it out")
         from splitee.costs import CostModel
         from splitee.elue.replayed import replayed
-        from splitee.trace import load_trace
 
-        trace = load_trace(source)
-        policies = _policies(told, thresholds, trace.layers)
+        trace = read_trace(source)
+        alphas = [threshold_of(trace, alpha)[0] for alpha in threshold]
+        made = _policies(names, alphas, trace.layers, trace.classes)
         costs = CostModel(offload=offload)
-        method = replayed(trace, policies, name or trace.name, elue_task, costs=costs, mu=mu, seed=seed)
+        method = replayed(trace, made, name or trace.name, task, costs=costs, mu=mu, seed=seed)
     write_method(method, out, overwrite=overwrite)
     points = [
         {"setting": setting, "mflops": float(one.flops.mean()) / 1e6, "layers": float(one.exit_layer.mean()),
@@ -165,9 +154,9 @@ def predict(
         for setting, one in method.settings.items()
     ]  # fmt: skip
     if as_json:
-        click.echo(json.dumps({"out": str(out), "task": elue_task, "name": method.name, "points": points}))
+        click.echo(json.dumps({"out": str(out), "task": task, "name": method.name, "points": points}))
         return
-    click.echo(f"{method.name} on {elue_task}, {len(method.label):,} samples, %: {method.about.measured}")
+    click.echo(f"{method.name} on {task}, {len(method.label):,} samples, %: {method.about.measured}")
     click.echo(" setting                     MFLOPs    layers    performance")
     for point in points:
         click.echo(
@@ -182,7 +171,7 @@ def _run(
     elue_task: str,
     data: tuple[Any, ...],
     names: tuple[str, ...],
-    thresholds: list[float],
+    thresholds: Sequence[float | str],
     name: str | None,
     batch_size: int,
     seed: int,
@@ -199,13 +188,20 @@ def _run(
     if batch_size < 1:
         raise InputError(f"--batch-size {batch_size}: give at least 1")
     config = read_config(checkpoint)
-    policies = _policies(names, thresholds, len(Flops.from_config(config).exit_layers))
+    alphas = []
+    for alpha in thresholds:
+        stored = config.get("recommended_threshold") or {}
+        given = stored.get("value") if isinstance(alpha, str) else alpha
+        if given is None:
+            raise InputError(f"{checkpoint} recommends no threshold: give --threshold a number")
+        alphas.append(float(given))
+    policies = _policies(names, alphas, len(Flops.from_config(config).exit_layers))
     rules = {}
     for setting, policy in policies.items():
         rule = getattr(policy, "rule", None)
         if not isinstance(rule, Rule):
             raise InputError(
-                f"policy {policy.label} is no rule of one exit after another: replay it on a trace instead"
+                f"policy {policy.label} does not stay on the device: replay it on a trace instead"
             )
         rules[setting] = rule
 
@@ -215,8 +211,8 @@ def _run(
         if split is not None:
             raise InputError("--split does not go with --text: leave it out")
         if label_column is None:
-            raise InputError("--text needs --label-column: without labels nothing can be scored")
-        columns, listed = text_columns or ("text",), names_list(class_names)
+            raise InputError("--text needs --label-column: the score needs labels")
+        columns, listed = text_columns or ("text",), options.names_list(class_names)
         rows = load_file(text_file, columns, label_column, listed, about.regression)
     from splitee.elue.inferred import inferred
 
@@ -238,14 +234,14 @@ def _run(
     "--reference",
     required=True,
     type=click.Path(path_type=Path),
-    help="A CSV file (reference, task, flops, performance), or a folder of a method's answers.",
+    help="A CSV file (reference, task, flops, performance) or the folder of a method.",
 )
-@click.option("--grid", default=32, show_default=True, help="Points of the FLOPs grid common to all methods.")
-@click.option("--draws", default=1000, show_default=True, help="Resamplings for the 95 % intervals; 0: none.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for scores.csv and the Pareto figure.")
-@click.option("--overwrite", is_flag=True, help="Replace what is in --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--grid", default=32, show_default=True, help="Points of the FLOPs grid of all methods.")
+@click.option("--draws", default=1000, show_default=True, help="Resamples for the 95 % intervals; 0: none.")
+@options.seed("Seed of the resamples.")
+@options.out("Folder for scores.csv and the Pareto figure.", required=False)
+@options.overwrite("Replace files in --out.")
+@options.as_json()
 def score(
     results: tuple[Path, ...],
     reference: Path,
@@ -256,9 +252,9 @@ def score(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Score every method in or below RESULTS against a reference's performance–FLOPs curve.
+    """Score every method in or below RESULTS against the performance–FLOPs curve of a reference.
 
-    Only against ElasticBERT-base's own curve is it called the ELUE score. Needs no torch.
+    The result is called the ELUE score if the reference is ElasticBERT-base. Needs no torch.
     """
     from splitee._internal.files import refuse_existing, write_text
     from splitee.elue.predictions import read_methods
@@ -299,22 +295,16 @@ def score(
         click.echo(f"wrote {out}")
 
 
-def _policies(names: tuple[str, ...], thresholds: list[float], exits: int) -> dict[str, Policy]:
+def _policies(
+    names: Sequence[str], thresholds: Sequence[float], exits: int, classes: int | None = None
+) -> dict[str, Policy]:
+    """Return the policies by the names of their settings, which name files."""
     from splitee.elue.replayed import setting_name
-    from splitee.policies.named import make_policies
+    from splitee.policies.names import Setting, parse_policies
 
     found: dict[str, Policy] = {}
     for threshold in thresholds:
-        for policy in make_policies(names, exits, exits, threshold):
+        for policy in parse_policies(names, Setting(exits, exits, threshold, classes=classes)):
             if found.setdefault(setting_name(policy), policy) != policy:
                 raise InputError(f"policy {policy.label} would be written to the files of another")
     return found
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"--threshold {text!r}: give numbers separated by commas, such as 0.8,0.9"
-        ) from error

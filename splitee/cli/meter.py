@@ -1,4 +1,4 @@
-"""How far a long command is, on standard error: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of a long command on standard error: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 
 def say(line: str) -> None:
-    """Say something on standard error."""
+    """Print a line on standard error."""
     click.echo(line, err=True)
 
 
-def tell_of_compiling(say: Callable[[str], None] = say) -> None:
-    """Say on a terminal why nothing is to be seen yet, where something is compiled."""
+def announce_compiling(say: Callable[[str], None] = say) -> None:
+    """On a terminal, print a line when code is compiled, which takes a while."""
     from splitee._internal.jit import when_compiling
 
     if sys.stderr.isatty():
-        when_compiling(lambda: say("compiling, once on this machine: up to half a minute"))
+        when_compiling(lambda: say("compiling, once on this machine: this takes up to half a minute"))
 
 
 class Meter:
-    """Tells how much of the work is done; rate and time left count what this session does.
+    """Shows how much of the work is done. Rate and time left count the work of this process only.
 
     Parameters
     ----------
     title : str
-        What is being made.
+        Name of the result.
     rate : str
-        How things a second are told, such as "{:.1f} texts/s".
+        Format of things per second, such as "{:.1f} texts/s".
     every : float
-        Seconds between lines, where there is no terminal.
+        Seconds between lines if there is no terminal.
     """
 
     def __init__(self, title: str, rate: str, every: float = 30.0) -> None:
@@ -53,7 +53,7 @@ class Meter:
             self.bar.stop()
 
     def begin(self, work: int) -> None:
-        """Take note of all there is to do."""
+        """Set the total amount of work."""
         self.total = work
         self.began = self.shown = time.monotonic()
         if not sys.stderr.isatty():
@@ -67,14 +67,14 @@ class Meter:
         self.bar.start()
 
     def say(self, line: str) -> None:
-        """Say something, above the bar where there is one."""
+        """Print a line, above the bar if there is one."""
         if self.bar is None:
             say(line)
         else:
             self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, work: int, things: int) -> None:
-        """Take note of work, and of the things that were just made; none: it was found done."""
+        """Count finished work and the things just made; 0 things: the work was finished earlier."""
         self.done += work
         self.things += things
         self.computed += work if things else 0

@@ -1,59 +1,35 @@
-"""What the commands that need torch share: the data options, and a clear word where torch is missing."""
+"""What the commands of the extra `models` share: the check that torch is there, and the rows they read."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import click
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 from splitee._internal.errors import InputError
+from splitee.cli import options
+
+if TYPE_CHECKING:
+    from splitee.data.rows import Rows
+
+HELD_OUT = 0  # seed of the held-out rows: the same for a teacher and its student, and for all seeds
 
 
 def need_models_extra() -> None:
-    """Raise InputError where torch or transformers is not installed; else keep transformers' chatter down."""
+    """Raise InputError if torch or transformers is not installed; else silence transformers."""
     names = ("torch", "transformers", "safetensors", "accelerate")
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
             f"this command needs {' and '.join(missing)}: pip install 'splitee[models]' "
-            "(the core, with splitee run and splitee trace, does without)"
+            "(splitee run and splitee trace work without)"
         )
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-
-
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where texts come from."""
-    named = click.option("--task", help="Named data set, such as sst2_sentences, imdb or snli.")
-    return named(text_options(command))
-
-
-def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where texts come from, but for the name of a task."""
-    for option in reversed(
-        (
-            click.option(
-                "--data-root",
-                envvar="SPLITEE_DATA_ROOT",
-                help="Folder of local files, ROOT/TASK/SPLIT.parquet (or .csv, .jsonl); default: the hub.",
-            ),
-            click.option("--text", "text_file", help="Your own .parquet, .csv or .jsonl file instead."),
-            click.option(
-                "--text-column",
-                "text_columns",
-                multiple=True,
-                help="Its text column; twice for pairs.  [default: text]",
-            ),
-            click.option("--label-column", help="Its label column."),
-            click.option("--class-names", help="Names of its labels in order, separated by commas."),
-        )
-    ):
-        command = option(command)
-    return command
 
 
 def check_source(
@@ -62,23 +38,75 @@ def check_source(
     of_text: Mapping[str, object],
     of_task: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise InputError unless one source of texts is named, with none of the other's options."""
+    """Raise InputError unless exactly one source of texts is given, without the other's options."""
     if (task is None) == (text_file is None):
-        raise InputError("give either --task NAME or --text FILE, to say where the texts are")
+        raise InputError("give either --task NAME or --text FILE for the texts")
     given, other = ("--task", of_text) if task is not None else ("--text", of_task or {})
     for option, value in other.items():
         if value:
             raise InputError(f"{option} does not go with {given}: leave it out")
 
 
-def names_list(names: str | None) -> Sequence[str] | None:
-    """Split a comma-separated option."""
-    return [name.strip() for name in names.split(",")] if names else None
+@dataclass(frozen=True)
+class TrainingData:
+    """The values of `options.training_texts`."""
+
+    task: str | None
+    data_root: str | None
+    text_file: str | None
+    text_columns: tuple[str, ...]
+    label_column: str | None
+    class_names: str | None
+    validation_text: str | None
+    validation_rows: int | None
+    train_rows: int | None
+
+    def check(self, *, regression: bool = False) -> None:
+        """Raise InputError unless one source of texts is given, without the other's options."""
+        of_text = {
+            "--text-column": self.text_columns,
+            "--label-column": self.label_column,
+            "--class-names": self.class_names,
+            "--validation-text": self.validation_text,
+            "--regression": regression,
+        }
+        check_source(self.task, self.text_file, of_text)
+
+    def rows(self, seed: int, *, regression: bool) -> tuple[Rows, Rows]:
+        """Return the rows to train on and those to validate with."""
+        from splitee.data.tasks import check_learnable, hold_out, load_file, load_task
+
+        if self.text_file is not None:
+            columns, names = self.text_columns or ("text",), options.names_list(self.class_names)
+            if self.label_column is None:
+                raise InputError("--text needs --label-column: training needs labels")
+            train = load_file(self.text_file, columns, self.label_column, names, regression)
+            check_learnable(train)  # before its class names are needed for the validation rows
+            if self.validation_text:
+                known = train.label_names
+                validation = load_file(self.validation_text, columns, self.label_column, known, regression)
+            elif self.validation_rows:
+                train, validation = hold_out(train, self.validation_rows, HELD_OUT)
+            else:
+                raise InputError("give --validation-text FILE, or --validation-rows N to hold out rows")
+        else:
+            assert self.task is not None
+            train = load_task(self.task, "train", self.data_root)
+            if self.validation_rows:
+                train, validation = hold_out(train, self.validation_rows, HELD_OUT)
+            else:
+                validation = load_task(self.task, "validation", self.data_root)
+        if self.train_rows is not None and self.train_rows < len(train):
+            train = hold_out(train, self.train_rows, seed)[1]
+        return train, validation
 
 
-def pairs(values: Sequence[str], option: str) -> dict[str, str]:
-    """Split A=B options."""
-    for value in values:
-        if "=" not in value:
-            raise InputError(f"{option} {value!r}: write it as THEIRS=OURS")
-    return dict(value.split("=", 1) for value in values)
+def training_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `options.training_texts` to a command, which gets them as one argument, `data`."""
+
+    @wraps(command)
+    def gathered(**given: Any) -> Any:
+        data = TrainingData(**{field.name: given.pop(field.name) for field in fields(TrainingData)})
+        return command(data=data, **given)
+
+    return options.training_texts(gathered)

@@ -7,35 +7,37 @@ from pathlib import Path
 
 import click
 
+from splitee.cli import options
 from splitee.cli.meter import Meter
-from splitee.cli.models_extra import check_source, data_options, names_list, need_models_extra, pairs
+from splitee.cli.models_extra import check_source, need_models_extra
 from splitee.models.checkpoints import BUNDLED
 
 
 @click.command("precompute")
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
-@data_options
-@click.option("--split", help="With --task: which split, or both as validation+test.  [default: test]")
+@options.data
+@options.split("With --task: its split, or two as validation+test.  [default: test]")
 @click.option(
     "--label-map",
     multiple=True,
     metavar="THEIRS=OURS",
-    help="A label of the data and the model's class it means, where names differ (known pairs need none).",
+    help="A label of the data and the model's class for it, where the names differ. Repeatable.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The trace's file (.parquet).")
-@click.option("--name", help="The trace's name.  [default: the file's stem]")
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--shard-size", default=256, show_default=True, help="Texts a shard, the unit of resuming.")
-@click.option("--max-tokens", type=int, help="Cut texts to so many tokens.  [default: as in training]")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--device", help="A torch device.  [default: a GPU where there is one, else cpu]")
+@options.out("The trace file to write (.parquet).")
+@options.name("Name of the trace.  [default: the name of the file]")
+@options.batch_size("Texts per forward pass.")
 @click.option(
-    "--logits/--no-logits", default=None, help="Keep logits.  [default: with more than two classes]"
+    "--shard-size", default=256, show_default=True, help="Texts per shard; finished shards are not repeated."
 )
-@click.option("--ray", "on_ray", is_flag=True, help="Run shards on Ray (extra ray), on this machine.")
-@click.option("--ray-address", metavar="ADDRESS", help="Run shards on this Ray cluster, such as auto.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+@options.max_tokens("Truncate texts to this many tokens.  [default: as in training]")
+@options.precision(("float32", "bfloat16"), "Precision of the encoder.")
+@click.option("--device", help="A torch device.  [default: a GPU if there is one, else cpu]")
+@click.option(
+    "--logits/--no-logits", default=None, help="Store logits.  [default: if there are 3 or more classes]"
+)
+@options.on_ray("shards")
+@options.overwrite()
+@options.as_json()
 def command(
     checkpoint: Path,
     task: str | None,
@@ -59,12 +61,11 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Run CHECKPOINT over data, one forward pass a text, and write the trace.
+    """Run CHECKPOINT over data, one forward pass per text, and write the trace.
 
-    Without CHECKPOINT it is sst2_slender, a small model that comes with splitee: six layers that tell
-    negative from positive sentences.
-
-    Killed, the same command goes on where it stopped and ends in the same file, byte for byte.
+    The default CHECKPOINT is sst2_slender, a small bundled model: six layers that classify sentences as
+    negative or positive. An interrupted command continues when it is run again, and writes the same file,
+    byte for byte.
 
     \b
     Examples:
@@ -84,7 +85,7 @@ def command(
         rows = load_task(task, split or "test", data_root)
     else:
         assert text_file is not None
-        columns, names = text_columns or ("text",), names_list(class_names)
+        columns, names = text_columns or ("text",), options.names_list(class_names)
         rows = load_file(text_file, columns, label_column, names, config.regresses)
 
     from splitee.models.precompute import PrecomputeOptions, Run, precompute, run_on
@@ -92,8 +93,8 @@ def command(
     classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
     if not config.regresses:
-        rows = map_labels(rows, classes, known | pairs(label_map, "--label-map"))
-    options = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
+        rows = map_labels(rows, classes, known | options.pairs(label_map, "--label-map", "THEIRS=OURS"))
+    how = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
     run: Run | None = None
     if on_ray or ray_address:
         import torch
@@ -107,7 +108,7 @@ def command(
             checkpoint,
             rows,
             out,
-            options,
+            how,
             name=name,
             run=run,
             overwrite=overwrite,
@@ -117,5 +118,5 @@ def command(
         )
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
     labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
-    told = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"
-    click.echo(json.dumps(summary) if as_json else told)
+    line = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"
+    click.echo(json.dumps(summary) if as_json else line)

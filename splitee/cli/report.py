@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from splitee._internal.errors import InputError
+from splitee.cli import options
 
 if TYPE_CHECKING:
     from splitee.report.html import Section
     from splitee.results.results import Results
 
-_TELLS: dict[str, type | tuple[type, ...]] = {  # what run.json says of a scenario, and of what type
+_FACTS: dict[str, type | tuple[type, ...]] = {  # facts of a scenario in run.json, and their types
     "trace": str,
     "fingerprint": str,
     "layers": int,
@@ -37,33 +38,33 @@ _TELLS: dict[str, type | tuple[type, ...]] = {  # what run.json says of a scenar
     "policies": list,
     "remarks": list,
 }
-_LISTS = ("offload", "mu", "device_layers")  # which one command can go through
-_ALWAYS = ("threshold", "offload", "mu", "device_layers", "repeats", "seed")  # said even where default
+_LISTS = ("offload", "mu", "device_layers", "threshold")  # options with lists, in the order of scenarios
+_ALWAYS = ("threshold", "offload", "mu", "device_layers", "repeats", "seed")  # written even if default
 _ELSE = (
     *("exploration", "layer_cost", "exit_cost", "offload_input", "send_input", "interval", "max_drop"),
     "preset",
 )
-_NAMES = ("policy", "source")  # said in ways of their own
+_NAMES = ("policy", "source")  # written in other ways
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A folder of one scenario, and what run.json tells of it (nothing of one that was saved by itself)."""
+    """A folder of one scenario, and its facts in run.json (None for a folder of `Results.save`)."""
 
     folder: Path
-    told: dict[str, Any] | None = None
+    facts: dict[str, Any] | None = None
 
 
 @click.command("report")
 @click.argument("folder", metavar="RESULTS", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The page.  [default: RESULTS/report.html]")
-@click.option("--overwrite", is_flag=True, help="Replace the page where it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.out("The page to write.  [default: RESULTS/report.html]", required=False)
+@options.overwrite("Replace the page if it exists.")
+@options.as_json()
 def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Make one HTML page of RESULTS: a folder that `splitee run --out` wrote, or `Results.save`.
+    """Write RESULTS, a folder of `splitee run --out` or `Results.save`, as one HTML page.
 
-    The page is one file that fetches nothing: tables, remarks, figures, and where the numbers come from.
-    The same results give the same bytes.
+    The page is a single file that loads nothing else: tables, remarks, figures, and the commands that made
+    the numbers. The same results give the same bytes.
 
     \b
     Examples:
@@ -79,8 +80,8 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
     from splitee.report.html import page
 
     sections = [_section(one) for one in found]
-    told = [one.told for one in found if one.told is not None]
-    write_text(out, page(sections, _commands(told) if len(told) > 1 else []), overwrite=overwrite)
+    facts = [one.facts for one in found if one.facts is not None]
+    write_text(out, page(sections, _commands(facts) if len(facts) > 1 else []), overwrite=overwrite)
     if as_json:
         scenarios = [
             {"folder": str(one.folder), "title": made.title}
@@ -92,8 +93,8 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
 
 
 def _find(folder: Path) -> list[_Found]:
-    """Find the scenarios that a folder holds."""
-    from splitee.cli.run import folder_name
+    """Return the scenarios in a folder."""
+    from splitee.cli.scenarios import folder_names
     from splitee.results.files import REMEDY
 
     if not folder.is_dir():
@@ -110,98 +111,95 @@ def _find(folder: Path) -> list[_Found]:
         )
     try:
         scenarios = json.loads(note.read_text(encoding="utf-8"))["scenarios"]
-        whole = all(isinstance(s[key], kind) for s in scenarios for key, kind in _TELLS.items())
+        whole = all(isinstance(s[key], kind) for s in scenarios for key, kind in _FACTS.items())
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{note} is damaged, or not of `splitee run` ({type(error).__name__}: {error}): {REMEDY}"
         ) from error
     if not scenarios or not whole:
         raise InputError(f"{note} is damaged, or not of `splitee run`: it does not tell of scenarios")
-    return [
-        _Found(folder / folder_name(s["trace"], s["offload"], s["mu"], s["device_layers"]), s)
-        for s in scenarios
-    ]
+    return [_Found(folder / name, s) for name, s in zip(folder_names(scenarios), scenarios, strict=True)]
 
 
 def _section(found: _Found) -> Section:
     from splitee.report.html import MAX_DROP, section
 
-    told = found.told or {}
+    facts = found.facts or {}
     results, libraries = _load(found)
-    max_drop = told.get("max_drop")
+    max_drop = facts.get("max_drop")
     return section(
         results,
-        told.get("interval", "data"),
-        told.get("remarks"),
+        facts.get("interval", "data"),
+        facts.get("remarks"),
         libraries,
-        _commands([told]) if told else [],
+        _commands([facts]) if facts else [],
         MAX_DROP if max_drop is None else max_drop,
     )
 
 
 def _load(found: _Found) -> tuple[Results, dict[str, str]]:
-    """Load a scenario's results and the versions that made them; what is damaged is named."""
+    """Return the results of a scenario and the library versions that made them."""
     from splitee.report.figures.style import setting_line
     from splitee.results.files import REMEDY, read_manifest
     from splitee.results.results import load_results
 
-    folder, told = found.folder, found.told
+    folder, facts = found.folder, found.facts
     try:
         results = load_results(folder)
-        rows = results.rows(told["interval"] if told else "data")
+        rows = results.rows(facts["interval"] if facts else "data")
         setting_line(results)
         libraries = read_manifest(folder)["libraries"]
     except (InputError, PermissionError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}): {REMEDY}") from error
-    if told and not _same(told["policies"], rows):
+    if facts and not _same(facts["policies"], rows):
         raise InputError(
-            f"{folder} holds other numbers than the run.json beside it: another run wrote one of them; "
-            "run it again with --overwrite"
+            f"{folder} holds other numbers than the run.json beside it, so two runs wrote them: "
+            "run again with --overwrite"
         )
     return results, libraries
 
 
-def _same(told: list[Any], rows: list[dict[Any, Any]]) -> bool:
-    return len(told) == len(rows) and all(
+def _same(noted: list[Any], rows: list[dict[Any, Any]]) -> bool:
+    return len(noted) == len(rows) and all(
         isinstance(one, dict)
         and one.get("policy") == row["policy"]
         and isinstance(one.get("cost"), int | float)
         and math.isclose(one["cost"], row["cost"], rel_tol=1e-9)
-        for one, row in zip(told, rows, strict=True)
+        for one, row in zip(noted, rows, strict=True)
     )
 
 
-def _commands(told: list[dict[str, Any]]) -> list[str]:
-    """Return the lines that make these scenarios again; none where one `splitee run` cannot."""
+def _commands(scenarios: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the `splitee run` that makes these scenarios; none if one run cannot."""
     from splitee.cli.run import command as run
     from splitee.trace import bundled_traces
 
-    first = told[0]
+    first = scenarios[0]
     single = [key for key in (*_ALWAYS, *_ELSE, *_NAMES) if key not in _LISTS]
-    traces = list(dict.fromkeys(scenario["trace"] for scenario in told))
-    lists = {key: list(dict.fromkeys(scenario[key] for scenario in told)) for key in _LISTS}
-    made = [tuple(scenario[key] for key in ("trace", *_LISTS)) for scenario in told]
+    traces = list(dict.fromkeys(scenario["trace"] for scenario in scenarios))
+    lists = {key: list(dict.fromkeys(scenario[key] for scenario in scenarios)) for key in _LISTS}
+    made = [tuple(scenario[key] for key in ("trace", *_LISTS)) for scenario in scenarios]
     if (
-        "policy" not in first  # written before it was told
-        or any(scenario.get(key) != first.get(key) for scenario in told for key in single)
+        "policy" not in first  # a file from before this fact was written
+        or any(scenario.get(key) != first.get(key) for scenario in scenarios for key in single)
         or made != list(itertools.product(traces, *lists.values()))
     ):
         return []
     words = ["splitee", "run"]
     comments = []
     for trace in traces:
-        fingerprint = next(scenario["fingerprint"] for scenario in told if scenario["trace"] == trace)
+        fingerprint = next(scenario["fingerprint"] for scenario in scenarios if scenario["trace"] == trace)
         if _is_bundled(trace, fingerprint):
             words.append(trace)
             continue
-        words.append(f"{'./' * trace.startswith('-')}{trace}.parquet")  # where it lies is not known
+        words.append(f"{'./' * trace.startswith('-')}{trace}.parquet")  # its folder is not known
         comments.append(
-            f"# {' '.join(words[-1].split())} is the trace's file, with the fingerprint {fingerprint}"
+            f"# {' '.join(words[-1].split())} is the trace file with the fingerprint {fingerprint}"
         )
     words += [word for name in first["policy"] for word in ("--policy", name)]
-    default = {option.name: option.default for option in run.params}
+    default = {option.name: _default(option) for option in run.params}
     for key in (*_ALWAYS, *_ELSE):
         value, flag = first.get(key), "--" + key.replace("_", "-")
         if value is True:
@@ -214,6 +212,13 @@ def _commands(told: list[dict[str, Any]]) -> list[str]:
     return [*comments, shlex.join(words)]
 
 
+def _default(option: click.Parameter) -> Any:
+    """Return the value of an option that is not given."""
+    if isinstance(option.type, options.Read) and isinstance(option.default, str):
+        return option.type.read(option.default)
+    return option.default
+
+
 def _is_bundled(trace: str, fingerprint: str) -> bool:
     from splitee.trace import bundled_traces, load_trace
 
@@ -221,7 +226,7 @@ def _is_bundled(trace: str, fingerprint: str) -> bool:
 
 
 def _typed(value: Any) -> str:
-    """Write a number so that it is read back as it was."""
+    """Return a number as text that is read back as the same number."""
     if isinstance(value, float) and float(f"{value:g}") != value:
         return repr(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,55 +8,67 @@ from pathlib import Path
 import click
 
 from splitee._internal.errors import InputError
-from splitee.cli.models_extra import need_models_extra
-from splitee.cli.training_data import TrainingData, training_data
+from splitee.cli import options
+from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
 
 
 @click.command("slim")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @training_data
-@click.option("--params", type=float, help="Share of the parameters to keep at most, such as 0.125.")
-@click.option("--heads", type=int, help="Instead: attention heads of every layer.")
-@click.option("--ffn", "units", type=int, help="Feed-forward units of every layer.")
-@click.option("--rank", type=int, help="Of the word embedding.  [default: as it is]")
-@click.option("--layers", type=int, help="Keep only the first so many layers too (to compare).")
+@options.out("Folder of the smaller checkpoint.")
+@click.option("--params", type=float, help="Largest share of the parameters to keep, such as 0.125.")
+@click.option("--heads", type=int, help="Attention heads per layer (instead of --params).")
+@click.option("--ffn", "units", type=int, help="Feed-forward units per layer (instead of --params).")
+@click.option("--rank", type=int, help="Rank of the word embedding (instead of --params).  [default: full]")
+@options.layers("Keep only this many first layers too, for comparison.")
 @click.option(
-    "--assistant-epochs", default=0.0, show_default=True, help="Of a full-size teaching assistant, first."
+    "--assistant-epochs",
+    default=0.0,
+    show_default=True,
+    help="Epochs of a full-size teaching assistant, trained first.",
 )
-@click.option("--prune-epochs", default=5.0, show_default=True, help="Between the events, all together.")
-@click.option("--representation-epochs", default=8.0, show_default=True, help="On the teacher's states.")
-@click.option("--prediction-epochs", default=6.0, show_default=True, help="On its states and answers.")
-@click.option("--prune-rate", default=1e-5, show_default=True)
-@click.option("--representation-rate", default=3e-5, show_default=True)
-@click.option("--prediction-rate", default=2e-5, show_default=True)
-@click.option("--batch-size", default=32, show_default=True)
+@click.option(
+    "--prune-epochs", default=5.0, show_default=True, help="Epochs of pruning, over all steps together."
+)
+@click.option(
+    "--representation-epochs", default=8.0, show_default=True, help="Epochs on the teacher's hidden states."
+)
+@click.option(
+    "--prediction-epochs", default=6.0, show_default=True, help="Epochs on its hidden states and answers."
+)
+@click.option("--prune-rate", default=1e-5, show_default=True, help="Learning rate of pruning.")
+@click.option(
+    "--representation-rate",
+    default=3e-5,
+    show_default=True,
+    help="Learning rate of the representation epochs.",
+)
+@click.option(
+    "--prediction-rate", default=2e-5, show_default=True, help="Learning rate of the prediction epochs."
+)
 @click.option(
     "--importance",
     type=click.Choice(["absolute", "signed", "random"]),
     default="absolute",
     show_default=True,
-    help="Σ |w·Σ|g|| as COST-EFF's authors have it, |Σ w·g|, or drawn.",
+    help="Importance of a head or unit: Σ |w·Σ|g||, as COST-EFF's authors have it; |Σ w·g|; or random.",
 )
 @click.option(
-    "--importance-share", default=1.0, show_default=True, help="Over how much of the training rows."
-)
-@click.option(
-    "--every-exit/--last-exit", default=True, show_default=True, help="Who has a say in what is kept."
-)
-@click.option("--distill/--labels", default=True, show_default=True, help="Whether the checkpoint teaches.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
+    "--importance-share",
+    default=1.0,
     show_default=True,
+    help="Share of the training rows over which importance is measured.",
 )
-@click.option("--checkpoint-steps", default=100, show_default=True, help="Save progress every so many steps.")
-@click.option("--seed", default=0, show_default=True)
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the slender checkpoint."
+    "--every-exit/--last-exit",
+    default=True,
+    show_default=True,
+    help="Exits whose loss counts for the importance.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+@click.option(
+    "--distill/--labels", default=True, show_default=True, help="Learn from the checkpoint, or from labels."
+)
+@options.training
 def command(
     checkpoint: Path,
     data: TrainingData,
@@ -84,10 +96,11 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make CHECKPOINT slender: fewer heads and units in every layer, an embedding of lower rank (COST-EFF).
+    """Compress CHECKPOINT by pruning and distillation (COST-EFF).
 
-    It is done step by step on the task's training rows, with CHECKPOINT as the teacher. Interrupted, the same
-    command goes on in the stage where it stopped.
+    Every layer keeps fewer heads and feed-forward units, and the word embedding a lower rank. CHECKPOINT is
+    the teacher, and the task's training rows are read. An interrupted command continues in the stage where it
+    stopped when it is run again.
 
     \b
     Examples:
@@ -103,7 +116,7 @@ def command(
     if params is None and not sized:
         raise InputError("say how slender: --params SHARE, or --heads, --ffn and --rank (or --layers)")
     if params is not None and sized:
-        raise InputError("--params settles the whole size: leave out --heads, --ffn, --rank and --layers")
+        raise InputError("--params sets the whole size: leave out --heads, --ffn, --rank and --layers")
 
     from splitee.models.multi_exit import load_config
     from splitee.models.slender import Widths, check_slimmable
@@ -162,6 +175,6 @@ def command(
     click.echo(
         json.dumps(summary)
         if as_json
-        else f"wrote {out}: {size.heads} heads, {size.units} units, rank {size.rank or 'as it was'}, "
+        else f"wrote {out}: {size.heads} heads, {size.units} units, rank {size.rank or 'unchanged'}, "
         f"{model.num_parameters() / 1e6:.2f} M parameters"
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splitee.cli.meter import Meter, tell_of_compiling
+from splitee._internal.errors import InputError
+from splitee.cli import options
+from splitee.cli.meter import Meter, announce_compiling
 
 if TYPE_CHECKING:
     from splitee.sweep import Sweep
@@ -17,12 +19,11 @@ if TYPE_CHECKING:
 
 @click.command("sweep")
 @click.argument("grid", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for summary and repeats (Parquet).")
-@click.option("--dry-run", is_flag=True, help="Print the whole grid and its size, and play nothing.")
-@click.option("--ray", "on_ray", is_flag=True, help="Play on Ray (extra ray): a cluster of this machine.")
-@click.option("--ray-address", metavar="ADDRESS", help="Play on this Ray cluster, such as auto.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing --out, once all is done.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.out("Folder of the tables: summary and repeats (Parquet).", required=False)
+@click.option("--dry-run", is_flag=True, help="Print the whole grid and its size; replay nothing.")
+@options.on_ray("cells")
+@options.overwrite("Replace --out if it exists, when all cells are done.")
+@options.as_json()
 def command(
     grid: Path,
     out: Path | None,
@@ -32,12 +33,12 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Replay every combination that GRID, a YAML file, lists.
+    """Replay every combination of the settings in GRID, a YAML file.
 
-    Killed, the same command goes on where it stopped and ends in the same files, byte for byte.
+    An interrupted command continues when it is run again, and writes the same files, byte for byte.
 
     \b
-    Keys (all but traces may be left out; one value may stand for a list):
+    Keys (traces is required; values separated by commas may stand for a list):
       traces, policies, offload, mu, layer_cost, device_layers (a number, all, half),
       threshold (a number, recommended), exploration, interval (data, run);
       repeats, seed, offload_input, send_input, source
@@ -47,25 +48,24 @@ def command(
       splitee sweep grid.yaml --dry-run
       splitee sweep grid.yaml --out results
     """
-    from splitee._internal.errors import InputError
     from splitee.sweep import Sweep, read_grid, sweep
     from splitee.sweep.running import play_here, play_on
 
     asked = read_grid(grid)
     if dry_run:
         work = Sweep(asked)
-        told = work.facts | {"cells": len(work.sizes), "decisions": sum(work.sizes)}
-        click.echo(json.dumps(told) if as_json else _shown(work))
+        plan = work.facts | {"cells": len(work.sizes), "decisions": sum(work.sizes)}
+        click.echo(json.dumps(plan) if as_json else _shown(work))
         return
     if out is None:
-        raise InputError("say where results go: --out FOLDER (or --dry-run)")
+        raise InputError("the results need a folder: give --out FOLDER, or --dry-run")
     play: Play = play_here
     if on_ray or ray_address:
         from splitee._internal.ray import Cluster
 
         play = play_on(Cluster(ray_address))
     with Meter(out.name, "{:,.0f} decisions/s") as meter:
-        tell_of_compiling(meter.say)
+        announce_compiling(meter.say)
         done = sweep(
             asked,
             out,

@@ -8,33 +8,35 @@ from pathlib import Path
 import click
 
 from splitee._internal.errors import InputError
-from splitee.cli.models_extra import need_models_extra
-from splitee.cli.training_data import TrainingData, training_data
+from splitee._internal.numbers import listed, whole
+from splitee.cli import options
+from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
 
 
 @click.command("train")
 @click.option(
-    "--backbone", required=True, help="Encoder to put exits on: a folder or a name on the Hugging Face hub."
+    "--backbone",
+    metavar="MODEL",
+    required=True,
+    help="Encoder that gets the exits: a folder or a name on the Hugging Face hub.",
 )
 @training_data
-@click.option("--regression", is_flag=True, help="With --text: the labels are numbers, to be regressed.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint.")
+@click.option("--regression", is_flag=True, help="With --text: the labels are numbers to regress.")
+@options.out("Folder of the checkpoint.")
 @click.option(
     "--pooling",
     type=click.Choice(["auto", "mean", "first"]),
     default="auto",
     show_default=True,
-    help="What exits read; auto: the first token with ElasticBERT, else the mean over tokens.",
+    help="Input of an exit; auto: the first token with ElasticBERT, else the mean over tokens.",
 )
-@click.option("--exits", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
-@click.option(
-    "--layers", type=int, help="Keep only the first so many layers of the backbone.  [default: all]"
-)
+@click.option("--exits", metavar="LAYERS", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
+@options.layers("Keep only this many first layers of the backbone.  [default: all]")
 @click.option(
     "--exit-dense/--no-exit-dense",
     default=True,
     show_default=True,
-    help="Whether exits have a dense layer before their classifier (COST-EFF's have none).",
+    help="Whether an exit has a dense layer before its classifier (COST-EFF's exits have none).",
 )
 @click.option(
     "--objective",
@@ -43,37 +45,26 @@ from splitee.cli.training_data import TrainingData, training_data
     show_default=True,
     help="How the exits are trained (docs/models.md).",
 )
-@click.option("--epochs", default=5, show_default=True, help="At most so many.")
+@click.option("--epochs", default=5, show_default=True, help="Largest number of epochs.")
 @click.option(
-    "--patience", default=1, show_default=True, help="Stop after so many epochs without a better one."
+    "--patience", default=1, show_default=True, help="Stop after this many epochs without improvement."
 )
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--learning-rate", default=2e-5, show_default=True)
-@click.option("--weight-decay", default=0.1, show_default=True)
-@click.option("--warmup", default=0.06, show_default=True, help="Share of the steps.")
-@click.option("--max-tokens", default=128, show_default=True, help="Texts are cut to so many tokens.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="Of the encoder while training; auto: mixed bfloat16 on a GPU that has it, else float32.",
-)
+@click.option("--learning-rate", default=2e-5, show_default=True, help="Highest learning rate of AdamW.")
+@click.option("--weight-decay", default=0.1, show_default=True, help="Weight decay of AdamW.")
+@click.option("--warmup", default=0.06, show_default=True, help="Share of the steps with a rising rate.")
+@options.max_tokens("Truncate texts to this many tokens.", 128)
 @click.option(
     "--gradient-equilibrium/--no-gradient-equilibrium",
     default=None,
-    help="Let the mean, not the sum, of the exits' gradients reach each layer.  [default: with joint]",
+    help="Pass the mean, not the sum, of the exits' gradients to each layer.  [default: with joint]",
 )
 @click.option(
     "--alpha-rule",
     default="within:0.5",
     show_default=True,
-    help="How the recommended α is chosen on the validation rows: within:POINTS of the best, or best.",
+    help="Rule for the recommended α on the validation rows: within:POINTS of the best accuracy, or best.",
 )
-@click.option("--checkpoint-steps", default=100, show_default=True, help="Save progress every so many steps.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+@options.training
 def command(
     data: TrainingData,
     backbone: str,
@@ -101,9 +92,9 @@ def command(
 ) -> None:
     """Fine-tune a backbone with an exit after every layer.
 
-    All exits are trained jointly; the epoch whose last exit is best on the validation rows is kept. The
-    folder --out gets the model, its tokenizer, its recommended threshold α and validation.parquet, the trace
-    of the validation rows. Interrupted, the same command goes on from the last checkpoint.
+    All exits are trained jointly. The epoch with the best last exit on the validation rows is kept. --out
+    receives the model, its tokenizer, its recommended threshold α and validation.parquet, the trace of the
+    validation rows. An interrupted command continues from its last checkpoint when it is run again.
 
     \b
     Example:
@@ -158,8 +149,6 @@ def _layers(exits: str | None) -> tuple[int, ...] | None:
     if exits is None:
         return None
     try:
-        return tuple(int(layer) for layer in exits.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--exits {exits!r}: give layer numbers separated by commas, such as 1,3,7,12"
-        ) from error
+        return listed(exits, lambda layer: whole(layer, 1))
+    except InputError as error:
+        raise InputError(f"--exits {error}: give layers separated by commas, such as 1,3,7,12") from error

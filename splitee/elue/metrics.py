@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee._internal.errors import InputError, there_are
+from splitee._internal.errors import InputError, suggest
 from splitee.data import tasks
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -103,7 +103,7 @@ def get_task(name: str) -> ElueTask:
         Where ELUE has none; the line names the nearest.
     """
     if name not in TASKS:
-        raise InputError(f"ELUE has no task {name!r}: {there_are(name, TASKS)}")
+        raise InputError(f"ELUE has no task {name!r}: {suggest(name, TASKS)}")
     return TASKS[name]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
-from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +25,7 @@ from splitee.trace import Trace
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # from 1; 0 = the input is offloaded
 Orders = NDArray[np.int32]  # samples from 0, shape (m, repeats): all repeats of a round lie together
-Number = TypeVar("Number", bound=np.generic)
+DEFAULT_THRESHOLD = 0.7  # α for traces that recommend none
 
 
 @dataclass(frozen=True)

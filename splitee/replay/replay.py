@@ -14,12 +14,13 @@ from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.policies.base import AnyPolicy, display_name
 from splitee.policies.fixed import FinalExit
-from splitee.policies.problem import check_threshold
+from splitee.policies.names import policy_named
+from splitee.policies.problem import DEFAULT_THRESHOLD, check_threshold
 from splitee.replay.player import play_all
 from splitee.replay.streams import Given, Shuffles
 from splitee.results.result import Result
 from splitee.results.results import REFERENCE, Results
-from splitee.results.setup import DEFAULT_THRESHOLD, Setup, Streams
+from splitee.results.setup import Setup, Streams
 from splitee.trace import Trace
 
 MOST = 2**31 - 1  # rounds that can be counted of a sample
@@ -173,8 +174,6 @@ def _named(
 def _made(policy: AnyPolicy | str, setup: Setup) -> AnyPolicy:
     if not isinstance(policy, str):
         return policy
-    from splitee.policies.names import policy_named
-
     made: AnyPolicy = policy_named(policy, setup.trace, setup.costs, setup.threshold)
     return made
 

@@ -14,7 +14,6 @@ from splitee.policies.problem import Floats, Orders, Table
 from splitee.trace import Trace
 
 SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
-DEFAULT_THRESHOLD = 0.7
 RIGHT, AGREES = 1, 2  # bits of `Setup.marks`
 
 

@@ -1,4 +1,4 @@
-"""Grids of replays: traces × prices × devices × policies × their parameters, resumable, here or on Ray."""
+"""Sweeps: replays of a grid of traces, costs, devices and policies, resumable, on this machine or on Ray."""
 
 from splitee.sweep.grid import Cell, Grid, read_grid
 from splitee.sweep.running import Sweep, play_cell, play_on, sweep

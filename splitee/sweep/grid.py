@@ -1,38 +1,52 @@
-"""What a sweep is of: a grid, read from YAML, checked key by key, and cut into cells."""
+"""The grid of a sweep: read from YAML, checked key by key, and divided into cells."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from fractions import Fraction
+from functools import partial
 from itertools import product
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from splitee._internal.errors import InputError, suggest
+from splitee._internal.numbers import (
+    ALL,
+    each,
+    layer_count,
+    layers_held,
+    listed,
+    number,
+    share,
+    threshold,
+    whole,
+)
 from splitee.costs import CostModel
 from splitee.policies.base import Policy
-from splitee.policies.named import DEFAULT, OPTIONAL, make_policies
-from splitee.results.setup import DEFAULT_THRESHOLD
+from splitee.policies.names import (
+    DEFAULT,
+    OPTIONAL,
+    Setting,
+    canonical,
+    parse_policies,
+)
+from splitee.policies.problem import DEFAULT_THRESHOLD
 from splitee.trace import Trace
-
-ALL, HALF = "all", "half"
+from splitee.trace.bundled import trace_names
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One trace under one set of prices on one device: what is replayed, with all policies, at once.
+    """One trace, device and set of costs, on which all policies are replayed together.
 
     Attributes
     ----------
     number : int
         From 0, in the grid's order.
     trace : str
-        As the grid names it.
+        Its bundled name or file, as in the grid.
     device_layers : int or str
         m, "all" or "half".
     layer_cost : float
@@ -49,14 +63,16 @@ class Cell:
     offload: float
 
     def holds(self, layers: int) -> int:
-        """Return m, the layers that the device holds of `layers`."""
-        held = {ALL: layers, HALF: max(1, layers // 2)}.get(str(self.device_layers), self.device_layers)
-        if int(held) > layers:
-            raise InputError(f"device_layers {held}: trace {self.trace} has {layers} layers")
-        return int(held)
+        """Return m, the number of layers on the device, for a trace of L layers."""
+        try:
+            return layers_held(self.device_layers, layers)
+        except InputError:
+            raise InputError(
+                f"device_layers {self.device_layers}: trace {self.trace} has {layers} layers"
+            ) from None
 
     def costs(self, layers: int, offload_input: float | None = None) -> CostModel:
-        """Return its prices."""
+        """Return the costs of the cell for a trace of L layers."""
         exit_cost = 1 / 6 if self.layer_cost == 5 / 6 else 1.0 - self.layer_cost
         held = self.holds(layers)
         return CostModel(self.layer_cost, exit_cost, self.offload, offload_input, device_layers=held)
@@ -64,32 +80,32 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of these.
+    """Every combination of these settings. A list may also be one value, or a text with commas.
 
     Parameters
     ----------
     traces : sequence of str
         Bundled names or files.
     policies : sequence of str
-        As `splitee run --policy` names them.
+        Names that `splitee run --policy` takes.
     offload, mu, layer_cost : sequence of float
-        o; μ; λ₁ (λ₂ is the rest of 1 λ).
+        o, μ and λ₁ (λ₂ = 1 − λ₁). Fractions such as "5/6" are numbers too.
     device_layers : sequence of int or str
         m, "all" or "half".
     threshold : sequence of float or str
-        α; "recommended" is what the trace recommends, else 0.7.
+        α; "recommended" is the trace's recommended α, else 0.7.
     exploration : sequence of float
         β, of the policies that have one.
     repeats, seed : int
-        How many orders, and of what seed.
+        Number of random orders, and their seed.
     offload_input : float, optional
-        Price of sending the input. Default: o.
+        Cost of offloading the input. Default: o.
     send_input : bool
-        Whether learners may send the input.
+        Whether learners may offload the input.
     source : str, optional
         Validation trace for "source-split". Default: the bundled one of the same model.
     interval : sequence of str
-        What intervals are over: "data" (slower), "run", or both; each gives rows of its own.
+        Intervals over samples ("data", slower), orders ("run") or both; each gives its own rows.
 
     Examples
     --------
@@ -114,33 +130,30 @@ class Grid:
     interval: Sequence[str] = ("data",)
 
     def __post_init__(self) -> None:
-        for key in _LISTS:
-            object.__setattr__(self, key, _listed(key, getattr(self, key)))
-        for key, least in (("repeats", 1), ("seed", 0)):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise InputError(f"{key} is {value!r}: give a whole number, at least {least}")
-            object.__setattr__(self, key, int(value))
-        if self.offload_input is not None:
-            object.__setattr__(self, "offload_input", _number("offload_input", self.offload_input))
-        if not isinstance(self.send_input, bool):
-            raise InputError(f"send_input is {self.send_input!r}: give true or false")
-        if self.source is not None and not isinstance(self.source, str):
-            raise InputError(f"source is {self.source!r}: give a trace's name or file")
+        for key, read in _READ.items():
+            try:
+                object.__setattr__(self, key, read(getattr(self, key)))
+            except InputError as error:
+                raise InputError(f"{key}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types."""
+        """Return the grid in plain types."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     def cells(self) -> list[Cell]:
-        """Return what is replayed at once, in the order of the results."""
+        """Return the cells in the order of the results."""
         every = product(self.traces, self.device_layers, self.layer_cost, self.mu, self.offload)
         return [Cell(number, *values) for number, values in enumerate(every)]
 
     def members(
-        self, cell: Cell, layers: int, recommended: float | None, source: Trace | None
+        self,
+        cell: Cell,
+        layers: int,
+        recommended: float | None,
+        source: Trace | None,
+        classes: int | None = None,
     ) -> list[Policy]:
-        """Return the policies of a cell: of those without α, or without β, one whatever the grid lists.
+        """Return the policies of a cell. A policy without α or β occurs once, however many the grid lists.
 
         Parameters
         ----------
@@ -148,21 +161,23 @@ class Grid:
         layers : int
             L of its trace.
         recommended : float, optional
-            α that its trace recommends.
+            Its trace's recommended α.
         source : Trace, optional
             For "source-split", which is left out without it.
+        classes : int, optional
+            K of its trace.
         """
         names = [name for name in self.policies if source is not None or name not in OPTIONAL]
         held = cell.holds(layers)
         made: dict[Policy, None] = {}
         for alpha in self.alphas(recommended):
             for beta in self.exploration:
-                several = make_policies(names, layers, held, alpha, beta, self.send_input, source)
-                made |= dict.fromkeys(several)
+                setting = Setting(layers, held, alpha, beta, self.send_input, source, classes)
+                made |= dict.fromkeys(parse_policies(names, setting))
         return list(made)
 
     def alphas(self, recommended: float | None) -> list[float]:
-        """Return the values of α for a trace that recommends one, or none."""
+        """Return the values of α for a trace, given its recommended α if it has one."""
         own = DEFAULT_THRESHOLD if recommended is None else recommended
         return list(dict.fromkeys(own if isinstance(alpha, str) else alpha for alpha in self.threshold))
 
@@ -173,91 +188,62 @@ def read_grid(path: str | Path) -> Grid:
     Raises
     ------
     InputError
-        Where the file is no grid; for an unknown key, the line names the nearest.
+        If the file is not a grid. For an unknown key, the line suggests the nearest.
     """
     data = Path(path).read_bytes()
     try:
         found = yaml.safe_load(data.decode())
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or such a date as 2001-99-99
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2001-99-99
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, Mapping):
-        raise InputError(f"{path} holds no grid: give keys and lists, such as 'traces: [imdb]'")
+        raise InputError(f"{path} is not a grid: give keys and lists, such as 'traces: [imdb]'")
     known = [field.name for field in fields(Grid)]
     for key in found:
         if key not in known:
             raise InputError(f"{path}: no key is called {key!r}: {suggest(key, known)}")
     if "traces" not in found:
-        raise InputError(f"{path}: say which traces, such as 'traces: [imdb]'")
+        raise InputError(f"{path} has no traces: name them, such as 'traces: [imdb]'")
     try:
         return Grid(**found)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-_LISTS = (
-    *("traces", "policies", "offload", "mu", "layer_cost", "device_layers", "threshold", "exploration"),
-    "interval",
-)
+def _traces(given: Any) -> tuple[str, ...]:
+    return each(trace_names(given if isinstance(given, Sequence) else [given]), _text)
 
 
-def _listed(key: str, given: object) -> tuple[Any, ...]:
-    """Return a key's values: a list, or one value for short; each once."""
-    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    if not listed:
-        raise InputError(f"{key} is an empty list: give at least one value")
-    values = [_READ.get(key, _number)(key, value) for value in listed]
-    twice = next((value for value in values if values.count(value) > 1), None)
-    if twice is not None:
-        raise InputError(f"{key} has {twice!r} twice")
-    return tuple(values)
-
-
-def _number(key: str, value: object) -> float:
-    """Return a number, or a fraction given as text, such as 5/6."""
-    try:
-        number = float(Fraction(value)) if isinstance(value, str) else value
-    except (ValueError, ZeroDivisionError, OverflowError):
-        number = None
-    if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) < math.inf:
-        raise InputError(f"{key} is {value!r}: give finite numbers that are not negative")
-    return float(number)
-
-
-def _share(key: str, value: object) -> float:
-    if (number := _number(key, value)) > 1:
-        raise InputError(f"{key} is {value!r}: give numbers between 0 and 1")
-    return number
-
-
-def _alpha(key: str, value: object) -> float | str:
-    return value if value == "recommended" else _share(key, value)
-
-
-def _device(key: str, value: object) -> int | str:
-    if value in (ALL, HALF):
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{key} is {value!r}: give a whole number of layers, all, or half")
-    return int(value)
-
-
-def _text(key: str, value: object) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise InputError(f"{key} is {value!r}: give names")
+        raise InputError(f"{value!r} is not a name or file: give one such as imdb")
     return value
 
 
-def _interval(key: str, value: object) -> str:
+def _interval(value: object) -> str:
     if value not in ("data", "run"):
-        raise InputError(f"{key} is {value!r}: choose data or run")
+        raise InputError(f"{value!r} is not an interval: choose data or run")
     return str(value)
 
 
-_READ = {
-    "traces": _text,
-    "policies": _text,
-    "layer_cost": _share,
-    "threshold": _alpha,
-    "device_layers": _device,
-    "interval": _interval,
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{value!r} is not a switch: give true or false")
+    return value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "traces": _traces,
+    "policies": partial(listed, read=canonical),
+    "offload": partial(listed, read=number),
+    "mu": partial(listed, read=number),
+    "layer_cost": partial(listed, read=share),
+    "device_layers": partial(listed, read=layer_count),
+    "threshold": partial(listed, read=threshold),
+    "exploration": partial(listed, read=number),
+    "repeats": partial(whole, least=1),
+    "seed": whole,
+    "offload_input": lambda given: None if given is None else number(given),
+    "send_input": _switch,
+    "source": lambda given: None if given is None else _text(given),
+    "interval": partial(listed, read=_interval),
 }

@@ -1,4 +1,4 @@
-"""Running a sweep: cell by cell, each finished one a file; a run that was killed goes on and ends alike."""
+"""Run a sweep cell by cell, one file per finished cell; a killed run resumes and ends in the same files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from splitee.results.results import Results
 
 _GRID = "grid.json"
-TABLES = ("repeats", "summary")  # in this order: the last says that a cell is done
-COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are counted at once: 128 MB
+TABLES = ("repeats", "summary")  # in this order: the last one marks the cell as done
+COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are replayed together: 128 MB
 
 Tables = dict[str, "pd.DataFrame"]
 Play = Callable[["Sweep", Sequence[Cell]], Iterable[tuple[Cell, Tables]]]
 
 
 class Sweep:
-    """A grid with its traces, checked, as far as their footers tell, before anything is played.
+    """A grid and its traces, checked against the traces' footers before anything is replayed.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Sweep:
     Raises
     ------
     InputError
-        Where a trace, a policy or a price does not fit.
+        If a trace, a policy or a cost does not fit.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -51,33 +51,34 @@ class Sweep:
         self._traces: dict[str, Trace] = {}
         self._sources: dict[str, Trace] = {}
         assert self.sizes
-        names = [told["name"] for told in self.manifests.values()]
+        names = [manifest["name"] for manifest in self.manifests.values()]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"two traces are called {twice[0]}: tables tell them by name, so rename one")
+            raise InputError(f"two traces are called {twice[0]}, and tables have names only: rename one")
 
     @cached_property
     def sizes(self) -> list[int]:
-        """Decisions of each cell."""
+        """Number of decisions of each cell."""
         sizes = []
         for cell in self.grid.cells():
-            told = self.manifests[cell.trace]
-            layers, alpha = told["layers"], recommended_threshold(told)
+            facts = self.manifests[cell.trace]
+            layers, alpha = facts["layers"], recommended_threshold(facts)
             cell.costs(layers, self.grid.offload_input)
-            members = self.grid.members(cell, layers, alpha, self.source(cell.trace))
-            sizes.append(len(members) * self.grid.repeats * told["samples"])
+            source = self.source(cell.trace)
+            members = self.grid.members(cell, layers, alpha, source, facts["classes"])
+            sizes.append(len(members) * self.grid.repeats * facts["samples"])
         return sizes
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """What the traces' files tell; only footers are read."""
+        """The manifests of the traces; only footers are read."""
         return {name: read_manifest(find_trace(name)) for name in self.grid.traces}
 
     @cached_property
     def sources(self) -> dict[str, str | None]:
-        """The validation trace of each trace's source, as given or bundled, where a policy asks for it."""
+        """The validation trace of each trace's source, as given or bundled; None if no policy needs it."""
         if "source-split" not in self.grid.policies:
             return dict.fromkeys(self.manifests)
-        return {name: self.grid.source or find_source(told) for name, told in self.manifests.items()}
+        return {name: self.grid.source or find_source(facts) for name, facts in self.manifests.items()}
 
     def source(self, trace: str) -> Trace | None:
         """Return the validation trace of a trace's source."""
@@ -85,15 +86,15 @@ class Sweep:
         return None if name is None else _kept(self._sources, name)
 
     def trace(self, name: str) -> Trace:
-        """Return a trace; cells come trace by trace, so the last one is kept."""
+        """Return a trace and keep it until another is asked for: cells come trace by trace."""
         return _kept(self._traces, name)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What decides the results, in plain types."""
+        """Everything that the results depend on, in plain types."""
         return {
             "grid": self.grid.to_dict(),
-            "traces": {name: told["fingerprint"] for name, told in self.manifests.items()},
+            "traces": {name: manifest["fingerprint"] for name, manifest in self.manifests.items()},
             "sources": {
                 name: None if source is None else read_manifest(find_trace(source))["fingerprint"]
                 for name, source in self.sources.items()
@@ -103,7 +104,7 @@ class Sweep:
 
 
 def _kept(last: dict[str, Trace], name: str) -> Trace:
-    """Return a trace, and keep it, and no other."""
+    """Return a trace, and keep it in `last` instead of any other."""
     if name not in last:
         last.clear()
         last[name] = load_trace(name)
@@ -116,12 +117,12 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
     Returns
     -------
     dict of DataFrame
-        "summary": one row a policy and interval, as `Results.summary` has it, with the cell's settings before
-        it; "repeats": one row a policy and repeat, with the regret at the end.
+        "summary": one row per policy and interval, as in `Results.summary`, after the settings of the cell;
+        "repeats": one row per policy and repeat, with the final regret last.
     """
     import pandas as pd
 
-    members = grid.members(cell, trace.layers, trace.recommended_threshold, source)
+    members = grid.members(cell, trace.layers, trace.recommended_threshold, source, trace.classes)
     costs = cell.costs(trace.layers, grid.offload_input)
     settings = {
         "trace": trace.name,
@@ -144,7 +145,7 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
             seed=grid.seed,
             threshold=grid.alphas(trace.recommended_threshold)[0],
         )
-        told = pd.DataFrame(
+        parameters = pd.DataFrame(
             {
                 "policy": [policy.label for policy in some.values()],
                 "threshold": [_parameter(policy, "threshold") for policy in some.values()],
@@ -153,7 +154,7 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
             index=[str(k) for k in some],
         )
         for name, rows in (("summary", _summary(results, grid.interval)), ("repeats", _repeats(results))):
-            named = pd.concat([told.loc[rows.pop("policy")].reset_index(drop=True), rows], axis=1)
+            named = pd.concat([parameters.loc[rows.pop("policy")].reset_index(drop=True), rows], axis=1)
             tables[name].append(named)
     return {
         name: pd.concat(parts, ignore_index=True).pipe(
@@ -191,13 +192,13 @@ def _parameter(policy: object, name: str) -> float:
 
 
 def play_here(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
-    """Play cells one after the other in this process, each with all its threads."""
+    """Replay cells one after the other in this process, each with all threads."""
     for cell in cells:
         yield cell, play_cell(work.grid, cell, work.trace(cell.trace), work.source(cell.trace))
 
 
 def play_on(cluster: Cluster) -> Play:
-    """Return what plays cells on a cluster, a task each, a thread each; traces are put there once."""
+    """Return a function that replays cells on a cluster, one task and thread each; traces are sent once."""
 
     def play(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
         def common(cell: Cell) -> tuple[str, Callable[[], tuple[Grid, Trace, Trace | None]]]:
@@ -223,27 +224,28 @@ def sweep(
     begin: Callable[[int], None] = lambda decisions: None,
     advance: Callable[[int, bool], None] = lambda decisions, computed: None,
 ) -> Path:
-    """Play a grid and write its tables to a folder; go on where an earlier call stopped.
+    """Replay a grid and write its tables to a folder; continue an earlier call that was interrupted.
 
     Parameters
     ----------
     grid : Grid
     out : path
-        A folder: ``summary.parquet``, ``repeats.parquet`` and ``grid.json``. ``OUT.partial`` holds the cells
-        that are done (Parquet, too) until all are.
+        The folder of ``summary.parquet``, ``repeats.parquet`` and ``grid.json``. ``OUT.partial`` holds the
+        finished cells, also as Parquet, until all are done.
     play : callable
-        Where cells are played: here, or on a cluster (`play_on`).
+        Function that replays cells: in this process (default), or on a cluster (`play_on`).
     overwrite : bool
-        Whether an existing `out` is replaced, once all is done.
+        Whether an existing `out` is replaced when all cells are done.
     report, begin, advance : callable
-        Progress: lines; all decisions there are; decisions of a cell, and whether they were just made.
+        Progress: called with a line; with the number of all decisions; with the number of decisions of
+        finished cells and whether they were made by this call.
 
     Raises
     ------
     FileExistsError
-        Where `out` exists and `overwrite` is false; nothing is played then.
+        If `out` exists and `overwrite` is false; nothing is replayed then.
     InputError
-        Where the grid does not fit, or ``OUT.partial`` belongs to another grid.
+        If the grid does not fit its traces, or ``OUT.partial`` belongs to another grid.
     """
     out = Path(out)
     place = out.resolve()
@@ -270,7 +272,7 @@ def _play_missing(
     begin: Callable[[int], None],
     advance: Callable[[int, bool], None],
 ) -> None:
-    """Play the cells that have no file yet, and write theirs."""
+    """Replay the cells that have no file yet and write their files."""
     cells = work.grid.cells()
     missing = [cell for cell in cells if not _part(folder, cell, TABLES[-1]).exists()]
     begin(sum(work.sizes))
@@ -285,7 +287,7 @@ def _play_missing(
 
 
 def _refuse_foreign(out: Path, overwrite: bool) -> None:
-    """Refuse what exists and may not be replaced: anything, and with `overwrite` what no sweep wrote."""
+    """Raise if `out` may not be replaced: it exists, or with `overwrite`, holds more than a sweep wrote."""
     refuse_existing(out, overwrite)
     if out.exists():
         own = {_GRID, *(f"{name}.parquet" for name in TABLES)}
@@ -298,7 +300,7 @@ def _part(folder: Path, cell: Cell, table: str) -> Path:
 
 
 def _join(parts: Sequence[Path], out: Path) -> None:
-    """Write one file of many, a row group each, one at a time in memory."""
+    """Join files into one with a row group per file, reading one file at a time."""
     import pyarrow.parquet as pq
 
     with (

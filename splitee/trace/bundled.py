@@ -1,36 +1,40 @@
-"""Find traces by name or path, and the source trace that belongs to a target trace."""
+"""Bundled traces by name, trace files, and the bundled validation trace of a model."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import items
 from splitee.data import BUNDLED as _BUNDLED
 from splitee.trace.file import read_manifest
 
 
 def bundled_traces() -> list[str]:
-    """Return the names of the traces that come with splitee, sorted."""
+    """Return the names of the bundled traces."""
     return sorted(file.stem for file in _BUNDLED.glob("*.parquet"))
 
 
 def find_trace(path: str | Path) -> Path:
-    """Return the file that `path` names; a bundled name takes precedence over a file in the working folder.
+    """Return the file that `path` names; a bundled name takes precedence over a file of that name.
 
     Raises
     ------
     InputError
-        If `path` is a folder, or neither a file nor a bundled name.
+        If there is neither; the line suggests the nearest bundled name.
     """
     bundled = bundled_traces()
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"trace is {path!r}: give a file or a bundled name ({', '.join(bundled)})")
     if str(path) in bundled:
         return _BUNDLED / f"{path}.parquet"
     file = Path(path)
     if file.is_dir():
-        raise InputError(f"{file} is a folder: give a trace file in it")
+        raise InputError(f"{file} is a folder, not a trace file")
     if file.exists():
         return file
     near = difflib.get_close_matches(file.stem, bundled, n=1)
@@ -38,18 +42,29 @@ def find_trace(path: str | Path) -> Path:
     raise InputError(f"{path}: no such file, nor a bundled trace ({', '.join(bundled) or 'none'}){hint}")
 
 
+def trace_names(given: str | Iterable[str]) -> list[str]:
+    """Return the names in a list of traces, or in a text with commas.
+
+    Examples
+    --------
+    >>> trace_names("imdb,scitail"), trace_names(["imdb", "yelp_sentences, scitail"])
+    (['imdb', 'scitail'], ['imdb', 'yelp_sentences', 'scitail'])
+    """
+    names: list[str] = []
+    for entry in [given] if isinstance(given, str) else given:
+        whole = not isinstance(entry, str) or Path(entry).exists()  # a file may have a comma in its name
+        names += [entry] if whole else items(entry)
+    return names
+
+
 def find_source(manifest: Mapping[str, Any]) -> str | None:
-    """Find the bundled validation trace of the model that made a trace (its source-domain trace).
+    """Return the name of the bundled validation trace of a trace's model.
 
-    Only file footers are read.
-
-    Two manifests are of the same model if their weights have the same SHA-256 (written by
-    `splitee precompute`). If one of them has no such hash, their training records are compared instead
-    (`splitee train` writes its validation trace before a weights file exists).
-
-    A bundled trace is accepted if the SHA-256 of its data equals the hash of the validation data in the
-    training record, whatever the data are called. Otherwise it is accepted if its split is "validation" and
-    its name ends with ``_validation``; the validation split of another data set is a target, not a source.
+    Only footers are read. Two traces have the same model if the SHA-256 of the weights is equal
+    (`splitee precompute` writes it), or, if one manifest lacks it, the record of the training
+    (`splitee train` writes its validation trace before the weights). A trace is the validation trace if
+    the SHA-256 of its data is the one that the training recorded. Otherwise its split must be "validation"
+    and its name end with ``_validation``; other validation splits are targets.
 
     Parameters
     ----------
@@ -59,32 +74,32 @@ def find_source(manifest: Mapping[str, Any]) -> str | None:
     Returns
     -------
     str or None
-        The bundled name, or None if no bundled trace fits.
+        The bundled name, or None.
     """
-    recorded = _lookup(manifest, "training", "validation", "sha256")
+    recorded = _fact(manifest, "training", "validation", "sha256")
     named = None
     for name in bundled_traces():
         other = read_manifest(_BUNDLED / f"{name}.parquet")
         if same_model(manifest, other) is not True:
             continue
-        if recorded is not None and _lookup(other, "data", "sha256") == recorded:
+        if recorded is not None and _fact(other, "data", "sha256") == recorded:
             return name
-        if name.endswith("_validation") and _lookup(other, "data", "split") == "validation":
+        if name.endswith("_validation") and _fact(other, "data", "split") == "validation":
             named = named or name
     return named
 
 
 def same_model(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
-    """Return whether two manifests are of the same model; None if they hold too little to decide."""
+    """Return whether two manifests are of one model; None if they do not say."""
     for path in (("model", "sha256"), ("training",)):
-        facts = _lookup(one, *path), _lookup(other, *path)
+        facts = _fact(one, *path), _fact(other, *path)
         if all(facts):
             return bool(facts[0] == facts[1])
     return None
 
 
-def _lookup(facts: Any, *path: str) -> Any:
-    """Return the value under nested keys of a manifest; None if a key is missing."""
+def _fact(facts: Any, *path: str) -> Any:
+    """Return the value under nested keys of a manifest; None if there is none."""
     for key in path:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
     return facts

@@ -2,18 +2,18 @@
 
 import json
 import re
-from functools import partial
 
 import commands
 import numpy as np
 import pytest
-from commands import refused
 
 from splitee.trace import load_trace
 from splitee.trace.reliability import expected_calibration_error
 from splitee.trace.temperature import apply_temperatures, fit_temperatures
 
-splitee = partial(commands.run, "trace")
+
+def splitee(*arguments):
+    return commands.splitee("trace", *arguments)
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def change(path, **changes):
 def test_it_writes_the_trace_and_says_what_changed(files):
     source, target, out = files
     done = splitee("calibrate", target, "--source", source, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.err) == (0, "")
     made = load_trace(out)
     expected = apply_temperatures(load_trace(target), fit_temperatures(load_trace(source)))
     assert made.fingerprint == expected.fingerprint
     assert made.name == "target-cal"
-    assert "target, calibrated on source (300 samples): before → after" in done.stdout
+    assert "target, calibrated on source (300 samples): before → after" in done.out
     last = made.confidence[:, 11].astype(float)
     for words in (
         f"{made.manifest['calibration']['temperatures'][11]:.3f}",
@@ -48,15 +48,15 @@ def test_it_writes_the_trace_and_says_what_changed(files):
         f"target-cal.parquet: α = {made.recommended_threshold:g} (within:0.5, on calibrated source);",
         "; before: 0.9",
     ):
-        assert words in done.stdout, words
+        assert words in done.out, words
     again = splitee("verify", out)
-    assert again.returncode == 0
-    assert f"α = {made.recommended_threshold:g} (recommended" in splitee("show", out).stdout
+    assert again.code == 0
+    assert f"α = {made.recommended_threshold:g} (recommended" in splitee("show", out).out
 
 
 def test_json_has_the_numbers(files):
     source, target, out = files
-    document = json.loads(splitee("calibrate", target, "--source", source, "--out", out, "--json").stdout)
+    document = json.loads(splitee("calibrate", target, "--source", source, "--out", out, "--json").out)
     was, made, from_ = load_trace(target), load_trace(out), load_trace(source)
     fitted = apply_temperatures(from_, fit_temperatures(from_))
     assert document["fingerprint"] == made.fingerprint
@@ -83,26 +83,26 @@ def test_json_has_the_numbers(files):
 
 def test_the_bundled_source_is_found(files, tmp_path):
     _, target, out = files
-    document = json.loads(splitee("calibrate", target, "--out", out, "--json").stdout)
+    document = json.loads(splitee("calibrate", target, "--out", out, "--json").out)
     assert document["source"]["name"] == "sst2_validation"
     assert document["source"]["samples"] == 872
     mine = tmp_path / "mine.parquet"
     load_trace(target).replace(manifest={"class_names": ["no", "yes"]}).save(mine)
-    assert "give --source" in refused(splitee("calibrate", mine, "--out", tmp_path / "o.parquet"))
+    assert "give --source" in splitee("calibrate", mine, "--out", tmp_path / "o.parquet").complaint
 
 
 def test_a_target_without_labels_and_threshold(files):
     source, target, out = files
     change(target, label=None, manifest={})
-    document = json.loads(splitee("calibrate", target, "--source", source, "--out", out, "--json").stdout)
+    document = json.loads(splitee("calibrate", target, "--source", source, "--out", out, "--json").out)
     assert document["threshold"]["before"] is None
     row = document["exits"][0]
     assert row["calibration_error"] == {"before": None, "after": None}
     assert row["share_at_threshold"]["before"] is None
     assert row["source_calibration_error"]["after"] >= 0
     done = splitee("calibrate", target, "--source", source, "--out", out, "--overwrite")
-    assert "none was recommended before" in done.stdout
-    cells = [cell.strip() for cell in re.search("│ +12 │(.*)│\n", done.stdout)[1].split("│")]
+    assert "none was recommended before" in done.out
+    cells = [cell.strip() for cell in re.search("│ +12 │(.*)│\n", done.out)[1].split("│")]
     assert cells[2] == "–"  # its calibration error
     assert re.fullmatch(r"– → \d+\.\d%", cells[4])  # the share, of which only the new α tells
 
@@ -112,9 +112,9 @@ def test_nothing_is_overwritten_unasked_nor_read_before_that(files, tmp_path):
     out.write_text("mine")
     # the refusal comes before the traces are even looked for
     none = tmp_path / "none.parquet"
-    assert "exists already" in refused(splitee("calibrate", none, "--source", source, "--out", out))
+    assert "exists already" in splitee("calibrate", none, "--source", source, "--out", out).complaint
     assert out.read_text() == "mine"
-    assert splitee("calibrate", target, "--source", source, "--out", out, "--overwrite").returncode == 0
+    assert splitee("calibrate", target, "--source", source, "--out", out, "--overwrite").code == 0
     assert load_trace(out).name == "target-cal"
 
 
@@ -134,23 +134,24 @@ def test_bad_sources_are_one_line_and_leave_nothing(files):
         ),
     ]:
         trace.save(source, overwrite=True)
-        assert why in refused(splitee(*arguments))
+        assert why in splitee(*arguments).complaint
     change(source, manifest={}, softmax=True, classes=2, label=np.ones(300, dtype=int))
     change(target, softmax=False)
-    assert "target has scores" in refused(splitee(*arguments))
+    assert "target has scores" in splitee(*arguments).complaint
     assert not out.exists()
 
 
 def test_a_calibrated_trace_is_not_calibrated_again(files):
     source, target, out = files
-    assert splitee("calibrate", target, "--source", source, "--out", out).returncode == 0
-    assert "is calibrated already" in refused(
-        splitee("calibrate", out, "--source", source, "--out", target, "--overwrite")
+    assert splitee("calibrate", target, "--source", source, "--out", out).code == 0
+    assert (
+        "is calibrated already"
+        in splitee("calibrate", out, "--source", source, "--out", target, "--overwrite").complaint
     )
 
 
 def test_help_is_there():
     done = splitee("calibrate", "--help")
-    assert done.returncode == 0
-    assert "\b" not in done.stdout
-    assert "calibrate" in splitee("--help").stdout
+    assert done.code == 0
+    assert "\b" not in done.out
+    assert "calibrate" in splitee("--help").out

@@ -156,16 +156,16 @@ def test_the_paper_preset_takes_the_papers_threshold_and_the_whole_device(tmp_pa
 BAD = [
     (["nowhere.parquet"], "no such file"),
     (["TRACE", "--policy", "splite"], "did you mean splitee?"),
-    (["TRACE", "--policy", "split:9"], "layers 1 to 4"),
+    (["TRACE", "--policy", "split:9"], "9 is not from 1 to 4"),
     (["TRACE", "--threshold", "1.5"], "between 0 and 1"),
-    (["TRACE", "--offload", "cheap"], "numbers separated by commas"),
-    (["TRACE", "--mu", "-1"], "not negative"),
+    (["TRACE", "--offload", "cheap"], "--offload 'cheap' is not a finite number"),
+    (["TRACE", "--mu", "-1"], "--mu '-1' is not a finite number of at least 0"),
     (["TRACE", "--device-layers", "5"], "from 1 to 4"),
     (["TRACE", "--repeats", "0"], "at least 1"),
     (["TRACE", "--exploration", "nan"], "finite"),
-    (["TRACE", "TRACE"], "two scenarios"),
+    (["TRACE", "TRACE"], "two traces are called mine"),
     (["TRACE", "--max-drop", "nan"], "points of accuracy"),
-    (["TRACE", "--policy", "split:²"], "no policy"),
+    (["TRACE", "--policy", "split:²"], "policy split:²: '²' is not a number of layers"),
     (["TRACE", "--offload", "1e308"], "between 0 and"),
     (["TRACE", "--out", "TRACE"], "is a file"),
     (["TRACE", "--interval", "both"], "--interval"),
@@ -245,13 +245,22 @@ def test_help_says_what_symbols_mean() -> None:
     assert np.all([option in text for option in ("--max-drop", "--preset", "--interval", "--json")])
 
 
+NO_COST = "is not a finite number of at least 0: write it as 5, 0.7 or 5/6"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--choices"], "--choices is of what is written: give --out, too"),
-        (["--overwrite"], "--overwrite is of what is written: give --out, too"),
-        (["--layer-cost", "-1"], "--layer-cost -1: give a price in λ, at least 0"),
-        (["--exit-cost", "nan"], "--exit-cost nan: give a price in λ, at least 0"),
+        (["--choices"], "--choices needs --out: give a folder"),
+        (["--overwrite"], "--overwrite needs --out: give a folder"),
+        (
+            ["--layer-cost", "-1"],
+            "--layer-cost '-1' is not a finite number of at least 0: write it as 5, 0.7 or 5/6",
+        ),
+        (
+            ["--exit-cost", "nan"],
+            "--exit-cost 'nan' is not a finite number of at least 0: write it as 5, 0.7 or 5/6",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_told(arguments: list[str], words: str) -> None:
@@ -317,3 +326,84 @@ def test_interrupted_it_says_so_as_shells_do(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("splitee.trace.load_trace", interrupted)
     ran = commands.splitee("run", "rte_validation")
     assert (ran.code, ran.out, ran.err.strip()) == (130, "", "splitee: interrupted")
+
+
+def scenarios(*arguments: object) -> list[dict]:
+    ran = commands.splitee("run", *arguments, "--repeats", "2", "--json")
+    assert ran.code == 0, ran
+    return json.loads(ran.out)["scenarios"]
+
+
+def test_numbers_are_read_as_in_a_grid(trace_file: Path) -> None:
+    common = (trace_file, "--policy", "cloud-only", "--threshold", "3/4")
+    found = scenarios(*common, "--layer-cost", "5/6", "--exit-cost", "1/6", "--device-layers", "half,1,all")
+    assert [s["device_layers"] for s in found] == [2, 1, 4]
+    assert {(s["threshold"], s["layer_cost"], s["exit_cost"]) for s in found} == {(0.75, 5 / 6, 1 / 6)}
+    (one,) = scenarios(*common, "--device-layers", "2,half", "--offload-input", "1/2", "--exploration", "1/4")
+    assert (one["offload_input"], one["exploration"], one["device_layers"]) == (0.5, 0.25, 2)
+    assert [s["mu"] for s in scenarios(*common, "--mu", "1/10,0.2", "--device-layers", "4")] == [0.1, 0.2]
+
+
+def test_several_thresholds_are_several_scenarios(trace_file: Path, tmp_path: Path) -> None:
+    options = (trace_file, "--policy", "SplitEE,splits", "--device-layers", "all", "--repeats", "2")
+    out = tmp_path / "out"
+    ran = commands.splitee("run", *options, "--threshold", "0.7,0.8", "--out", out)
+    assert ran.code == 0, ran
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {
+        "mine_o5_mu0.1_m4_a0.7",
+        "mine_o5_mu0.1_m4_a0.8",
+    }
+    table = pd.read_csv(out / "summary.csv")
+    assert set(table["threshold"]) == {0.7, 0.8}
+    noted = json.loads((out / "run.json").read_text())["scenarios"]
+    assert [s["policy"] for s in noted] == [["splitee", "splits"]] * 2
+    assert noted[0]["policies"][0]["cost"] != noted[1]["policies"][0]["cost"]
+    page = commands.splitee("report", out)
+    assert page.out.endswith("2 scenarios\n")
+    assert "--threshold 0.7,0.8" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_recommended_is_a_threshold_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    random_trace(30).replace(manifest={"recommended_threshold": {"value": 0.6}}).save(path)
+    options = (path, "--policy", "cloud-only", "--device-layers", "2")
+    assert [s["threshold"] for s in scenarios(*options, "--threshold", "recommended,0.8,0.6")] == [0.6, 0.8]
+
+
+def test_traces_are_lists_names_files_and_standard_input(trace_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "a,b.parquet"  # a comma in a file's name is no list
+    random_trace(40, layers=4).replace(name="other").save(other)
+    few = ("--policy", "cloud-only", "--device-layers", "2", "--threshold", "0.7")
+    listed = f"{trace_file},rte_validation"
+    assert [s["trace"] for s in scenarios(listed, other, *few)] == ["mine", "rte_validation", "other"]
+    command = [sys.executable, "-m", "splitee", "run", "-", *few, "--json", "--repeats", "2"]
+    with trace_file.open("rb") as stdin:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, check=True)
+    assert json.loads(done.stdout)["scenarios"][0]["trace"] == "mine"
+    done = subprocess.run(command, input=b"no trace", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"splitee: standard input: is not a Parquet file")
+
+
+def test_what_is_no_name_of_a_trace_is_one_line() -> None:
+    for wrong in (3, None, ["imdb"]):
+        with pytest.raises(splitee.InputError, match=r"^trace is .*: give a file or a bundled name \(imdb, "):
+            splitee.load_trace(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--policy", "splitte"], "did you mean splitee?"),
+        (["--policy", "deebert:2"], "at most ln 2 = 0.693 nats"),
+        (["--threshold", "0.7,0.70000001"], "two scenarios are called mine_o5_mu0.1_m4_a0.7"),
+        (["--threshold", "0.7,1.5"], "--threshold '1.5' is not a confidence between 0 and 1"),
+        (["--device-layers", "half,9"], "--device-layers 9 is not from 1 to 4"),
+        (["--device-layers", "some"], "--device-layers 'some' is not a number of layers"),
+        (["--layer-cost", "1,2"], "--layer-cost '1,2' is not a finite number"),
+        (["--offload", "5,5.0"], "--offload 5.0 occurs twice"),
+    ],
+)
+def test_wrong_values_are_one_line(options: list[str], words: str, trace_file: Path) -> None:
+    few = [] if "--threshold" in options else ["--threshold", "0.7"]
+    assert words in commands.splitee("run", trace_file, *options, *few).complaint

@@ -138,7 +138,8 @@ def test_bad_imports_are_one_line_and_leave_nothing(tmp_path):
     assert f"{table}: column 'confidence', row 2: 'x' is not a number" in refused(
         splitee("import", table, "--out", out)
     )
-    assert "ours=theirs" in refused(splitee("import", table, "--out", out, "--map", "x"))
+    line = refused(splitee("import", table, "--out", out, "--map", "x"))
+    assert "--map 'x' has no =: write it as OURS=THEIRS" in line
     assert "no such file" in refused(splitee("import", tmp_path / "none.csv", "--out", out))
     assert not out.exists()
 

@@ -207,24 +207,24 @@ def test_another_source_is_another_sweep(folder: Path) -> None:
     [
         ({"polices": ["splitee"]}, "no key is called 'polices': did you mean policies?"),
         ({"policies": ["spliteee"]}, "did you mean splitee?"),
-        ({"policies": []}, "policies is an empty list"),
+        ({"policies": []}, "policies: the list is empty"),
         ({"traces": ["imbd"]}, "did you mean 'imdb'?"),
-        ({"offload": [1, -1]}, "offload is -1"),
-        ({"offload": [5, 5.0]}, "offload has 5.0 twice"),
-        ({"mu": ["a lot"]}, "mu is 'a lot'"),
-        ({"mu": [True]}, "mu is True"),
-        ({"mu": ["1e400"]}, "mu is '1e400'"),
+        ({"offload": [1, -1]}, "offload: -1 is not a finite number of at least 0"),
+        ({"offload": [5, 5.0]}, "offload: 5.0 occurs twice"),
+        ({"mu": ["a lot"]}, "mu: 'a lot' is not a finite number"),
+        ({"mu": [True]}, "mu: True is not"),
+        ({"mu": ["1e400"]}, "mu: '1e400' is not"),
         ({"traces": ["one.parquet", "./one.parquet"]}, "two traces are called one"),
-        ({"layer_cost": [1.5]}, "layer_cost is 1.5"),
-        ({"threshold": ["recomended"]}, "threshold is 'recomended'"),
-        ({"threshold": [float("nan")]}, "threshold is nan"),
+        ({"layer_cost": [1.5]}, "layer_cost: 1.5 is not between 0 and 1"),
+        ({"threshold": ["recomended"]}, "threshold: 'recomended' is not a confidence"),
+        ({"threshold": [float("nan")]}, "threshold: nan is not a confidence"),
         ({"device_layers": [9]}, "device_layers 9: trace one.parquet has 4 layers"),
-        ({"device_layers": [2.5]}, "device_layers is 2.5"),
-        ({"repeats": 0}, "repeats is 0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"interval": ["both"]}, "interval is 'both'"),
-        ({"send_input": "no"}, "send_input is 'no'"),
-        ({"source": 3}, "source is 3"),
+        ({"device_layers": [2.5]}, "device_layers: 2.5 is not a number of layers"),
+        ({"repeats": 0}, "repeats: 0 is not a whole number of at least 1"),
+        ({"seed": -1}, "seed: -1 is not a whole number of at least 0"),
+        ({"interval": ["both"]}, "interval: 'both' is not an interval"),
+        ({"send_input": "no"}, "send_input: 'no' is not a switch"),
+        ({"source": 3}, "source: 3 is not a name or file"),
     ],
 )
 def test_bad_grids_are_told_in_one_line(folder: Path, keys: dict[str, object], words: str) -> None:
@@ -237,11 +237,11 @@ def test_bad_grids_are_told_in_one_line(folder: Path, keys: dict[str, object], w
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"traces: [", "is no YAML"),
-        (b"- imdb", "holds no grid"),
-        (b"mu: 1", "say which traces"),
-        (b"mu: \xff", "is no YAML"),
-        (b"seed: 2001-99-99", "is no YAML"),
+        (b"traces: [", "is not valid YAML"),
+        (b"- imdb", "is not a grid"),
+        (b"mu: 1", "has no traces"),
+        (b"mu: \xff", "is not valid YAML"),
+        (b"seed: 2001-99-99", "is not valid YAML"),
     ],
 )
 def test_what_is_no_grid_is_told_in_one_line(folder: Path, text: bytes, words: str) -> None:
@@ -257,3 +257,27 @@ def test_without_a_place_for_results_nothing_is_played(folder: Path) -> None:
 
 def test_one_value_stands_for_a_list() -> None:
     assert Grid("imdb", policies="splitee", mu="1/10") == Grid(["imdb"], ["splitee"], mu=[0.1])
+
+
+def test_a_grid_takes_the_names_and_lists_of_the_command_line() -> None:
+    grid = Grid(
+        "imdb,scitail",
+        policies="SplitEE, UCBTuned",
+        mu="1/10, 0.2",
+        device_layers="half, 3",
+        threshold="0.7,recommended",
+        exploration="half",
+    )
+    assert grid == Grid(
+        ["imdb", "scitail"],
+        ["splitee", "ucb-tuned"],
+        mu=[0.1, 0.2],
+        device_layers=["half", 3],
+        threshold=[0.7, "recommended"],
+        exploration=[0.5],
+    )
+
+
+def test_an_entropy_above_that_of_the_classes_is_refused(folder: Path) -> None:
+    path = grid_file(folder, policies=["deebert:2"])
+    assert "at most ln 2 = 0.693 nats" in commands.splitee("sweep", path, "--out", "out").complaint
