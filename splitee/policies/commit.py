@@ -15,7 +15,7 @@ from splitee.policies.base import BySample, SplitLearner, SplitPolicy, check_cou
 from splitee.policies.fixed import everywhere
 from splitee.policies.loop import Context, DeviceLoop, Feedback
 from splitee.policies.played import Actions, Played, room_for
-from splitee.policies.problem import Floats, Orders, Table, check_threshold, mean_rewards
+from splitee.policies.problem import Floats, Orders, Table, check_threshold, frozen, mean_rewards
 from splitee.trace import Trace
 from splitee.trace.bundled import same_model
 
@@ -90,7 +90,7 @@ class ExploreThenCommit(SplitPolicy):
         seen = confidence[explored]
         seen[:, 0] = np.where(known, seen[:, 0], deepest)
         costs = offload[explored] if len(offload) > 1 else offload
-        every = np.arange(len(explored), dtype=np.int32)
+        every = frozen(np.arange(len(explored)))
         means = mean_rewards(seen, alpha, mu, gamma, costs, every)
         return 1 + int(np.argmax(means[1 : table.arms + 1]))
 
@@ -129,7 +129,7 @@ class LiveCommit(SplitLearner):
     def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
         if np.isnan(seen[0, 0]):
             seen[0, 0] = seen[0, split]  # C_L was not observed
-        gain = mean_rewards(seen, *self.worth, np.zeros(1, dtype=np.int32))
+        gain = mean_rewards(seen, *self.worth, frozen(np.zeros(1)))
         self.gains[self.t] = gain[: self.problem.device_exits + 1]
 
 
@@ -182,7 +182,7 @@ class SourceSplit(SplitPolicy):
         return self.split_at(table, everywhere(best, table))
 
     def _best(self, worth: tuple[NDArray[np.float32], Floats, float, Floats, Floats], arms: int) -> int:
-        means = mean_rewards(*worth, np.arange(self.source.samples, dtype=np.int32))
+        means = mean_rewards(*worth, frozen(np.arange(self.source.samples)))
         return 1 + int(np.argmax(means[1 : arms + 1]))
 
     def live(self) -> DeviceLoop:  # noqa: D102

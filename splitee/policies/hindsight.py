@@ -41,7 +41,7 @@ class BestFixedSplit(SplitPolicy):
     def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
         layer = np.empty(order.shape, dtype=np.int16)
         for repeat, stream in enumerate(order.T):
-            means = table.mean_rewards(self.threshold, False, np.ascontiguousarray(stream))
+            means = table.mean_rewards(self.threshold, False, stream)
             layer[:, repeat] = 1 + int(np.argmax(means[1 : table.arms + 1]))
         return split_rounds(self, table, order, layer)
 

@@ -10,6 +10,8 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from splitee._internal.errors import InputError
@@ -109,7 +111,7 @@ _SINGLE: dict[str, _Maker] = {
     "cloud-only": lambda s: CloudOnly(),
     "random": lambda s: RandomSplit(s.threshold),
     "best-split": lambda s: BestFixedSplit(s.threshold),
-    "oracle": lambda s: Oracle(s.threshold, s.send_input),
+    "oracle": lambda s: Oracle(s.threshold),
     "elasticbert": lambda s: ElasticBERT(s.threshold, last=s.last),
     "pabee": lambda s: PABEE(max(1, s.arms // 2), last=s.last),  # 6 of 12, as its authors have it
     "splitee-released": lambda s: released.SplitEE(s.threshold),
@@ -150,6 +152,16 @@ _KNOWN |= {_squeezed(cls): name for cls, name in _CLASSES.items()}
 P = TypeVar("P")
 
 
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """Return the policies that other packages add by the entry point ``splitee.policies``.
+
+    An entry point names a function that takes a `Setting`, and a text if a parameter is given
+    (``name:parameter``), and returns a policy: a device loop, or a `Policy`.
+    """
+    return {_squeezed(plugin.name): plugin for plugin in entry_points(group="splitee.policies")}
+
+
 def canonical(name: object) -> str:
     """Return a policy's name as tables of names have it, with its parameter.
 
@@ -167,10 +179,14 @@ def canonical(name: object) -> str:
         raise InputError(f"{name!r} is not a policy's name: give a text such as 'splitee'")
     kind, colon, parameter = name.partition(":")
     known, parameter = _KNOWN.get(_squeezed(kind)), parameter.strip()
+    if known is None and (plugin := installed().get(_squeezed(kind))) is not None:
+        return f"{plugin.name}:{parameter}" if colon else plugin.name
     if known is None:
-        near = difflib.get_close_matches(_squeezed(kind), _KNOWN, n=1)
-        hint = f"did you mean {_KNOWN[near[0]]}? " if near else ""
-        raise InputError(f"no policy is called {name!r}: {hint}there are {', '.join(NAMES)}")
+        names = _KNOWN | {squeezed: plugin.name for squeezed, plugin in installed().items()}
+        near = difflib.get_close_matches(_squeezed(kind), names, n=1)
+        hint = f"did you mean {names[near[0]]}? " if near else ""
+        others = sorted(plugin.name for plugin in installed().values())
+        raise InputError(f"no policy is called {name!r}: {hint}there are {', '.join((*NAMES, *others))}")
     if not colon and known not in _SINGLE and known not in _FAMILIES:
         raise InputError(f"policy {known} needs a parameter: write {known}:{_WITH_PARAMETER[known][0]}")
     if colon and known not in _WITH_PARAMETER:
@@ -278,6 +294,8 @@ def setting_of(
 def _made(name: str, setting: Setting) -> Iterable[Policy]:
     """Make the policies of a canonical name."""
     kind, colon, parameter = name.partition(":")
+    if kind not in _KNOWN.values():
+        return [installed()[_squeezed(kind)].load()(setting, *([parameter] if colon else []))]
     if not colon:
         return _FAMILIES[kind](setting) if kind in _FAMILIES else [_SINGLE[kind](setting)]
     try:

@@ -188,8 +188,15 @@ class Table:
 
         Layers that are not on the device have costs as if they were; r̄(0) is NaN if its cost is unknown.
         """
-        means: Floats = mean_rewards(*self.worth(threshold, every_exit), order)
+        means: Floats = mean_rewards(*self.worth(threshold, every_exit), frozen(order))
         return means
+
+
+def frozen(order: NDArray[np.integer]) -> Orders:
+    """Return a read-only order of int32, contiguous: of one type, so that kernels are compiled once."""
+    order = np.ascontiguousarray(order, dtype=np.int32).view()
+    order.flags.writeable = False
+    return order
 
 
 def as_alpha(threshold: float) -> float:
@@ -254,7 +261,7 @@ def _with_cloud(trace: Trace) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         cloud = trace.confidence[:, -1] if trace.cloud_confidence is None else trace.cloud_confidence
         answer = trace.prediction[:, -1] if trace.cloud_prediction is None else trace.cloud_prediction
         _KNOWN[trace] = (
-            np.concatenate([cloud[:, None], trace.confidence], axis=1),
-            np.concatenate([answer[:, None], trace.prediction], axis=1),
+            np.ascontiguousarray(np.concatenate([cloud[:, None], trace.confidence], axis=1)),
+            np.ascontiguousarray(np.concatenate([answer[:, None], trace.prediction], axis=1)),
         )
     return _KNOWN[trace]

@@ -54,7 +54,8 @@ def choose(first, weight, mean, width, best, chosen):  # type: ignore[no-untyped
     chosen : uintp array, shape (lanes,)
         Filled in: the arm of each lane.
     """
-    best[:] = -math.inf
+    for r in range(np.uintp(len(best))):
+        best[r] = -math.inf
     for a in range(np.uintp(first), np.uintp(len(mean)), np.uintp(4)):
         b, c, d = a + np.uintp(1), a + np.uintp(2), a + np.uintp(3)
         for r in range(np.uintp(len(best))):
@@ -152,25 +153,25 @@ def play(  # type: ignore[no-untyped-def]
     rounds, repeats = order.shape
     best, chosen = np.empty(state[0].shape[1]), np.zeros(state[0].shape[1], np.uintp)
     _, _, mean, width = state
-    columns = np.uintp(len(alpha))
+    columns, arrivals = np.uintp(len(alpha)), 2 if delay else 1
     large = confidence.size > LARGE
     for t in range(rounds):
         if large and t + AHEAD < rounds:
             for r in range(repeats):
                 prefetch(confidence, np.uintp(order[t + AHEAD, r]))
-        if t <= arms - first:
-            chosen[:] = first + t
-        else:
+        if t > arms - first:
             choose(first, weights[t], mean, width, best, chosen)
         for r in range(np.uintp(repeats)):
-            split, s = chosen[r], np.uintp(order[t, r])
-            offloaded = np.float64(confidence[s, split]) < alpha[split]
-            action[t, r] = split + columns if offloaded else split
-            if delay and t >= delay and action[t - delay, r] >= columns:  # older feedback arrives first
-                late, whose = np.uintp(action[t - delay, r]) - columns, np.uintp(order[t - delay, r])
-                learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, whose, late, r, state)
-            if not (delay and offloaded):
-                learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state)
+            i = chosen[r] if t > arms - first else np.uintp(first + t)
+            offloaded = np.float64(confidence[np.uintp(order[t, r]), i]) < alpha[i]
+            action[t, r] = i + columns if offloaded else i
+            for k in range(arrivals):  # of round t − delay, if it offloaded; then of round t itself
+                u = t - delay * (arrivals - 1 - k)
+                late = u >= 0 and action[u, r] >= columns
+                if delay == 0 or (u >= 0 and late == (u < t)):
+                    split = np.uintp(action[u, r]) - (columns if late else np.uintp(0))
+                    s = np.uintp(order[u, r])
+                    learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state)
 
 
 def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -55,7 +55,8 @@ def choose(rule, first, span, log_t, noise, total, count, mean, spread, best, ch
     chosen : uintp array, shape (lanes,)
         Filled in: the arm of each lane.
     """
-    best[:] = -math.inf
+    for r in range(np.uintp(len(best))):
+        best[r] = -math.inf
     for arm in range(np.uintp(first), np.uintp(len(mean))):
         for r in range(np.uintp(len(best))):
             n = count[arm, r]
@@ -110,25 +111,23 @@ def play(  # type: ignore[no-untyped-def]
     total, count, mean, spread = state
     arms, repeats = total.shape
     best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
-    columns = np.uintp(len(alpha))
+    columns, arrivals = np.uintp(len(alpha)), 2 if delay else 1
     for k in range(len(logs)):
         t = start + k
-        if t < arms - first:
-            chosen[:] = first + t
-        else:
+        if t >= arms - first:
             choose(rule, first, span, logs[k], noise[k], total, count, mean, spread, best, chosen)
         for r in range(np.uintp(repeats)):
-            split, s = chosen[r], np.uintp(order[t, r])
-            offloaded = np.float64(confidence[s, split]) < alpha[split]
-            action[t, r] = split + columns if offloaded else split
-            if delay and t >= delay and action[t - delay, r] >= columns:  # older feedback arrives first
-                late, whose = np.uintp(action[t - delay, r]) - columns, np.uintp(order[t - delay, r])
-                far = confidence[whose, 0]
-                gain = reward(confidence, alpha, mu, gamma, offload, whose, late, far)
-                learn(late, r, gain, total, count, mean, spread)
-            if not (delay and offloaded):
-                gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
-                learn(split, r, gain, total, count, mean, spread)
+            i = chosen[r] if t >= arms - first else np.uintp(first + t)
+            offloaded = np.float64(confidence[np.uintp(order[t, r]), i]) < alpha[i]
+            action[t, r] = i + columns if offloaded else i
+            for arrival in range(arrivals):  # of round t − delay, if it offloaded; then of round t itself
+                u = t - delay * (arrivals - 1 - arrival)
+                late = u >= 0 and action[u, r] >= columns
+                if delay == 0 or (u >= 0 and late == (u < t)):
+                    split = np.uintp(action[u, r]) - (columns if late else np.uintp(0))
+                    s = np.uintp(order[u, r])
+                    gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
+                    learn(split, r, gain, total, count, mean, spread)
 
 
 def begin(arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.policies.base import AnyPolicy, display_name
 from splitee.policies.fixed import FinalExit
-from splitee.policies.names import policy_named
+from splitee.policies.names import parse_policies, policy_named, setting_of
 from splitee.policies.problem import DEFAULT_THRESHOLD, check_threshold
 from splitee.replay.player import play_all
 from splitee.replay.streams import Given, Shuffles
@@ -159,7 +159,8 @@ def _named(
     if isinstance(policies, Mapping):
         named = {name: _made(policy, setup) for name, policy in policies.items()}
     elif isinstance(policies, Sequence) and not isinstance(policies, str):
-        named = _names([_made(policy, setup) for policy in policies])
+        setting = setting_of(policies, setup.trace, setup.costs, setup.threshold)
+        named = _names(parse_policies(policies, setting))
     else:
         policy = _made(policies, setup)
         named = {display_name(policy): policy}

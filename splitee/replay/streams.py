@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from splitee._internal.errors import InputError
-from splitee.policies.problem import Orders
+from splitee.policies.problem import Orders, frozen
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ class Given:
 
     def block(self, first: int, end: int) -> Orders:
         """Return the samples of repeats first..end − 1, shape (m, end − first)."""
-        block = np.ascontiguousarray(self._orders[:, first:end])
-        block.flags.writeable = False
-        return block
+        return frozen(self._orders[:, first:end])
 
     @cached_property
     def shuffled(self) -> bool:

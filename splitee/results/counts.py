@@ -84,18 +84,16 @@ def _by_sample(order, action, visits):  # type: ignore[no-untyped-def]
 
 @kernel
 def _cumulated(action, losses, points, sums):  # type: ignore[no-untyped-def]
-    repeats = action.shape[1]
-    so_far, p = np.zeros((2, repeats)), 0
-    for t in range(action.shape[0]):
-        for r in range(repeats):
+    p = 0  # loops, not slices: numba takes seconds to compile assignments of slices
+    for t in range(points[-1] + 1):
+        for r in range(action.shape[1]):
             a = np.uintp(action[t, r])
-            so_far[0, r] += losses[0, a, r]
-            so_far[1, r] += losses[1, a, r]
-        if t == points[p]:
-            sums[:, p] = so_far
+            sums[0, p, r] += losses[0, a, r]
+            sums[1, p, r] += losses[1, a, r]
+        if t == points[p] and p + 1 < len(points):
             p += 1
-            if p == len(points):
-                return
+            for r in range(action.shape[1]):
+                sums[0, p, r], sums[1, p, r] = sums[0, p - 1, r], sums[1, p - 1, r]
 
 
 @kernel

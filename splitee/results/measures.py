@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from splitee.costs import CostTerm, Floats
 from splitee.policies.base import AnyPolicy
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Orders, Table
+from splitee.policies.problem import Orders, Table, frozen
 from splitee.results import counts
 from splitee.results.regret import Curve, Regret
 from splitee.results.setup import AGREES, RIGHT, Setup
@@ -113,7 +113,7 @@ class Counted:
 
     def _order(self, first: int, played: Played) -> Orders:
         if self.by_sample:
-            return np.arange(self.table.samples, dtype=np.int32)[:, None]
+            return frozen(np.arange(self.table.samples)[:, None])
         return self.setup.streams.block(first, first + played.action.shape[1])
 
     @cached_property

@@ -88,7 +88,7 @@ class Regret:
             if same:
                 order = np.arange(table.samples, dtype=np.int32)
             else:
-                order = np.ascontiguousarray(streams.block(repeat, repeat + 1)[rounds, 0])
+                order = streams.block(repeat, repeat + 1)[rounds, 0]
             self._means[key] = table.mean_rewards(self.threshold, every_exit, order)
         return self._means[key]
 
