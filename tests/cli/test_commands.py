@@ -8,8 +8,7 @@ import click
 import commands
 import pytest
 
-from splitee.cli import cli
-from splitee.cli.group import Group
+from splitee.cli import Group, cli
 
 MODULES = (
     "splitee.cli.calibrate",
