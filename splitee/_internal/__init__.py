@@ -1,1 +1,1 @@
-"""What every room uses: the one exception, files, compiled functions, Ray. Not part of the interface."""
+"""Helpers that every package uses: the one exception, files, compiled functions, Ray. Not public."""

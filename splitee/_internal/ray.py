@@ -1,7 +1,7 @@
-"""Independent pieces of work on Ray (extra `ray`).
+"""Run independent tasks on Ray (extra `ray`).
 
-Ray schedules, and does again what a lost node was doing; only the calling process writes, so nothing is lost
-or counted twice.
+Ray schedules the tasks and repeats those of a lost node. Only the calling process writes results, so nothing
+is lost or counted twice.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from splitee._internal.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Common = TypeVar("Common")
-AHEAD = 2  # pieces handed over for each processor: enough that none waits
+AHEAD = 2  # submitted tasks per processor: enough that no processor waits
 
 
 class Cluster:
-    """Where Ray does the work.
+    """A connection to Ray.
 
     Parameters
     ----------
     address : str, optional
-        Of a running cluster, as `ray.init` takes it ("auto"). Default: one of this machine, for the while.
+        Address of a running cluster, as `ray.init` takes it ("auto"). Default: a temporary cluster on this
+        machine.
     cpus, gpus : int
-        What a piece of work takes.
+        Resources of each task.
 
     Raises
     ------
     InputError
-        Where Ray is not installed, or no cluster is there.
+        If Ray is not installed, or no cluster answers at the address.
     """
 
     def __init__(self, address: str | None = None, cpus: int = 1, gpus: int = 0) -> None:
@@ -46,16 +47,17 @@ class Cluster:
         items: Iterable[Item],
         common: Callable[[Item], tuple[str, Callable[[], Common]]],
     ) -> Iterator[tuple[Item, Result]]:
-        """Yield each item with what `function` makes of it, in the order in which they are done.
+        """Yield each item with the result of `function`, in order of completion.
 
         Parameters
         ----------
         function : callable
-            Of what items have in common, and an item.
+            Called with the data that items share, and an item.
         items : iterable
+            The items.
         common : callable
-            Gives a key and what makes what all items of this key have in common; it is made once a key and
-            put into the object store.
+            Maps an item to a key and a function that creates the data shared by all items of this key. It is
+            called once per key; the data go to Ray's object store.
         """
         ray = self.ray
         threads = {name: str(self.cpus) for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
@@ -79,7 +81,7 @@ class Cluster:
 
 
 def _got(ray: Any, done: Any) -> Any:
-    """Return a result; what was wrong with the input is told as it is here, without a worker's traceback."""
+    """Return a result; re-raise an InputError of the worker without the worker's traceback."""
     try:
         return ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -89,7 +91,7 @@ def _got(ray: Any, done: Any) -> Any:
 
 
 def _connect(address: str | None) -> Any:
-    """Return the module `ray`, connected."""
+    """Return the module `ray`, connected to a cluster."""
     try:
         import ray
     except ImportError as error:
@@ -97,7 +99,7 @@ def _connect(address: str | None) -> Any:
     if not ray.is_initialized():
         try:
             if address is not None and (place := re.fullmatch(r"([^:/]+):(\d+)", address)):
-                # Ray itself tries for minutes, and then ends the process
+                # ray.init would retry for minutes, and then end the process
                 socket.create_connection((place[1], int(place[2])), timeout=5).close()
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError) as error:

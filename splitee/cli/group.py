@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from splitee._internal.errors import there_are
+from splitee._internal.errors import suggest
 
 
 class Group(click.Group):
@@ -15,6 +15,6 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         wrong = not args[0].startswith("-") and self.get_command(ctx, args[0]) is None
         if wrong and not ctx.resilient_parsing:  # as a shell does that completes a line
-            known = there_are(args[0], self.list_commands(ctx))
+            known = suggest(args[0], self.list_commands(ctx))
             raise click.UsageError(f"no command is called '{args[0]}': {known}", ctx)
         return super().resolve_command(ctx, args)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from splitee._internal.errors import InputError, there_are
+from splitee._internal.errors import InputError, suggest
 from splitee.costs import CostModel
 from splitee.policies.base import Policy
 from splitee.policies.named import DEFAULT, OPTIONAL, make_policies
@@ -185,7 +185,7 @@ def read_grid(path: str | Path) -> Grid:
     known = [field.name for field in fields(Grid)]
     for key in found:
         if key not in known:
-            raise InputError(f"{path}: no key is called {key!r}: {there_are(key, known)}")
+            raise InputError(f"{path}: no key is called {key!r}: {suggest(key, known)}")
     if "traces" not in found:
         raise InputError(f"{path}: say which traces, such as 'traces: [imdb]'")
     try:
