@@ -1,4 +1,4 @@
-"""Texts and labels: read from tables, checked, expressed in a model's classes, divided."""
+"""Read texts and labels from tables, check them, map labels to a model's classes, and split rows."""
 
 from __future__ import annotations
 
@@ -24,16 +24,22 @@ _INTEGER = re.compile("-?[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts of one split and what is known about them.
+    """Texts of one split with labels, ids and identity.
 
     Attributes
     ----------
+    name : str
+        Name for tables and messages, such as "imdb/test".
     text : tuple of lists of str
-        One list a text column (one or two), each of length n.
+        One list per text column (one or two), each of length n.
     label : ndarray, shape (n,), or None
-        int64: indices into `label_names`; float64: scores, to be regressed. None where the split has none.
+        int64: indices into `label_names`; float64: regression scores. None if the split has no labels.
+    label_names : tuple of str or None
+        Class names in order; None for scores or without labels.
     id : list of str
-        The row's place in the file it came from, or its own id column.
+        The value of the file's id column, else the row number in the file (from 0).
+    identity : dict
+        Where the rows come from, and their SHA-256; it is written to manifests.
     """
 
     name: str
@@ -48,11 +54,11 @@ class Rows:
 
     @property
     def regression(self) -> bool:
-        """Whether the labels are scores, not classes."""
+        """Whether the labels are regression scores, not classes."""
         return self.label is not None and self.label.dtype.kind == "f"
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """These rows, in this order."""
+        """Return the given rows (0-based), in the given order."""
         return replace(
             self,
             text=tuple([column[i] for i in rows] for column in self.text),
@@ -62,7 +68,7 @@ class Rows:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the texts and labels, in order."""
+        """Hexadecimal SHA-256 of the texts and labels, in order."""
         digest = hashlib.sha256()
         for column in self.text:
             for text in column:
@@ -81,9 +87,25 @@ def load_file(
     label_names: Sequence[str] | None = None,
     regression: bool = False,
 ) -> Rows:
-    r"""Read one's own Parquet, CSV or JSONL file: one or two text columns and, where named, a label column.
+    r"""Read a Parquet, CSV or JSONL file with one or two text columns and, if named, a label column.
 
-    With `regression` the labels are numbers, such as a similarity from 0 to 5.
+    Parameters
+    ----------
+    path : str or Path
+        The file; its suffix names the format.
+    text : sequence of str
+        One or two column names.
+    label : str, optional
+        The label column. Rows labelled -1 are dropped if other rows have labels.
+    label_names : sequence of str, optional
+        Names of classes 0, 1, ... Default: the numbers, or the sorted label texts.
+    regression : bool
+        Whether labels are scores, such as a similarity from 0 to 5.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a column or a value is missing or invalid.
 
     Examples
     --------
@@ -102,18 +124,18 @@ def load_file(
 
 
 def join(parts: Mapping[str, Rows]) -> Rows:
-    """Put rows of several parts one after the other; ids then begin with the part's name.
+    """Concatenate the rows of several parts; each id is prefixed by the part's name.
 
     Raises
     ------
     InputError
-        Where some parts have labels and others have none.
+        If some parts have labels and others have none.
     """
     rows = list(parts.values())
     labels = [part.label for part in rows if part.label is not None]
     if 0 < len(labels) < len(rows):
         bare = next(name for name, part in parts.items() if part.label is None)
-        raise InputError(f"{bare} has no labels, other parts have: read them one by one")
+        raise InputError(f"{bare} has no labels but other parts have: read the parts one by one")
     return replace(
         rows[0],
         name="+".join(part.name for part in rows),
@@ -135,25 +157,26 @@ def rows_from_frame(
     name: str,
     score_range: tuple[float, float] | None = None,
 ) -> Rows:
-    """Turn a table into rows, checked; rows labelled -1 (none) are dropped where others are not.
+    """Convert a table to checked rows.
 
-    With `score_range` labels are scores, and those outside of it are none.
+    Rows without a label (-1, or a score outside `score_range`) are dropped if other rows have labels. With
+    `score_range`, labels are regression scores.
     """
     if not 1 <= len(text) <= 2:
         raise InputError(f"{where}: one or two text columns are needed, not {len(text)}")
     for column in (*text, *([label] if label else [])):
         if column not in frame.columns:
-            there = ", ".join(map(str, frame.columns)) or "none"
+            present = ", ".join(map(str, frame.columns)) or "none"
             raise InputError(
-                f"{where} has no column {column!r}: its columns are {there} (--text-column and "
-                "--label-column name them)"
+                f"{where} has no column {column!r}: its columns are {present} (choose them with --text-column"
+                " and --label-column)"
             )
     if frame.empty:
         raise InputError(f"{where} has no rows")
     for column in text:
         bad = frame[column].map(lambda value: not isinstance(value, str)).to_numpy()
         if bad.any():
-            raise InputError(f"{where}, row {int(bad.argmax())}: column {column!r} holds no text")
+            raise InputError(f"{where}, row {int(bad.argmax())}: column {column!r} does not hold text")
     labels: NDArray[np.int64] | NDArray[np.float64] | None = None
     kept = np.arange(len(frame), dtype=np.int64)
     if label is not None and score_range is not None:
@@ -173,39 +196,50 @@ def rows_from_frame(
 
 
 def map_labels(rows: Rows, model_names: Sequence[str], label_map: Mapping[str, str]) -> Rows:
-    """Express the rows' labels in the class order of a model.
+    """Convert labels to the class order of a model.
 
     Parameters
     ----------
     rows : Rows
-        The data; rows without labels pass unchanged.
+        The data; rows without labels are returned unchanged.
     model_names : sequence of str
         The model's class names, in order.
-    label_map : mapping
-        The data's label name: the model's, where they differ.
+    label_map : mapping of str to str
+        Label name of the data to class name of the model, for names that differ.
+
+    Raises
+    ------
+    InputError
+        If labels are scores, or a label has no class in the model.
     """
     if rows.label is None:
         return rows
     if rows.regression:
-        raise InputError(f"{rows.name} has scores, the model names classes: {', '.join(model_names)}")
+        raise InputError(f"{rows.name} holds scores, but the model has classes: {', '.join(model_names)}")
     names = rows.label_names or tuple(str(i) for i in range(int(rows.label.max()) + 1))
-    if strangers := [name for name in label_map if name not in names]:
-        raise InputError(f"{rows.name} has no label {strangers[0]!r}: its labels are {', '.join(names)}")
+    if unused := [name for name in label_map if name not in names]:
+        raise InputError(f"{rows.name} has no label {unused[0]!r}: its labels are {', '.join(names)}")
     mapped = [label_map.get(name, name) for name in names]
     unknown = [name for name in mapped if name not in model_names]
     if unknown:
         raise InputError(
             f"{rows.name}: the model has no class {unknown[0]!r} (it has {', '.join(model_names)}); "
-            f"say which class each label means, --label-map {unknown[0]}=CLASS"
+            f"map each label to a class with --label-map {unknown[0]}=CLASS"
         )
     table = np.array([list(model_names).index(name) for name in mapped], dtype=np.int64)
     return replace(rows, label=table[rows.label], label_names=tuple(model_names))
 
 
 def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
-    """Split rows into (the rest, `count` held out), drawn by `seed`; both keep their order."""
+    """Split rows at random into the rest and `count` held-out rows; both keep their order.
+
+    Raises
+    ------
+    InputError
+        If `count` is not between 1 and n - 1.
+    """
     if not 0 < count < len(rows):
-        raise InputError(f"{rows.name} has {len(rows)} rows: {count} cannot be held out")
+        raise InputError(f"{rows.name} has {len(rows)} rows: cannot hold out {count}, give fewer")
     order = np.random.default_rng(seed).permutation(len(rows))
     parts = {"rest": rows.take(np.sort(order[count:])), "held out": rows.take(np.sort(order[:count]))}
     rest, held = (
@@ -216,7 +250,7 @@ def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
 
 
 def check_learnable(rows: Rows) -> None:
-    """Raise InputError where rows have no labels, or all the same."""
+    """Raise InputError if rows have no labels, or all labels are equal."""
     if rows.label is None:
         raise InputError(f"{rows.name} has no labels: training needs them")
     if (rows.label == rows.label[0]).all():
@@ -230,7 +264,7 @@ def _scores(values: pd.Series, where: str, column: str) -> NDArray[np.float64]:
     if not np.isfinite(scores).all():
         row = int((~np.isfinite(scores)).argmax())
         raise InputError(
-            f"{where}, row {row}: column {column!r} holds {values.iloc[row]!r}, a number is needed to regress"
+            f"{where}, row {row}: column {column!r} holds {values.iloc[row]!r}, but regression needs numbers"
         )
     return scores
 
@@ -242,17 +276,17 @@ def _label_indices(
     if empty.any():
         raise InputError(
             f"{where}, row {int(empty.argmax())}: column {column!r} is empty; "
-            "give every row a label (-1 where it has none), or name no label column"
+            "give every row a label (-1 for none), or name no label column"
         )
     texts = values.astype(str)
     whole = _whole_numbers(values)
-    # numbers are places in the list of names, unless the names themselves are these numbers
+    # numbers are indices into the list of names, unless the names are themselves these numbers
     if whole is not None and not (names and set(texts) - {"-1"} <= set(names)):
         names = names or tuple(str(i) for i in range(int(whole.max(initial=1)) + 1))
         wrong = whole[(whole < -1) | (whole >= len(names))]
         if wrong.size:
             raise InputError(
-                f"{where}: column {column!r} holds label {wrong[0]}, there are {len(names)} classes, "
+                f"{where}: column {column!r} holds label {wrong[0]}, but there are {len(names)} classes, "
                 f"0 to {len(names) - 1}"
             )
         return whole, names
@@ -264,14 +298,14 @@ def _label_indices(
     unknown = sorted(set(texts) - set(names))
     if unknown:
         raise InputError(
-            f"{where}: column {column!r} holds {unknown[0]!r}, the labels are {', '.join(names)}"
+            f"{where}: column {column!r} holds {unknown[0]!r}, but the labels are {', '.join(names)}"
         )
     place = {name: i for i, name in enumerate(names)}
     return np.array([place[text] for text in texts], dtype=np.int64), names
 
 
 def _whole_numbers(values: pd.Series) -> NDArray[np.int64] | None:
-    """The values as integers, where all of them are: 1, 1.0 (pandas' way) or "1" (a CSV file's)."""
+    """Return the values as integers if all are whole: 1, 1.0 (pandas) or "1" (CSV); else None."""
     if values.dtype.kind not in "iuf":
         if not all(isinstance(value, str) and _INTEGER.fullmatch(value) for value in values):
             return None
@@ -282,7 +316,7 @@ def _whole_numbers(values: pd.Series) -> NDArray[np.int64] | None:
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """Read a Parquet, CSV or JSONL file, by its name's ending."""
+    """Read a Parquet, CSV or JSONL file; the suffix names the format."""
     import pandas as pd
 
     if not path.exists():
@@ -296,17 +330,17 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: give a .parquet, .csv or .jsonl file")
     try:
         return readers[path.suffix](path)
-    except (ValueError, OSError) as error:  # pandas' parsers, pyarrow's ArrowInvalid among them
+    except (ValueError, OSError) as error:  # from pandas' parsers; includes pyarrow's ArrowInvalid
         raise InputError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    # as text: "007" stays an id, "12" a text, and "NA" is no missing value
+    # read as text: "007" stays an id, "12" a text, and "NA" is not a missing value
     frame = pd.read_csv(path, keep_default_na=False, dtype=str)
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for an index
-        raise ValueError("its rows have more fields than its header; texts with commas need quotes")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus fields as an index
+        raise ValueError("rows have more fields than the header; put texts with commas in quotes")
     return frame
 
 

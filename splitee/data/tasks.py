@@ -1,8 +1,8 @@
-"""Named data sets: which columns hold text, what the labels are called, and where the rows come from.
+"""Named data sets: text columns, label names and where the rows come from.
 
-A task is read from a folder of local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.jsonl``), where a
-root is given (``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), else from the Hugging Face
-hub. Columns and label order are the hub's, so one definition serves both.
+A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.jsonl``), if a root is given
+(``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), otherwise from the Hugging Face hub.
+Column names and label order are those of the hub, so one definition serves both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.errors import InputError, there_are
+from splitee._internal.errors import InputError, suggest
 from splitee.data.rows import (
     Rows,
     check_learnable,
@@ -52,9 +52,9 @@ DATA_ROOT_VARIABLE = "SPLITEE_DATA_ROOT"
 
 @dataclass(frozen=True)
 class Task:
-    """A labelled data set: its text columns, its label column and the labels' names in order.
+    """A labelled data set: its text columns, its label column and the label names in order.
 
-    Instead of names a `score_range`, where labels are scores, to be regressed; outside of it there is none.
+    A regression task has a `score_range` instead of label names; scores outside of it count as missing.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Task:
     hub: str | None = None
     hub_config: str | None = None
     folder: str | None = None  # below the data root; default: the name
-    hub_splits: Mapping[str, str] = field(default_factory=dict)  # where the hub's split has another name
+    hub_splits: Mapping[str, str] = field(default_factory=dict)  # hub names of splits that differ
     score_range: tuple[float, float] | None = None
-    whole_train: bool = False  # drop training rows whose text is part of a longer row (SST-2 has phrases)
+    whole_train: bool = False  # drop training rows whose text is part of another row's (SST-2 has phrases)
 
 
 _SENTIMENT = ("negative", "positive")
@@ -77,7 +77,7 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("sst2", ("sentence",), _SENTIMENT, hub=_GLUE, hub_config="sst2"),
-        # the whole sentences among SST-2's phrases: nearest to the 8,544 sentences of ELUE's SST-2
+        # the whole sentences among SST-2's phrases: closest to the 8,544 sentences of ELUE's SST-2
         Task(
             "sst2_sentences",
             ("sentence",),
@@ -134,11 +134,11 @@ TASKS: dict[str, Task] = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A model fine-tuned on `source` meets the unlabelled stream `target` (SplitEE, section 5)."""
+    """A source domain for fine-tuning and an unlabelled target stream (SplitEE, section 5)."""
 
     source: str
     target: str
-    label_map: Mapping[str, str] = field(default_factory=dict)  # the target's label name: the source's
+    label_map: Mapping[str, str] = field(default_factory=dict)  # target label name to source label name
 
 
 PAIRS: dict[str, Pair] = {
@@ -159,33 +159,43 @@ def get_task(name: str) -> Task:
     Raises
     ------
     InputError
-        Where there is none; the line names the nearest.
+        If there is no such task; the message suggests the closest name.
+
+    Examples
+    --------
+    >>> get_task("sst2").label_names
+    ('negative', 'positive')
     """
     if name not in TASKS:
-        raise InputError(f"no task is called {name!r}: {there_are(name, TASKS)}")
+        raise InputError(f"no task is called {name!r}: {suggest(name, TASKS)}")
     return TASKS[name]
 
 
 def load_task(name: str, split: str, data_root: str | Path | None = None) -> Rows:
-    """Read one split of a named task.
+    """Load one split of a named task.
 
     Parameters
     ----------
     name : str
         One of `TASKS`.
     split : str
-        "train", "validation", "test", or whatever the files are called; "validation+test" is both, one after
-        the other, with ids such as "test/0".
+        "train", "validation", "test", or another file name; "validation+test" concatenates both, with ids
+        such as "test/0".
     data_root : path, optional
-        Folder of local files; default: the environment variable ``SPLITEE_DATA_ROOT``; without either the
+        Folder of local files. Default: the environment variable ``SPLITEE_DATA_ROOT``. Without either, the
         rows come from the Hugging Face hub.
+
+    Raises
+    ------
+    InputError
+        If the task or split does not exist, or its rows cannot be read.
     """
     task = get_task(name)
     identity: dict[str, object]
     if "+" in split:
         parts = split.split("+")
         if len(set(parts)) < len(parts) or not all(parts):
-            raise InputError(f"split {split!r}: name each part once, as in validation+test")
+            raise InputError(f"split {split!r}: name each part once, such as validation+test")
         joined = join({part: load_task(name, part, data_root) for part in parts})
         identity = {k: v for k, v in joined.identity.items() if k != "sha256"} | {"split": split}
         return replace(joined, identity=identity | {"sha256": joined.fingerprint})
@@ -214,8 +224,8 @@ def _local_file(root: Path, task: Task, split: str) -> Path:
     for suffix in (".parquet", ".csv", ".jsonl"):
         if (path := folder / f"{split}{suffix}").exists():
             return path
-    there = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
-    has = f"it has {', '.join(there)}" if there else "there is no such folder or it is empty"
+    present = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+    has = f"it has {', '.join(present)}" if present else "there is no such folder or it is empty"
     raise InputError(f"{folder}: no {split}.parquet, .csv or .jsonl; {has}")
 
 
@@ -230,7 +240,7 @@ def _read_hub(task: Task, split: str) -> tuple[pd.DataFrame, dict[str, object]]:
     hub_split = task.hub_splits.get(split, split)
     try:
         data = datasets.load_dataset(task.hub, task.hub_config, split=hub_split)
-    except (OSError, ValueError) as error:  # hub out of reach, or no such split
+    except (OSError, ValueError) as error:  # hub unreachable, or no such split
         raise InputError(
             f"{task.hub} {hub_split} could not be loaded from the hub "
             f"({' '.join(str(error).split())[:200]}): give --data-root to read local files"
@@ -239,7 +249,7 @@ def _read_hub(task: Task, split: str) -> tuple[pd.DataFrame, dict[str, object]]:
 
 
 def _whole(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Rows whose text is no part of another row's; of equal texts the first."""
+    """Return the rows whose text is not part of another row's text; of equal texts, the first."""
     stripped = [text.strip() for text in texts]
     first: dict[str, int] = {}
     for i, text in enumerate(stripped):

@@ -265,7 +265,7 @@ def test_options_that_do_not_go_together_are_told(arguments: list[str], words: s
 def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path) -> None:
     done = run("run", trace_file, "--out", trace_file / "results")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{trace_file} is no folder" in done.stderr
+    assert f"{trace_file} is not a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

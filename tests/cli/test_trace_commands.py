@@ -177,7 +177,7 @@ def test_no_command_writes_over_what_it_reads(saved, tmp_path):
         ("calibrate", saved, "--source", saved, "--out", saved),
     ):
         before = saved.read_bytes(), table.read_bytes()
-        assert "is what is read" in refused(splitee(*arguments, "--overwrite"))
+        assert "is an input file" in refused(splitee(*arguments, "--overwrite"))
         assert (saved.read_bytes(), table.read_bytes()) == before
 
 
@@ -187,4 +187,4 @@ def test_places_that_cannot_be_written_are_told_before_any_work(saved, tmp_path)
     line = refused(splitee("import", table, "--out", tmp_path / "folder", "--overwrite"))
     assert "folder is a folder: give a file in it" in line
     line = refused(splitee("import", table, "--out", saved / "x.parquet"))
-    assert "toy.parquet is no folder" in line
+    assert "toy.parquet is not a folder" in line

@@ -158,9 +158,9 @@ def test_labels_by_number_and_by_name(labels, names, expected, expected_names, s
         ({"label": ["positive", "negative", "mixed"]}, ["'mixed'", "negative, positive"]),
         ({"label": [0.5, 1, 1]}, ["'0.5'"]),
         ({"label": [float("inf"), 1, 1]}, ["the labels are negative, positive"]),
-        ({"text": ["a", None, "c"]}, ["row 1", "'text' holds no text"]),
-        ({"text": [1, 2, 3]}, ["row 0", "'text' holds no text"]),
-        ({"text": [float("nan"), 2.0, 3.0]}, ["row 0", "'text' holds no text"]),
+        ({"text": ["a", None, "c"]}, ["row 1", "'text' does not hold text"]),
+        ({"text": [1, 2, 3]}, ["row 0", "'text' does not hold text"]),
+        ({"text": [float("nan"), 2.0, 3.0]}, ["row 0", "'text' does not hold text"]),
     ],
 )
 def test_bad_rows_of_a_task(change, words, tmp_path):

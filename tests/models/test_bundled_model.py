@@ -69,6 +69,6 @@ def test_texts_are_not_written_over(tmp_path):
     texts.write_text("text\na wonderful film\n")
     ran = commands.splitee("precompute", "--text", str(texts), "--out", str(texts), "--overwrite")
     assert ran.code == 2
-    assert "is what is read" in ran.err
+    assert "is an input file" in ran.err
     assert texts.read_text() == "text\na wonderful film\n"
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]

@@ -199,7 +199,7 @@ def test_regret_says_which_and_shows_who_learns(half: Results) -> None:
     static = ("final-exit", "cloud-only", "exit", "split")
     assert list(markers(common)) == [name for name in half if not name.startswith(static)]
     assert "(common)" in common.axes[0].get_title(loc="left")
-    assert "own price" in own.axes[0].get_title(loc="left")
+    assert "own cost" in own.axes[0].get_title(loc="left")
     curve = half["SplitEE"].curve
     assert np.array_equal(markers(own)["SplitEE"].get_ydata(), curve.own.mean(axis=0))
     with pytest.raises(splitee.InputError, match="choose common or own"):

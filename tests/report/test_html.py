@@ -364,9 +364,9 @@ def test_own_orders_prices_by_layer_and_cut_exits_are_told() -> None:
     header = said(root.find("body/header/p"))
     assert "3 of 30 samples, 3 exits" in header
     assert "1 given order of" in header
-    assert "5 λ or 1 to 3 λ + a price by sample" in header
+    assert "5 λ or 1 to 3 λ + a cost per sample" in header
     first, second = root.findall("body/main/section")[1:-1]
     assert "exits at layers 2, 4, 6" in said(first)
     assert "a.b 1" in said(first)
-    assert "α = 0.7 or 0.8 on" in header
+    assert "α = 0.7 or 0.8" in header
     assert len(images(second)) == 1  # nobody learns: no regret

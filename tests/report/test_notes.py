@@ -36,7 +36,7 @@ def line(said: list[str], word: str) -> str:
 def test_break_even_is_gamma_over_the_share_that_stays() -> None:
     # layer 1: γ = 1, 40 % stay: 2.5; layer 2: γ = 11/6, 80 % stay: 2.29; the last layer sends nothing
     said = line(remarks(scene(), 0.8), "break-even")
-    assert "from o = 2.29 λ on (layer 2: γ = 1.83 λ, 80 % stay at α = 0.8); here o = 5 λ" in said
+    assert "from o = 2.29 λ on (layer 2: γ = 1.83 λ, 80 % exit at α = 0.8); here o = 5 λ" in said
     assert "from o = 2.50 λ on (layer 1" in line(remarks(scene(device_layers=1), 0.8), "break-even")
 
 
