@@ -1,1 +1,1 @@
-"""Reports on results, made to be shown: figures (matplotlib, imported only here)."""
+"""Reports on results: tables, remarks, figures (matplotlib is imported only here) and one HTML page."""

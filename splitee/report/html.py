@@ -1,4 +1,4 @@
-"""One HTML page of results: tables, remarks, figures and where the numbers come from, all in one file."""
+"""One self-contained HTML page of results: tables, remarks, figures and the provenance of the numbers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitee.report.figures.curves import REFERENCES, accuracy_cost, layers_over_time, regret
-from splitee.report.figures.style import NOT_XML, described, offload_price, setting_line, svg
+from splitee.report.figures.style import NOT_XML, described, offload_cost, setting_line, svg
 from splitee.report.notes import notes, remarks
 from splitee.report.tables import FAMILIES, Rows, measure_of, one_line, table_cells, within, worth_showing
 from splitee.results.results import Results
 
-MAX_DROP = 1.0  # points that the overview lets a policy lose, where the run says nothing else
+MAX_DROP = 1.0  # points of accuracy that a policy of the overview may lose, unless the run sets another bound
 Cells = dict[str, str]
 
 
 class Row(NamedTuple):
-    """A row of the table of policies; `there`: whether the device can run it."""
+    """A row of the table of policies; `on_device`: whether the device can run the policy."""
 
     cells: Cells
-    there: bool
+    on_device: bool
 
 
 class Image(NamedTuple):
-    """A figure: the address that holds it whole, what it shows in words, and its caption."""
+    """A figure: its image as a data address, a description in words, and a caption."""
 
     source: str
     alt: str
@@ -38,7 +38,7 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """One scenario as the page shows it: texts only, so that results need not be kept."""
+    """One scenario as the page shows it. It holds texts only, so results need not stay in memory."""
 
     title: str
     setup: dict[str, str]
@@ -57,27 +57,27 @@ class Section:
 def section(
     results: Results,
     interval: str = "data",
-    said: Sequence[str] | None = None,
+    stored_remarks: Sequence[str] | None = None,
     libraries: Mapping[str, str] | None = None,
     commands: Sequence[str] = (),
     max_drop: float = MAX_DROP,
 ) -> Section:
-    """Put one scenario into words, cells and images.
+    """Render one scenario as texts, table cells and images.
 
     Parameters
     ----------
     results : Results
-        Of a replay, or reloaded.
+        The results of a replay, or reloaded results.
     interval : {"data", "run"}
-        What the intervals of the table are over.
-    said : sequence of str, optional
-        The remarks that were made at the replay. Default: those that these results allow.
+        What the intervals of the table vary: samples or orders.
+    stored_remarks : sequence of str, optional
+        The remarks stored with the results. Default: the remarks that can be derived from `results`.
     libraries : mapping of str to str, optional
-        The versions that made the results.
+        The library versions that computed the results.
     commands : sequence of str
-        Lines for a shell that make these numbers again.
+        Shell commands that reproduce the numbers.
     max_drop : float
-        Points that the cheapest policy of the overview may lose.
+        Points of accuracy that the cheapest policy of the overview may lose.
 
     Returns
     -------
@@ -89,8 +89,8 @@ def section(
     by_name = {row["policy"]: Row(texts, row["on_device"]) for row, texts in zip(rows, cells, strict=True)}
     worth = {row["policy"] for row in worth_showing(rows)}
     below = notes(results, rows, interval)
-    if said is None:
-        said = remarks(results, results.facts["threshold"], interval, max_drop)
+    if stored_remarks is None:
+        stored_remarks = remarks(results, results.facts["threshold"], interval, max_drop)
     by_kind = {
         described(result)["policy"]: place for place, result in reversed([*enumerate(results.values())])
     }
@@ -102,7 +102,7 @@ def section(
         headings={key: one_line(heading) for key, heading in headings.items()},
         shown=[row for name, row in by_name.items() if name in worth],
         beaten=[row for name, row in by_name.items() if name not in worth],
-        remarks=[line for line in said if line not in below],
+        remarks=[line for line in stored_remarks if line not in below],
         notes=below,
         figures=_figures(results, rows, measure),
         provenance=_provenance(results, libraries or {}),
@@ -115,21 +115,21 @@ def section(
 
 
 def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
-    """Return the whole page; the same sections give the same text.
+    """Return the whole page as HTML; the same sections give the same text.
 
     Parameters
     ----------
     sections : sequence of Section
         At least one.
     commands : sequence of str
-        Lines for a shell that make all of them at once.
+        Shell commands that reproduce all sections at once.
 
     Returns
     -------
     str
-        HTML that is well-formed XML too. It fetches nothing and runs nothing.
+        HTML that is also well-formed XML. It loads nothing and runs nothing.
     """
-    surroundings = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -143,32 +143,32 @@ def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
         key: _listed([setup[key] for setup in setups], "and" if key in ("trace", "what") else "or")
         for key in setups[0]
     }
-    template = surroundings.get_template("report.html.jinja")
+    template = environment.get_template("report.html.jinja")
     return template.render(sections=sections, values=values, commands=commands)
 
 
 def _allowed(value: Any) -> Any:
-    """Replace the control characters that no page may hold; names of data may hold anything."""
+    """Replace control characters, which HTML forbids but names of data may hold."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value)
     return value
 
 
 def _listed(texts: Sequence[str], word: str) -> str:
-    """Join distinct texts, in their order, the last two by a word."""
+    """Join distinct texts in their order, the last two by `word`."""
     *most, last = dict.fromkeys(texts)
     return f"{', '.join(most)} {word} {last}" if most else last
 
 
 def _setup(results: Results, interval: str, max_drop: float) -> dict[str, str]:
-    """Return what was replayed, in texts that the page joins over scenarios."""
+    """Return what was replayed, as texts that the page joins over scenarios."""
     facts = results.facts
     trace, costs = facts["trace"], facts["costs"]
     layers = trace["layers"]
     held = costs["device_layers"] or layers
     word = "layers" if _at_every_layer(costs, layers) else "exits"
     alphas = {
-        told["threshold"] for told in map(described, results.values()) if told.get("threshold") is not None
+        facts["threshold"] for facts in map(described, results.values()) if facts.get("threshold") is not None
     }
     seen = "" if results.samples == trace["samples"] else f"{results.samples:,} of "
     samples = f"{seen}{trace['samples']:,} sample{'s' * (trace['samples'] != 1)}"
@@ -178,7 +178,7 @@ def _setup(results: Results, interval: str, max_drop: float) -> dict[str, str]:
         "trace": trace["name"],
         "what": f"{trace['name']} ({samples}, {layers} {word})",
         "device": f"all {layers} {word}" if held == layers else f"the first {held} of {layers} {word}",
-        "offload": offload_price(costs),
+        "offload": offload_cost(costs),
         "mu": f"{facts['mu']:g}",
         "alpha": _listed([f"{alpha:g}" for alpha in sorted(alphas) or [facts["threshold"]]], "or"),
         "orders": f"{repeats} {shuffled if repeats != 1 else shuffled.removesuffix('s')}",
@@ -193,7 +193,7 @@ def _at_every_layer(costs: Mapping[str, Any], layers: int) -> bool:
 
 
 def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
-    """Draw what these results allow."""
+    """Draw the figures that can be drawn from these results, with descriptions and captions."""
     points = [
         f"{row['policy']} {row['cost']:.2f} λ and {100 * row[measure]:.2f} %"
         for row in rows
@@ -228,7 +228,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
             Image(
                 _address(svg(figure)),
                 f"Chart of cumulative regret over the stream; at its end: {'; '.join(ends)}.",
-                f"Regret against {rival} ({against}): flat is learnt, steep is still paying.",
+                f"Regret against {rival} ({against}): flat where a learner plays the best arm.",
             )
         )
     if (figure := layers_over_time(results)) is not None:
@@ -236,41 +236,41 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
         drawn.append(
             Image(
                 _address(svg(figure)),
-                "Maps of the layers that each learner plays in the course of the stream; most in its second "
+                "Maps of the layers that each learner plays over the stream; most frequent in the second "
                 f"half: {'; '.join(learners)}.",
-                "Layers that the learners play: dark is often.",
+                "Layers that the learners play: darker is more often.",
             )
         )
     return drawn
 
 
 def _address(drawing: str) -> str:
-    # an image of its own: its ids cannot meet those of other figures, and nothing in it can run
+    # an <img> of its own, so that its ids cannot collide with other figures and nothing in it can run
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Return terms and what is to be said of each, a line apiece."""
+    """Return terms, each with lines of facts about it."""
     facts = results.facts
     trace, costs = facts["trace"], facts["costs"]
     at_input = "as o" if costs["offload_input"] is None else f"{costs['offload_input']:g} λ"
-    prices = [
+    cost_lines = [
         f"one layer λ₁ = {costs['layer']:.4g} λ, one exit λ₂ = {costs['exit']:.4g} λ",
-        f"sending o = {offload_price(costs)}, the input itself {at_input}",
+        f"offloading o = {offload_cost(costs)}, offloading the input {at_input}",
         f"the device holds {costs['device_layers'] or trace['layers']} of {trace['layers']}",
     ]
     if not _at_every_layer(costs, trace["layers"]):
-        prices.append(f"exits at layers {', '.join(map(str, costs['exit_layers']))}")
+        cost_lines.append(f"exits at layers {', '.join(map(str, costs['exit_layers']))}")
     learners = []
     for name, result in results.items():
-        told = [f"{k} = {v}" for k, v in described(result).items() if k not in _FLAGS and v is not False]
+        settings = [f"{k} = {v}" for k, v in described(result).items() if k not in _FLAGS and v is not False]
         if result.learns:
-            learners.append(f"{name}: {', '.join(told)}" if told else name)
-    said = {
+            learners.append(f"{name}: {', '.join(settings)}" if settings else name)
+    found = {
         "Trace": [trace["name"], f"fingerprint {trace['fingerprint']}", f"{trace['classes']} classes"],
         "Model": _flat(trace.get("model")),
         "Data": _flat(trace.get("data")),
-        "Prices": prices,
+        "Costs": cost_lines,
         "Reward": [f"μ = {facts['mu']:g}", f"α = {facts['threshold']:g} for policies without one"],
         "Learners": learners,
         "Orders": [f"{facts['repeats']}, {facts['orders']}", f"seed {facts['seed']}", facts["seed_scheme"]],
@@ -278,18 +278,18 @@ def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[st
         if libraries
         else [],
     }
-    return [(term, lines) for term, lines in said.items() if lines]
+    return [(term, lines) for term, lines in found.items() if lines]
 
 
 _FLAGS = ("policy", "on_device", "sees_final", "hindsight", "learns", "varies", "regret_threshold")
 
 
-def _flat(told: Any, name: str = "") -> list[str]:
-    """Return what a manifest tells, of any depth, a line each."""
-    if isinstance(told, Mapping):
+def _flat(value: Any, name: str = "") -> list[str]:
+    """Return the entries of a manifest value of any depth, one line each."""
+    if isinstance(value, Mapping):
         return [
             line
-            for key, value in told.items()
-            for line in _flat(value, f"{name}.{key}" if name else str(key))
+            for key, inner in value.items()
+            for line in _flat(inner, f"{name}.{key}" if name else str(key))
         ]
-    return [] if told is None else [f"{name} {told}".strip()]
+    return [] if value is None else [f"{name} {value}".strip()]

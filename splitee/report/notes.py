@@ -1,4 +1,4 @@
-"""What a person must know under a table, in a line each."""
+"""Remarks below a table: what the numbers mean and how to read them, one line each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from splitee.results.results import Results
 def remarks(
     results: Results, threshold: float, interval: str = "data", max_drop: float | None = None
 ) -> list[str]:
-    """Say what the numbers of one scenario mean.
+    """Return remarks on the results of one scenario.
 
     Parameters
     ----------
     results : Results
-        Of a replay; of those reloaded, what needs the trace itself is left out.
+        The results of a replay. For reloaded results, remarks that need the trace are left out.
     threshold : float
         α of the policies that have one.
     interval : {"data", "run"}
         Which interval the table shows.
     max_drop : float, optional
+        If given, name the cheapest policy that loses at most this many points of accuracy.
         Points of accuracy that may be lost; the cheapest policy that loses no more is named.
 
     Returns
@@ -46,12 +47,12 @@ def remarks(
 
 
 def notes(results: Results, rows: Rows, interval: str) -> list[str]:
-    """Say how to read the table itself: its marks, its differences and its intervals, a line each."""
+    """Return how to read the table itself: marks, differences and intervals, one line each."""
     return [*_marks(rows), _intervals(results, rows, interval)]
 
 
 def _dominating(results: Results, rows: Rows) -> list[str]:
-    """Name the cheapest policy that is cheaper than a learner and no less accurate."""
+    """Name, for each learner that is dominated, the cheapest policy that is no less accurate."""
     measure = measure_of(rows)
     beaten: dict[str, list[str]] = {}
     for row in rows:
@@ -75,32 +76,32 @@ def _dominating(results: Results, rows: Rows) -> list[str]:
 def _threshold_decides(scene: Scene) -> list[str]:
     gain = 1 - 1 / scene.trace.classes
     layers = scene.trace.layers
-    sent_from = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # nothing is sent from the last
-    price = scene.mu * float(scene.costs.sending(layers)[sent_from].min())
-    if not scene.trace.softmax or price < gain - 1e-12:
+    offloading = slice(1, min(scene.costs.arms(layers), layers - 1) + 1)  # the last layer never offloads
+    cost = scene.mu * float(scene.costs.sending(layers)[offloading].min())
+    if not scene.trace.softmax or cost < gain - 1e-12:
         return []
     return [
-        f"μ·o = {price:.2f} ≥ 1 − 1/K = {gain:.2f}: offloading cannot raise any reward, so α decides who is "
-        "sent, not the learner."
+        f"μ·o = {cost:.2f} ≥ 1 − 1/K = {gain:.2f}: offloading cannot raise any reward, so α, not the "
+        "learner, determines which samples are offloaded."
     ]
 
 
 def _break_even(scene: Scene, threshold: float) -> list[str]:
-    """From which o on splitting is cheaper than sending everything, at the layer where that comes first."""
+    """Return the offload cost from which splitting is cheaper than cloud-only, at the best layer."""
     costs, layers = scene.costs, scene.trace.layers
     if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
         return []
-    arms = min(costs.arms(layers), layers - 1)  # nothing is sent from the last
-    stays = (scene.trace.confidence[:, :arms].astype(np.float64) >= threshold).mean(axis=0)
+    arms = min(costs.arms(layers), layers - 1)  # the last layer never offloads
+    exiting = (scene.trace.confidence[:, :arms].astype(np.float64) >= threshold).mean(axis=0)
     with np.errstate(divide="ignore"):
         gamma = costs.device(layers)[:arms]
-        even = gamma / stays
+        even = gamma / exiting
     best = int(even.argmin())
     if math.isinf(even[best]):
         return [f"no exit on the device reaches α = {threshold:g}: splitting never pays against cloud-only."]
     return [
         f"break-even: a split is cheaper than cloud-only from o = {even[best]:.2f} λ on (layer {best + 1}: "
-        f"γ = {gamma[best]:.2f} λ, {100 * stays[best]:.0f} % stay at α = {threshold:g}); "
+        f"γ = {gamma[best]:.2f} λ, {100 * exiting[best]:.0f} % exit at α = {threshold:g}); "
         f"here o = {costs.offload:g} λ."
     ]
 
@@ -160,5 +161,5 @@ def _intervals(results: Results, rows: Rows, interval: str) -> str:
         what = f"over runs: {orders} orders of the same {results.samples:,} samples (other data differ more)"
     return (
         f"Δ against final-exit. Intervals 95 % {what}. "
-        "The cloud's computing and its answer's way back are free, and the answer comes at once."
+        "Cloud computing and the answer's transfer to the device are free, and answers arrive at once."
     )

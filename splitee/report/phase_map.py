@@ -1,7 +1,7 @@
-"""The phase map: which class of policy is cheapest, by the price of sending and the accuracy one may lose.
+"""The phase map: the cheapest class of policies by offload cost and tolerated loss of accuracy.
 
-Parameters (layers, α, patience) are chosen on one half of the samples and judged on the other, so that a
-class with many parameters is not paid for having many.
+Parameters (layers, α, patience) are chosen on one half of the samples and evaluated on the other half, so
+that classes with many parameters gain nothing by overfitting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from splitee.trace.threshold import GRID
 OFFLOADS = tuple(float(o) for o in 0.25 * 2.0 ** np.arange(0, 10.5, 0.5))  # 0.25 … 256 λ
 DROPS = tuple(0.25 * k for k in range(1, 13))  # points of accuracy
 CLASSES = ("cloud-only", "fixed exit", "device cascade", "fixed split", "cascade split", "learner")
-_AT_A_TIME = 48  # policies replayed in a call: each holds some numbers a sample
+_AT_A_TIME = 48  # policies per replay call: each holds some numbers per sample
 
 ACCURACY, OFFLOAD_RATE = METRICS.index("accuracy"), METRICS.index("offload_rate")
 LAYERS, EXITS = METRICS.index("cost_layers"), METRICS.index("cost_exits")
@@ -37,16 +37,16 @@ LAYERS, EXITS = METRICS.index("cost_layers"), METRICS.index("cost_exits")
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a policy does on one half: its accuracy against final-exit, and what its cost is made of."""
+    """Result of a policy on one half: accuracy against final-exit, and the parts of its cost."""
 
     label: str
     drop: float  # points of accuracy lost
     drop_bound: float  # the same at the lower end of the data interval
-    device: float  # λ spent on the device
-    sent: float  # share offloaded
+    device: float  # cost on the device, in λ
+    offloaded: float  # share of samples offloaded
 
     def cost(self, offload: float) -> float:
-        return self.device + self.sent * offload
+        return self.device + self.offloaded * offload
 
 
 def phase_map(
@@ -59,42 +59,42 @@ def phase_map(
     repeats: int = 1,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Find the cheapest member of every class of policies, for each price and each accuracy that may be lost.
+    """Find the cheapest member of every class of policies, by offload cost and tolerated loss of accuracy.
 
-    On one half of the samples each class's cheapest member is chosen whose accuracy, at the lower end of the
-    95 % *data* interval of its difference from final-exit, is within the drop. On the other half it must lose
-    no more than the drop in the mean, and its cost there is what counts.
+    On one half of the samples, the cheapest member of each class is chosen among those that lose no more than
+    the drop at the lower end of the 95 % *data* interval of the difference from final-exit. On the other half
+    it must lose no more than the drop in the mean; its cost there is reported.
 
     Parameters
     ----------
     trace : Trace
         With labels.
     device_layers : int, optional
-        m. Default: L.
+        m, the number of layers on the device. Default: L.
     offloads : sequence of float
-        o, in λ.
+        Offload costs o, in λ.
     drops : sequence of float
         Points of accuracy that may be lost against final-exit.
     mu : float
         μ of the learners.
     repeats, seed : int
-        Orders in which learners meet each half; and of the halves, too.
+        Orders in which learners meet each half; the seed also draws the halves.
 
     Returns
     -------
     DataFrame
-        One row for each `offload`, `drop` and `class`: `policy`, its `cost` (λ a sample, NaN where no member
-        qualifies) and the `points` it gains on the judging half; `cheapest` says which class wins.
+        One row per `offload`, `drop` and `class`: `policy`, its `cost` (λ per sample, NaN if no member
+        qualifies) and the `points` it gains on the evaluation half; `cheapest` marks the cheapest class.
 
     Raises
     ------
     InputError
-        Where there are no labels, or fewer than four samples.
+        If there are no labels, fewer than four samples, or no offload cost or drop.
     """
     if not isinstance(trace, Trace):
         raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
     if not len(offloads) or not len(drops):
-        raise InputError("a phase map needs at least one price and one drop")
+        raise InputError("a phase map needs at least one offload cost and one drop")
     if trace.label is None:
         raise InputError(f"trace {trace.name} has no labels: a phase map needs accuracy")
     if trace.samples < 4:
@@ -102,23 +102,23 @@ def phase_map(
     held = CostModel(device_layers=device_layers).arms(trace.layers)
     shuffled = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))).permutation(trace.samples)
     halves = [trace.select(np.sort(part)) for part in np.array_split(shuffled, 2)]
-    prices = [CostModel(offload=offload, device_layers=held) for offload in offloads]
-    still = [_still(half, held, seed, bounds=half is halves[0]) for half in halves]
+    settings = [CostModel(offload=offload, device_layers=held) for offload in offloads]
+    static = [_measure_static(half, held, seed, bounds=half is halves[0]) for half in halves]
     learners: list[Policy] = [make(alpha) for make in _LEARNERS for alpha in GRID]
-    chosen_from = _measure(halves[0], learners, prices, mu, repeats, seed)
+    learning = _measure(halves[0], learners, settings, mu, repeats, seed)
     rows = []
     for k, offload in enumerate(offloads):
-        choosing = still[0] | {"learner": chosen_from[k]}
+        choosing = static[0] | {"learner": learning[k]}
         picked = {
             name: [_cheapest(members, offload, drop) for drop in drops] for name, members in choosing.items()
         }
-        # learners play differently at every price: only those that were chosen meet the other half
-        met = sorted({one for one in picked["learner"] if one is not None})
-        told = _measure(
-            halves[1], [learners[one] for one in met], prices[k : k + 1], mu, repeats, seed, False
+        # learners play differently at every offload cost: only the chosen ones are replayed on the other half
+        chosen = sorted({one for one in picked["learner"] if one is not None})
+        measured = _measure(
+            halves[1], [learners[one] for one in chosen], settings[k : k + 1], mu, repeats, seed, False
         )
-        judging = {name: dict(enumerate(members)) for name, members in still[1].items()}
-        judging["learner"] = dict(zip(met, told[0], strict=True))
+        judging = {name: dict(enumerate(members)) for name, members in static[1].items()}
+        judging["learner"] = dict(zip(chosen, measured[0], strict=True))
         for j, drop in enumerate(drops):
             found = {name: _judged(judging[name], picked[name][j], offload, drop) for name in CLASSES}
             cheapest = min(found, key=lambda name: found[name][1])
@@ -138,7 +138,7 @@ def phase_map(
 
 
 def _cheapest(members: Sequence[_Measured], offload: float, drop: float) -> int | None:
-    """Return which member is the cheapest that loses no more than the drop, the first of equals; or None."""
+    """Return the index of the cheapest member within the drop, the first on ties; None if there is none."""
     allowed = [k for k, member in enumerate(members) if member.drop_bound <= drop + 1e-9]
     return min(allowed, key=lambda k: (members[k].cost(offload), k)) if allowed else None
 
@@ -146,7 +146,7 @@ def _cheapest(members: Sequence[_Measured], offload: float, drop: float) -> int 
 def _judged(
     members: Mapping[int, _Measured], picked: int | None, offload: float, drop: float
 ) -> tuple[str, float, float]:
-    """Return the chosen member, its cost on the judging half (infinite: it will not do) and its points."""
+    """Return the label, the cost on the evaluation half (infinite if it loses too much) and the points."""
     if picked is None:
         return "", np.inf, np.nan
     best = members[picked]
@@ -154,15 +154,15 @@ def _judged(
     return best.label, best.cost(offload) if good else np.inf, -best.drop
 
 
-def _still(half: Trace, held: int, seed: int, bounds: bool) -> dict[str, list[_Measured]]:
-    """Measure every policy that does the same with a sample in every order; its cost is linear in o."""
+def _measure_static(half: Trace, held: int, seed: int, bounds: bool) -> dict[str, list[_Measured]]:
+    """Measure every policy that does not depend on the order of samples; its cost is linear in o."""
     layers = range(1, held + 1)
     last = held if held < half.layers else None
     cascades: list[Policy] = [
         *(ElasticBERT(alpha, last=last) for alpha in GRID),
         *(PABEE(patience, last=last) for patience in range(1, held)),
     ]
-    if half.classes > 2 and half.entropy is not None:  # of two classes it says what the confidence does
+    if half.classes > 2 and half.entropy is not None:  # with two classes it is equivalent to confidence
         top = float(np.log(half.classes))
         cascades += [DeeBERT(round(share * top, 3), last=last) for share in np.linspace(0.05, 0.9, 8)]
     members: dict[str, list[Policy]] = {
@@ -190,18 +190,18 @@ _LEARNERS: Sequence[Callable[[float], Policy]] = (
 def _measure(
     half: Trace,
     policies: Sequence[Policy],
-    prices: Sequence[CostModel],
+    settings: Sequence[CostModel],
     mu: float,
     repeats: int,
     seed: int,
     bounds: bool = True,
 ) -> list[list[_Measured]]:
-    """Measure policies under each price; one bootstrap serves all, where `bounds` are wanted at all."""
+    """Measure policies under each cost model; one bootstrap serves all, if `bounds` are needed."""
     if not policies:
-        return [[] for _ in prices]
+        return [[] for _ in settings]
     columns: list[Floats] = []
     means: list[Floats] = []
-    for costs in prices:
+    for costs in settings:
         for first in range(0, len(policies), _AT_A_TIME):
             some = {str(k): policy for k, policy in enumerate(policies[first : first + _AT_A_TIME])}
             results = replay(half, some, costs, mu, repeats=repeats, seed=seed)
@@ -210,7 +210,7 @@ def _measure(
     reference = results.reference
     low = np.full(len(columns), np.nan)
     if bounds:
-        # a sum over repeats of paired differences: exact in float64, being of small whole numbers
+        # sums over repeats of paired differences: small whole numbers, so exact in float64
         lost = np.stack(columns, axis=1) - reference.per_sample[:, [ACCURACY]]
         (draws,) = bootstrap_means([lost], reference.shown)
         low, _ = data_interval(draws)
@@ -221,12 +221,12 @@ def _measure(
             drop=100 * float(base - mean[ACCURACY]),
             drop_bound=-100 * float(low[k]),
             device=float(mean[LAYERS] + mean[EXITS]),
-            sent=float(mean[OFFLOAD_RATE]),
+            offloaded=float(mean[OFFLOAD_RATE]),
         )
         for k, mean in enumerate(means)
     ]
     size = len(policies)
-    return [measured[k * size : (k + 1) * size] for k in range(len(prices))]
+    return [measured[k * size : (k + 1) * size] for k in range(len(settings))]
 
 
 def _label(policy: Policy) -> str:

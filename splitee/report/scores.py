@@ -1,4 +1,4 @@
-"""ELUE scores as a table, and what to know beside it."""
+"""ELUE scores as a table, with notes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEFT = ("task", "method")
 
 
 def score_table(scores: pd.DataFrame) -> str:
-    """Lay out what `splitee.elue.score.score` or `average` gives, a line a row."""
+    """Format the table of `splitee.elue.score.score` or `average`, one line per row."""
     names = [name for name in _COLUMNS if _NEEDS.get(name, name) in scores.columns]
     cells = [[_COLUMNS[name](row) for name in names] for row in scores.to_dict("records")]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
@@ -40,21 +40,23 @@ def score_table(scores: pd.DataFrame) -> str:
 
 
 def score_notes(scores: pd.DataFrame) -> list[str]:
-    """Say where the common grid runs, and what was left out."""
+    """Return notes: the range of the common grid, and the settings that were left out."""
     found = []
     for task, part in scores.groupby("task", sort=False):
         low, high = (float(part[end].iloc[0]) for end in ("grid_from", "grid_to"))
         if math.isnan(low):
-            found.append(f"{task}: no FLOPs are common to all, so there is no grid{_apart(part)}")
+            found.append(f"{task}: the methods share no range of FLOPs, so there is no grid{_apart(part)}")
         else:
-            found.append(f"{task}: the grid is {low / 1e9:.2f} to {high / 1e9:.2f} GFLOPs, which all cover")
+            found.append(
+                f"{task}: the grid is {low / 1e9:.2f} to {high / 1e9:.2f} GFLOPs, which all methods cover"
+            )
         if outside := int(part["outside"].sum()):
             found.append(f"{task}: {outside} settings lie outside the reference's range and are not scored")
     return found
 
 
 def _apart(part: pd.DataFrame) -> str:
-    """Which two methods are farthest from sharing a range."""
+    """Name the two methods whose ranges are farthest apart."""
     curves = [row for row in part.to_dict("records") if row["flops_low"] < row["flops_high"]]
     if not curves:
         return ""

@@ -1,4 +1,4 @@
-"""The table of policies: which rows, which texts, and how the terminal shows it."""
+"""The table of policies: its rows, its cells, and its layout on the terminal."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, Any]  # what `Results.rows` tells of a policy
+Row = Mapping[str, Any]  # one policy's entry of `Results.rows`
 Rows = Sequence[Row]
-FAMILIES = ("exit ", "split ", "cascade split ")  # of which only the members worth a look are shown
+FAMILIES = ("exit ", "split ", "cascade split ")  # families whose beaten members are not shown
 WIDTH = 142  # columns a terminal must have for the whole table
 
 
 def worth_showing(rows: Rows) -> Rows:
     """Leave out fixed exits and fixed splits that another policy beats in cost and accuracy.
 
-    Policies that are not on this device, that read what no device could, or that know the stream in hindsight
-    beat nobody.
+    Policies that the device cannot run, that read what no device could, or that know the stream in hindsight
+    do not count as better.
 
     Returns
     -------
     list of dict
-        The other rows, in their order.
+        The remaining rows, in their order.
     """
     measure = measure_of(rows)
     rivals = [row for row in rows if usable(row)]
@@ -40,36 +40,36 @@ def worth_showing(rows: Rows) -> Rows:
 
 
 def _beats(rival: Row, row: Row, measure: str) -> bool:
-    """Whether a rival is no worse in cost and measure, and better in one of them."""
+    """Return whether a rival is no worse in cost and measure, and better in one of them."""
     cost, mean = rival["cost"], rival[measure]
     no_worse = cost <= row["cost"] and mean >= row[measure]
     return bool(no_worse and (cost < row["cost"] or mean > row[measure]))
 
 
 def usable(row: Row) -> bool:
-    """Whether a person could run this policy: on this device, without hindsight or what no device knows."""
+    """Return whether the device could run this policy, without hindsight or unobservable confidences."""
     return bool(row["on_device"] and not row["sees_final"] and not row["hindsight"])
 
 
 def measure_of(rows: Rows) -> str:
-    """Return "accuracy", or "agreement" (with the last exit) where there are no labels."""
+    """Return "accuracy", or "agreement" (with the last exit) if there are no labels."""
     return "agreement" if lacks(rows, "accuracy") else "accuracy"
 
 
 def lacks(rows: Rows, column: str) -> bool:
-    """Whether a column says nothing of any policy: it is NaN of all."""
+    """Return whether a column is NaN for all policies."""
     return all(math.isnan(row[column]) for row in rows)
 
 
 def within(rows: Rows, max_drop: float) -> Row | None:
     """Return the row of the cheapest usable policy that loses at most `max_drop` points.
 
-    It must do so at the lower end of its interval; where there are no intervals, by its mean.
+    The loss is taken at the lower end of the interval or, without intervals, at the mean.
 
     Returns
     -------
     dict or None
-        None where there is no such policy.
+        None if there is no such policy.
     """
     delta = f"{measure_of(rows)}_delta"
     bound = delta if lacks(rows, f"{delta}_low") else f"{delta}_low"
@@ -77,11 +77,11 @@ def within(rows: Rows, max_drop: float) -> Row | None:
     return min(fit, key=lambda row: row["cost"], default=None)
 
 
-COLUMNS = {  # key: heading, of two lines where a narrow column may break it
+COLUMNS = {  # key: heading, with a line break where a narrow column may break it
     "policy": "policy",
     "layer": "layer",
-    "kept": "exits on\ndevice %",
-    "sent": "off-\nloaded %",
+    "on_device": "exits on\ndevice %",
+    "offloaded": "off-\nloaded %",
     "measure": "{measure}\n%",
     "delta": "Δ points\n[95 %]",
     "cost": "cost\nλ",
@@ -90,23 +90,23 @@ COLUMNS = {  # key: heading, of two lines where a narrow column may break it
     "reward": "reward\n",
     "utility": "utility\n",
 }
-_ONLY_WIDE = ("kept", "parts", "reward", "utility")
+_ONLY_WIDE = ("on_device", "parts", "reward", "utility")
 
 
 def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return a summary as texts, for every kind of table.
+    """Return a summary as texts, for any kind of table.
 
     Parameters
     ----------
     rows : list of dict
-        One a policy, of `Results.rows`.
+        From `Results.rows`, one per policy.
 
     Returns
     -------
     headings : dict of str to str
-        By column (`COLUMNS`), in order; a line break where a narrow column may have one (see `one_line`).
+        By column (`COLUMNS`), in order; with a line break for narrow columns (see `one_line`).
     rows : list of dict of str to str
-        The cells of each policy by column, in the order of the rows.
+        The cells of each policy by column, in the order of `rows`.
     """
     measure = measure_of(rows)
     headings = {key: heading.format(measure=measure) for key, heading in COLUMNS.items()}
@@ -114,12 +114,12 @@ def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
 
 
 def policy_frame(rows: Rows) -> pd.DataFrame:
-    """Return a summary as the terminal's table in texts, to be shown in a notebook.
+    """Return a summary as a table of texts, like the terminal's, to be shown in a notebook.
 
     Parameters
     ----------
     rows : list of dict
-        One a policy, of `Results.rows`.
+        From `Results.rows`, one per policy.
 
     Returns
     -------
@@ -158,17 +158,17 @@ def policy_table(rows: Rows, title: str, width: int = WIDTH) -> Table:
     Parameters
     ----------
     rows : list of dict
-        One a policy, of `Results.rows`.
+        From `Results.rows`, one per policy.
     title : str
         The scenario.
     width : int
-        Of the terminal; where it is narrow, reward, utility and the parts of the cost are left out.
+        Width of the terminal in columns; reward, utility and the parts of the cost need 142.
     """
     table = Table(
         title=Text(title),  # not markup: names may hold brackets
         caption=""
         if width >= WIDTH
-        else f"(from {WIDTH} columns on also the parts of the cost, reward and utility)",
+        else f"(a terminal of {WIDTH} columns also shows the parts of the cost, reward and utility)",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -191,8 +191,8 @@ def _cells(row: Row, measure: str) -> dict[str, str]:
     return {
         "policy": row["policy"] + marks,
         "layer": _layer(row),
-        "kept": f"{100 * (1 - row['offload_rate']):.1f}",
-        "sent": f"{100 * row['offload_rate']:.1f}",
+        "on_device": f"{100 * (1 - row['offload_rate']):.1f}",
+        "offloaded": f"{100 * row['offload_rate']:.1f}",
         "measure": f"{100 * row[measure]:.2f}",
         "delta": _delta(row, measure),
         "cost": f"{row['cost']:.2f}",
@@ -204,7 +204,7 @@ def _cells(row: Row, measure: str) -> dict[str, str]:
 
 
 def _layer(row: Row) -> str:
-    """Layer settled on; of a policy that learns, in how many repeats."""
+    """Return the layer settled on and, for policies that learn, in how many repeats."""
     if row["varies"]:
         return "each"
     if not row["learns"] and row["layer_repeats"] == row["repeats"]:

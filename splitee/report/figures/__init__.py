@@ -1,1 +1,1 @@
-"""Figures, one subject a file."""
+"""Figures, one subject per module."""

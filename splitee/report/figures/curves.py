@@ -1,4 +1,4 @@
-"""The three figures of a replay: accuracy against cost, regret, and which layers were played when."""
+"""The three figures of a replay: accuracy against cost, regret, and the layers played over time."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from splitee.report.figures.style import (
 from splitee.results.result import Result
 from splitee.results.results import Results
 
-WINDOWS = 60  # a stream is cut into so many to show which layers were played
-REFERENCES = ("RandomSplit", "BestFixedSplit")  # worth seeing beside the learners' regret
+WINDOWS = 60  # number of windows that the stream is cut into to show the layers played
+REFERENCES = ("RandomSplit", "BestFixedSplit")  # drawn beside the learners' regret
 _REGRETS = {
     "common": "Regret against the best split with one exit evaluated (common)",
-    "own": "Regret against the best split at each policy's own price (own, as in the paper)",
+    "own": "Regret against the best split at each policy's own cost (own, as in the paper)",
 }
 
 
 class At(NamedTuple):
-    """Where a policy lies: λ a sample, and per cent with their interval."""
+    """Position of a policy: cost in λ per sample, and per cent with its interval."""
 
     cost: float
     mean: float
@@ -68,16 +68,16 @@ def accuracy_cost(results: Results) -> Figure:
     Returns
     -------
     Figure
-        Cost per sample (λ) against accuracy (%), or agreement with the last exit where there are no labels,
-        with 95 % *data* intervals. Fixed exits and fixed splits are curves over layers; those far below all
-        else are named at the lower edge. The artist of a policy has its name as gid.
+        Cost per sample (λ) against accuracy (%), or agreement with the last exit if there are no labels,
+        with 95 % *data* intervals. Fixed exits and fixed splits are curves over layers; points far below the
+        others are named at the lower edge. The artist of a policy has the policy's name as gid.
     """
     table = results.summary("data").set_index("policy")
     metric = "agreement" if table["accuracy"].isna().all() else "accuracy"
-    mean = 100 * table[metric]  # one sample has no interval: only this
+    mean = 100 * table[metric]
     bounds = [
         (100 * table[f"{metric}{end}"]).fillna(mean) for end in ("_low", "_high")
-    ]  # one sample has none
+    ]  # a single sample has a mean but no interval
     columns = [table["cost"], mean, *bounds]
     at = {name: At(*map(float, row)) for name, *row in zip(results, *columns, strict=True)}
     over_layers = curves(results)
@@ -101,7 +101,7 @@ def accuracy_cost(results: Results) -> Figure:
     axes.set_ylim(floor, top)
     axes.margins(x=0.06)
     axes.grid()
-    axes.set_xlabel("cost per sample: computing + sending (λ)")
+    axes.set_xlabel("cost per sample: computing + offloading (λ)")
     axes.set_ylabel("accuracy (%)" if metric == "accuracy" else "agreement with the last exit (%)")
     axes.set_title(setting(results), loc="left")
     figure.legend(handles=entries, loc="outside right upper", labelspacing=0.7, handlelength=2.4)
@@ -135,8 +135,8 @@ def regret(results: Results, against: str = "common") -> Figure | None:
     Returns
     -------
     Figure or None
-        Means over orders, with a band from the 2.5 % to the 97.5 % quantile (with fewer than 20 orders: from
-        the least to the greatest). None where there is no such policy.
+        Means over orders, with a band from the 2.5 % to the 97.5 % quantile (below 20 orders: from minimum to
+        maximum). None if there is no such policy.
     """
     if against not in _REGRETS:
         raise InputError(f"regret against {against!r}: choose common or own")
@@ -169,13 +169,15 @@ def regret(results: Results, against: str = "common") -> Figure | None:
             label=shown_name(result),
         )
     axes.set_xlim(0, rounds[-1])
-    if 0 < 3 * greatest < axes.get_ylim()[1]:  # the random line may leave, so that learners can be told apart
+    if (
+        0 < 3 * greatest < axes.get_ylim()[1]
+    ):  # cut off the random line, so that learners stay distinguishable
         axes.set_ylim(min(axes.dataLim.y0, 0) - 0.1 * greatest, 2 * greatest)
     axes.grid()
     axes.set_xlabel("samples seen")
     axes.set_ylabel("cumulative regret (reward)")
     axes.set_title(f"{setting(results)}\n{_REGRETS[against]}", loc="left")
-    band = "2.5 to 97.5 % of orders" if many else "least to greatest order"
+    band = "2.5 to 97.5 % of orders" if many else "minimum to maximum over orders"
     footnote(figure, results, f"Lines: means; bands: {band}")
     _name_lines(axes)
     freeze(figure)
@@ -184,7 +186,7 @@ def regret(results: Results, against: str = "common") -> Figure | None:
 
 @paper
 def layers_over_time(results: Results) -> Figure | None:
-    """Draw which layers the learners play in the course of the stream.
+    """Draw which layers the learners play over the stream.
 
     Parameters
     ----------
@@ -193,8 +195,8 @@ def layers_over_time(results: Results) -> Figure | None:
     Returns
     -------
     Figure or None
-        One panel a learner: the share of decisions, over all orders, in each of 60 windows of the stream.
-        None where no policy learns or the choices were not saved.
+        One panel per learner: the share of decisions, over all orders, in each of 60 windows of the stream.
+        None if no policy learns or the decisions were not saved.
     """
     splits = {name: split for name, result in results.items() if (split := _choices(result)) is not None}
     if not splits:
@@ -213,7 +215,7 @@ def layers_over_time(results: Results) -> Figure | None:
             for a, b in pairwise(edges)
         ]
         layers = np.arange(bottom, top + 2) - 0.5
-        # root scale: what is rarely played remains visible
+        # square-root scale, so that rarely played layers stay visible
         drawn = axes.pcolormesh(
             edges, layers, np.transpose(shares), cmap="Blues", norm=PowerNorm(0.5, 0, 1), rasterized=True
         )
@@ -227,7 +229,7 @@ def layers_over_time(results: Results) -> Figure | None:
         axes.set_xlabel("samples seen" if below else "")
         if place >= len(splits):
             axes.remove()
-    figure.supylabel("layer played" + (" (0: input sent)" if bottom == 0 else ""), fontsize=9)
+    figure.supylabel("layer played" + (" (0: input offloaded)" if bottom == 0 else ""), fontsize=9)
     footnote(figure, results, "Share of decisions: over all orders, by window of the stream")
     figure.suptitle(setting(results), x=0.01, ha="left", fontsize=9.5)
     shown = list(panels.flat[: len(splits)])
@@ -243,19 +245,19 @@ def save_figures(results: Results, folder: str | Path, overwrite: bool = True) -
     ----------
     results : Results
     folder : str or Path
-        Made where it is missing.
+        Created if it is missing.
     overwrite : bool
-        Whether existing figures may be replaced; one that these results do not have is then removed.
+        Whether existing figures may be replaced; figures that these results do not have are then removed.
 
     Returns
     -------
     list of Path
-        What was written: ``accuracy_cost``, ``regret`` and ``layers_over_time``, with ``.png`` and ``.pdf``.
+        The files written: ``accuracy_cost``, ``regret`` and ``layers_over_time``, as ``.png`` and ``.pdf``.
 
     Raises
     ------
     FileExistsError
-        Where one of them exists and `overwrite` is false; nothing is written then.
+        If one of them exists and `overwrite` is false; nothing is written then.
     """
     folder = Path(folder)
     drawings = (accuracy_cost, regret, layers_over_time)
@@ -275,7 +277,7 @@ def save_figures(results: Results, folder: str | Path, overwrite: bool = True) -
 
 
 def _point(axes: Axes, result: Result, look: Look, at: At, zorder: float) -> Line2D:
-    """Draw one policy with its interval and return its entry for the legend."""
+    """Draw one policy with its interval; return its legend entry."""
     drawn = axes.errorbar(
         at.cost,
         at.mean,
@@ -291,18 +293,18 @@ def _point(axes: Axes, result: Result, look: Look, at: At, zorder: float) -> Lin
 
 
 def _limits(at: Mapping[str, At], focus: Sequence[str]) -> tuple[float, float]:
-    """Return the limits of accuracy that show the `focus` well, and of all else what is not far below."""
+    """Return accuracy limits that show the `focus` well, and other points unless they lie far below."""
     top = max(point.high for point in at.values())
     bottom = min(at[name].low for name in focus)
     near = bottom - 0.7 * max(top - bottom, 2)
     bottom = min(point.low for point in at.values() if point.low >= near)
     height = max(top - bottom, 2)
-    names_below = any(point.mean < bottom for point in at.values())  # they are written at the edge
+    names_below = any(point.mean < bottom for point in at.values())  # these are written at the edge
     return bottom - (0.12 if names_below else 0.06) * height, top + 0.06 * height
 
 
 def _number(labels: Labels, curve: str, members: Sequence[Result], at: Mapping[str, At]) -> None:
-    """Write layers beside the points of a curve where there is room, and at the edge those below it."""
+    """Write layers beside the points of a curve where there is room, and at the edge for points below it."""
     floor = labels.axes.get_ylim()[0]
     for result in [members[-1], members[0], *members[1:-1]]:
         cost, mean, *_ = at[result.name]
@@ -317,7 +319,7 @@ def _number(labels: Labels, curve: str, members: Sequence[Result], at: Mapping[s
 
 
 def _name_lines(axes: Axes) -> None:
-    """Write each name at the right end of its line, none over another, or where the line leaves the axes."""
+    """Write each name at the right end of its line, without overlap, or where the line leaves the axes."""
     low, high = axes.get_ylim()
     data = {line: np.asarray(line.get_data(), dtype=float) for line in axes.lines}
     lines = sorted(axes.lines, key=lambda line: data[line][1, -1])
@@ -325,8 +327,8 @@ def _name_lines(axes: Axes) -> None:
         lines.remove(line)
         rounds, regrets = data[line]
         text = f"{line.get_label()}: {regrets[-1]:,.0f} at the end"
-        leaves = (rounds[np.argmax(regrets > high)], high)
-        axes.annotate(text, leaves, (8, -3), textcoords="offset points", va="top", fontsize=8)
+        crossing = (rounds[np.argmax(regrets > high)], high)
+        axes.annotate(text, crossing, (8, -3), textcoords="offset points", va="top", fontsize=8)
     ends = np.array([(data[line][1, -1] - low) / (high - low) for line in lines])
     names = [str(line.get_label()) for line in lines]
     place = pushed_apart(ends, [0.03 * (2 + a.count("\n") + b.count("\n")) for a, b in pairwise(names)])
@@ -337,7 +339,7 @@ def _name_lines(axes: Axes) -> None:
 
 
 def _choices(result: Result) -> Layers | None:
-    """Return where a learner stopped at each sample; None of others, and where that was not saved."""
+    """Return the layer at which a learner stopped per sample; None for other policies or if not saved."""
     try:
         return result.split if result.learns else None
     except InputError:

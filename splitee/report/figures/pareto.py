@@ -1,4 +1,4 @@
-"""Performance against FLOPs: each method's settings, and the reference's curve."""
+"""Performance against FLOPs: the settings of each method, and the curve of the reference."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ COLUMNS = 3
 
 @paper
 def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
-    """Draw a panel a task: FLOPs (logarithmic) against performance, methods over the reference's curve.
+    """Draw one panel per task: FLOPs (logarithmic) against performance, with the reference's curve.
 
-    Of methods with several seeds, a setting's point is the mean over them.
+    For methods with several seeds, a setting's point is the mean over them.
+
+    Raises
+    ------
+    InputError
+        If the methods and the reference have no task in common.
     """
     tasks = [task for task in reference.curves if any(method.task == task for method in methods)]
     if not tasks:
@@ -58,11 +63,11 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
         axes.set_ylabel(f"{_short(get_task(task).measured)}, %")
-    for column in panels.T:  # under the lowest panel there is
-        [axes for axes in column if axes.get_visible()][-1].set_xlabel("GFLOPs a sample")
+    for column in panels.T:  # under the lowest visible panel
+        [axes for axes in column if axes.get_visible()][-1].set_xlabel("GFLOPs per sample")
     figure.legend(entries.values(), entries.keys(), loc="outside upper left", ncols=min(3, len(entries)))
     figure.supxlabel(
-        "Matrix products at true lengths, means over samples; exits that were asked included.",
+        "Matrix products at true lengths, means over samples; includes all exits evaluated.",
         x=0.01, ha="left", fontsize=7, color=FAINT,
     )  # fmt: skip
     freeze(figure)
@@ -70,7 +75,7 @@ def pareto(methods: Sequence[Method], reference: Reference) -> Figure:
 
 
 def _mean_points(seeds: Sequence[Method]) -> Points:
-    """Mean (FLOPs, performance) over the seeds, of the settings that all of them have."""
+    """Return mean (FLOPs, performance) over the seeds, for the settings that all of them have."""
     common = [name for name in seeds[0].settings if all(name in method.settings for method in seeds)]
     each = [
         [

@@ -1,4 +1,4 @@
-"""The figure of the phase map: which class of policy is the cheapest where."""
+"""The figure of the phase map: which class of policies is the cheapest where."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from splitee._internal.errors import InputError
 from splitee.report.figures.style import FAINT, INK, freeze, new_figure, paper
 from splitee.report.phase_map import CLASSES
 
-NEAR = 0.05  # a learner that costs no more than this above the cheapest is as good
+NEAR = 0.05  # a learner within this share above the cheapest is marked
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What sending costs somewhere: o in λ, and what it is of."""
+    """A typical offload cost: o in λ, and its label."""
 
     offload: float
     label: str
@@ -38,33 +38,34 @@ MARKS = (
     Mark(35.9, "4G"),
     Mark(190.7, "3G"),
 )
-_COLOURS = {  # of falling lightness, so that grey tells them apart too
+_COLOURS = {  # of falling lightness, so that they differ in grey, too
     "cloud-only": "#f7f7f7",
     "fixed split": "#f6c65b",
     "cascade split": "#e69f00",
     "learner": "#56b4e9",
     "device cascade": "#009e73",
     "fixed exit": "#5e3c99",
-    "none": "#bdbdbd",  # no class will do: only where another model answers in the cloud
+    "none": "#bdbdbd",  # no class qualifies: possible only if another model answers in the cloud
 }
 
 
 @paper
 def phase_map_figure(maps: Sequence[pd.DataFrame], marks: Sequence[Mark] = MARKS) -> Figure:
-    """Draw phase maps, a panel each.
+    """Draw phase maps, one panel each.
 
     Parameters
     ----------
     maps : sequence of DataFrame
-        Of `splitee.report.phase_map.phase_map`, over the same prices and drops: the whole device, half of it.
+        From `splitee.report.phase_map.phase_map`, over the same offload costs and drops; for each trace, for
+        instance, all layers on the device and half of them.
     marks : sequence of Mark
-        Prices of sending to point at.
+        Typical offload costs to point at.
 
     Returns
     -------
     Figure
-        Offload price (λ, logarithmic) against points of accuracy that may be lost; the colour is the class
-        that is cheapest, hatched where the best learner costs at most 5 % more than it.
+        Offload cost (λ, logarithmic) against points of accuracy that may be lost. The colour is the cheapest
+        class, hatched where the best learner costs at most 5 % more.
     """
     if not maps:
         raise InputError("phase_map_figure: give at least one phase map")
@@ -76,7 +77,7 @@ def phase_map_figure(maps: Sequence[pd.DataFrame], marks: Sequence[Mark] = MARKS
     for axes, table in zip(panels.flat, maps, strict=False):
         _panel(axes, table, marks)
     for axes in panels[-1]:
-        axes.set_xlabel("o, price of sending (λ)")
+        axes.set_xlabel("o, offload cost (λ)")
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy that may be lost\n(points)")
     seen = set().union(*(table.loc[table["cheapest"], "class"] for table in maps))
@@ -89,8 +90,8 @@ def phase_map_figure(maps: Sequence[pd.DataFrame], marks: Sequence[Mark] = MARKS
     figure.legend(handles=entries, loc="outside upper left", ncols=min(4, len(entries)), handlelength=1.6)
     figure.supxlabel(
         "Cheapest class of policy. Parameters chosen on half of the samples (lower end of the 95 % data "
-        "interval),\ncost and accuracy judged on the other half. Cloud-only pays o, too. Marks: the price of "
-        "a hidden state\n(128 tokens, BERT-base, float32, 15 ms a layer); at the left, of the input.",
+        "interval),\ncost and accuracy evaluated on the other half. Cloud-only pays o, too. Marks: cost of "
+        "offloading a hidden state\n(128 tokens, BERT-base, float32, 15 ms a layer); at the left, the input.",
         x=0.01,
         ha="left",
         fontsize=7,
@@ -146,7 +147,7 @@ def _panel(axes: Axes, table: pd.DataFrame, marks: Sequence[Mark]) -> None:
 
 
 def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the edges of cells around these centres."""
+    """Return the edges of cells with these centres."""
     if len(centres) == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
@@ -162,7 +163,7 @@ def _hatch(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
 ) -> None:
-    """Hatch where a learner is not the cheapest but costs hardly more."""
+    """Hatch cells where a learner is not the cheapest but close to it."""
     learner = table[table["class"] == "learner"].pivot(index="drop", columns="offload", values="cost")
     least = table.pivot_table(index="drop", columns="offload", values="cost", aggfunc="min", dropna=False)
     near = ((learner <= (1 + NEAR) * least) & (cells != "learner")).to_numpy()
@@ -175,7 +176,7 @@ def _hatch(
 def _name(
     axes: Axes, where: NDArray[np.bool_], name: str, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> None:
-    """Write a class into its largest region, where that is large enough."""
+    """Write the name of a class into its largest region, if that is large enough."""
     regions, count = ndimage.label(where)
     if not count:
         return

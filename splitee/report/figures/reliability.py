@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often each exit is right, by how sure it is."""
+"""Reliability diagrams: the accuracy of each exit by its confidence."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from splitee.trace import Trace
 from splitee.trace.reliability import Reliability, reliability
 
 COLUMNS = 4  # panels in a row
-FEW = 30  # a bin of fewer samples says little: its mark is small
-_AS_IS, _CALIBRATED = "#0072B2", "#D55E00"  # Okabe and Ito's; dark and lighter, filled and hollow, in grey
+FEW = 30  # bins of fewer samples are uncertain: their marks are small
+_AS_IS, _CALIBRATED = "#0072B2", "#D55E00"  # Okabe and Ito's; dark and filled, lighter and hollow
 
 
 @paper
 def reliability_diagram(
     trace: Trace, exits: Sequence[int] | None = None, calibrated: Trace | None = None
 ) -> Figure:
-    """Draw accuracy against confidence for some exits, and below it how many samples are how sure.
+    """Draw accuracy against confidence for some exits, and below it the distribution of confidences.
 
     Parameters
     ----------
     trace : Trace
         With labels.
     exits : sequence of int, optional
-        From 1; by default the first, those at a third and at two thirds of the depth, and the last.
+        Exit numbers from 1. Default: the first, those at a third and two thirds of the depth, and the last.
     calibrated : Trace, optional
-        The same samples with other confidences (`splitee.trace.temperature.calibrate`), drawn over it in
-        hollow marks.
+        The same samples with other confidences (`splitee.trace.temperature.calibrate`), drawn in hollow
+        marks.
 
     Returns
     -------
     Figure
-        One panel an exit, with the artists "trace" and "calibrated" (their gid): mean confidence and accuracy
-        of each of 15 bins that is not empty, and the expected calibration error in words. On the diagonal
-        confidence is as high as accuracy; below it the exit is too sure. Marks of bins with fewer than 30
-        samples are small. The strip below has the share of samples in each bin.
+        One panel per exit with the artists "trace" and "calibrated" (their gid): mean confidence and accuracy
+        of each non-empty bin of 15, and the expected calibration error. On the diagonal, confidence equals
+        accuracy; below it, the exit is overconfident. Marks of bins with fewer than 30 samples are small. The
+        strip below shows the share of samples in each bin.
 
     Raises
     ------
     InputError
-        Where there are no labels, an exit is none of the trace's, or `calibrated` has other samples or exits.
+        If there are no labels, an exit does not exist, or `calibrated` has other samples or exits.
 
     Examples
     --------
@@ -59,7 +59,9 @@ def reliability_diagram(
     found = {"trace": [_bins(trace, i) for i in shown]}
     if calibrated is not None:
         if calibrated.confidence.shape != trace.confidence.shape or list(calibrated.id) != list(trace.id):
-            raise InputError(f"{calibrated.name} has other samples or exits than {trace.name}")
+            raise InputError(
+                f"{calibrated.name} has other samples or exits than {trace.name}: give the same trace"
+            )
         found["calibrated"] = [_bins(calibrated, i) for i in shown]
 
     columns = min(len(shown), COLUMNS)
@@ -85,7 +87,7 @@ def reliability_diagram(
         strip.set_xlim(lowest, 1.02)
         strip.set_ylim(0, 1.05 * top)
         strip.xaxis.set_major_locator(MultipleLocator(0.25))
-        upper.set_ylim(bottom - 0.2 * (1 - bottom), 1.04)  # room for the words below the curves
+        upper.set_ylim(bottom - 0.2 * (1 - bottom), 1.04)  # room for the text below the curves
         upper.yaxis.set_major_locator(MultipleLocator(0.25))
         if k % columns == 0:
             upper.set_ylabel("accuracy")
@@ -123,7 +125,7 @@ def _exits(trace: Trace, given: Sequence[int] | None) -> list[int]:
 
 def _bins(trace: Trace, exit_: int) -> Reliability:
     if trace.label is None:
-        raise InputError(f"trace {trace.name} has no labels: accuracy is not known")
+        raise InputError(f"trace {trace.name} has no labels: reliability needs them")
     right = trace.prediction[:, exit_ - 1] == trace.label
     return reliability(trace.confidence[:, exit_ - 1], right)
 
@@ -134,7 +136,7 @@ def _shares(bins: Reliability) -> NDArray[np.float64]:
 
 
 def _panel(upper: Axes, strip: Axes, found: dict[str, Reliability]) -> None:
-    """Draw one exit: marks above, shares of samples below."""
+    """Draw one exit: accuracies above, shares of samples below."""
     upper.plot([0, 1], [0, 1], color=FAINT, lw=0.8, zorder=1)
     words = []
     for name, bins in found.items():
@@ -172,8 +174,8 @@ def _panel(upper: Axes, strip: Axes, found: dict[str, Reliability]) -> None:
             ls="--" if hollow else "-",
         )
         words.append(f"{bins.error:.3f}")
-    # at the lower right, where only an exit that is sure and wrong would be
-    said, frame = "ECE " + " → ".join(words), upper.transAxes
-    upper.text(0.97, 0.03, said, transform=frame, ha="right", va="bottom", fontsize=7.5, color=INK)
+    # at the lower right, where only a confident but wrong exit would have marks
+    text, frame = "ECE " + " → ".join(words), upper.transAxes
+    upper.text(0.97, 0.03, text, transform=frame, ha="right", va="bottom", fontsize=7.5, color=INK)
     upper.grid()
     strip.yaxis.set_major_locator(MaxNLocator(2))

@@ -1,4 +1,4 @@
-"""How figures look: who a policy is, its colour and marker, and labels that do not collide."""
+"""The look of figures: a colour and marker per policy, and labels that do not collide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from splitee.results.results import Results
 
 INK, FAINT = "#262626", "#8c8c8c"
 
-# independent of a user's matplotlibrc; fonts stay text in a PDF
+# independent of the user's matplotlibrc; fonts stay text in a PDF
 paper = style.context(
     {
         "font.size": 9,
@@ -44,26 +44,26 @@ paper = style.context(
         "axes.axisbelow": True,
         "grid.color": "#e6e6e6",
         "grid.linewidth": 0.6,
-        "text.parse_math": False,  # a policy may be called "$"
+        "text.parse_math": False,  # names may hold "$"
         "pdf.fonttype": 42,
-        "svg.fonttype": "path",  # the same wherever it is read
-        "svg.hashsalt": "splitee",  # ids by content, not by chance
+        "svg.fonttype": "path",  # renders the same everywhere
+        "svg.hashsalt": "splitee",  # reproducible ids
     },
     after_reset=True,
 )
-# formats, and metadata without dates and versions: the same figure gives the same bytes
+# formats with metadata that has no dates and versions: the same figure gives the same bytes
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
-NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no page may hold these
+NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # forbidden in XML and HTML
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and its size, line style: each tells policies apart by itself, in grey too."""
+    """Colour, marker, marker size and line style of a policy; each distinguishes policies, in grey too."""
 
     colour: str
     marker: str
@@ -71,7 +71,7 @@ class Look:
     line: Any = "-"
 
 
-# Okabe and Ito's palette; sizes fall, so that learners at one point nest rather than hide each other
+# Okabe and Ito's palette; sizes fall, so that markers at one point nest instead of hiding each other
 LOOKS = (
     Look("#0072B2", "o", 11.5, "-"),
     Look("#D55E00", "^", 9.5, (0, (5, 1.5))),
@@ -101,25 +101,25 @@ _CURVES = {"FixedExit": "exit i", "FixedSplit": "split i", "CascadeSplit": "casc
 
 
 def described(result: Result) -> dict[str, Any]:
-    """Return the class (under "policy") and parameters of a policy, of a reloaded result too."""
+    """Return the class name (under "policy") and parameters of a policy; works for reloaded results."""
     return result.policy if isinstance(result.policy, dict) else as_dict(result.policy)
 
 
 def looks(results: Results) -> dict[str, Look]:
-    """Return the look of each policy by name, the same in every figure."""
+    """Return the look of each policy by name; it is the same in every figure."""
     learners = [name for name, result in results.items() if result.learns]
     look = {name: LOOKS[k % len(LOOKS)] for k, name in enumerate(learners)}
     for name, result in results.items():
         if name not in look:
             look[name] = _STATIC.get(described(result)["policy"], _OTHER)
     splits = [names for curve, names in curves(results).items() if curve.startswith("split")]
-    for k, names in enumerate(splits):  # one curve for each α
+    for k, names in enumerate(splits):  # one curve per α
         look |= {name: replace(look[name], line=LOOKS[k % len(LOOKS)].line) for name in names}
     return look
 
 
 def curves(results: Results) -> dict[str, list[str]]:
-    """Return the names of fixed exits and of fixed splits by layer: one curve each (and for each α)."""
+    """Return the names of fixed exits and fixed splits in order of layers: one curve per family and α."""
     facts = {name: described(result) for name, result in results.items()}
     found: dict[tuple[str, float | None], list[str]] = {}
     for name in sorted(facts, key=lambda name: facts[name].get("layer") or 0):
@@ -133,78 +133,78 @@ def curves(results: Results) -> dict[str, list[str]]:
 
 
 def shown_name(result: Result, width: int = 28) -> str:
-    """Return the name, broken into lines, with what a reader must know of the policy."""
+    """Return the name, wrapped, with marks for policies that need more than the device has."""
     name = result.name + ("*" if result.sees_final else "")
     lines = textwrap.wrap(name, width) + ([] if result.on_device else ["(not on this device)"])
     return "\n".join(lines)
 
 
 def dress(result: Result, look: Look) -> dict[str, Any]:
-    """Return how a policy's marker is drawn: hollow and grey where the device cannot run it."""
+    """Return the marker style of a policy: hollow and grey if the device cannot run it."""
     if result.on_device:
         return {"marker": look.marker, "ms": look.size, "mfc": look.colour, "mec": "white", "mew": 0.6}
     return {"marker": look.marker, "ms": look.size, "mfc": "white", "mec": FAINT, "mew": 0.9}
 
 
 def curve_entries(label: str, members: Sequence[Result], look: Look) -> list[Line2D]:
-    """Return the entries of a curve over layers: what the device can run, and what it cannot."""
+    """Return the legend entries of a curve over layers: one for layers on the device, one for the others."""
     entries = []
-    for there in (True, False):
-        part = [result for result in members if result.on_device == there]
+    for on_device in (True, False):
+        part = [result for result in members if result.on_device == on_device]
         if part:
             layers = [described(result)["layer"] for result in part]
             first, last = layers[0], layers[-1]
             which = f"{first}–{last}" if len(layers) == last - first + 1 > 1 else ", ".join(map(str, layers))
-            text = label.replace(" i", f" {which}") + ("" if there else "\n(not on this device)")
-            colour = look.colour if there else FAINT
+            text = label.replace(" i", f" {which}") + ("" if on_device else "\n(not on this device)")
+            colour = look.colour if on_device else FAINT
             line = {"ls": look.line, "color": colour, "lw": 0.9} if len(members) > 1 else {"ls": ""}
             entries.append(Line2D([], [], label=text, **line, **dress(part[0], look)))
     return entries
 
 
 def setting(results: Results) -> str:
-    """Return the trace and its prices in a line, or two where one is too narrow."""
+    """Return the trace and its costs in one line, or two if one is too narrow."""
     return textwrap.fill(setting_line(results), 60)
 
 
 def setting_line(results: Results) -> str:
-    """Return the trace and its prices in a line."""
+    """Return the trace and its costs in one line."""
     trace, costs = results.facts["trace"], results.facts["costs"]
     layers = trace["layers"]
     held = costs["device_layers"] or layers
     device = f"{held} of {layers}" if held < layers else f"all {layers}"
     return (
-        f"{trace['name']}: o = {offload_price(costs)}, μ = {results.facts['mu']:g}, "
+        f"{trace['name']}: o = {offload_cost(costs)}, μ = {results.facts['mu']:g}, "
         f"device holds {device} layers"
     )
 
 
-def offload_price(costs: Mapping[str, Any]) -> str:
-    """Return o in words: one price, or the least and the greatest of those by layer."""
+def offload_cost(costs: Mapping[str, Any]) -> str:
+    """Return o as text: one cost, or the range of costs by layer."""
     offload = np.unique(costs["offload"])
-    price = " to ".join(f"{o:g}" for o in offload[[0, -1][: len(offload)]]) + " λ"
-    return price if costs["sample_offload"] is None else price + " + a price by sample"
+    text = " to ".join(f"{o:g}" for o in offload[[0, -1][: len(offload)]]) + " λ"
+    return text if costs["sample_offload"] is None else text + " + a cost per sample"
 
 
-def footnote(figure: Figure, results: Results, said: str) -> None:
-    """Write at the bottom what the marks mean and how much was seen."""
+def footnote(figure: Figure, results: Results, marks: str) -> None:
+    """Write at the bottom what the marks mean, and the numbers of samples and orders."""
     repeats = results.facts["repeats"]
     orders = f"{repeats} order{'s' * (repeats != 1)}"
-    text = f"{said}; {results.samples:,} distinct sample{'s' * (results.samples != 1)}, {orders}."
+    text = f"{marks}; {results.samples:,} distinct sample{'s' * (results.samples != 1)}, {orders}."
     if any(result.sees_final for result in results.values()):
         text += " * reads confidences that no device could know."
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=FAINT)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure that needs no display, inches wide and high."""
+    """Return an empty figure of this size in inches; it needs no display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def freeze(figure: Figure) -> None:
-    """Lay the figure out and keep that: the same in every file, and labels can be placed by the pixel."""
+    """Fix the layout: the same in every file, and labels can be placed by the pixel."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
@@ -214,14 +214,14 @@ _AROUND: Sides = ((0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (
 
 
 class Labels:
-    """Puts small texts beside points where they hide nothing; where there is no room, it leaves them out."""
+    """Places small texts beside points without overlap; a text without room is left out."""
 
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
         self.taken: NDArray[np.float64] = np.empty((0, 4))  # left, bottom, right, top in pixels
 
     def block(self, x: ArrayLike, y: ArrayLike, radius: float) -> None:
-        """Keep texts `radius` points off the points (x, y) and off the line through them."""
+        """Keep texts `radius` points away from the points (x, y) and from the line through them."""
         at = self.axes.transData.transform(np.column_stack([np.atleast_1d(x), np.atleast_1d(y)]))
         steps = [np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / 3)) for a, b in pairwise(at)]
         dense = np.concatenate([at, *steps])
@@ -229,7 +229,7 @@ class Labels:
         self.taken = np.concatenate([self.taken, np.column_stack([dense - reach, dense + reach])])
 
     def put(self, text: str, x: float, y: float, gap: float, sides: Sides = _AROUND, **font: Any) -> None:
-        """Write `text` near (x, y), `gap` points off, on the first side (right, up) that has room, if any."""
+        """Write `text` near (x, y), `gap` points away, on the first side (right, up) with room, if any."""
         frame = self.axes.get_window_extent()
         for right, up in sides:
             away = gap if right == 0 or up == 0 else 0.75 * gap
@@ -252,7 +252,7 @@ class Labels:
             written.remove()
 
     def apart(self, x: float, y: float, others: Sequence[tuple[float, float]], distance: float = 16) -> bool:
-        """Whether a text beside (x, y) cannot be taken for that of others: they are `distance` points off."""
+        """Return whether (x, y) is at least `distance` points away from all others."""
         away = self.axes.transData.transform([(x, y), *others])
         return bool((np.hypot(*(away[1:] - away[0]).T) > distance * self._pixels).all())
 
@@ -264,7 +264,7 @@ class Labels:
 
 
 def pushed_apart(places: NDArray[np.float64], gaps: Sequence[float]) -> NDArray[np.float64]:
-    """Return rising places moved as little as neighbours, which need these gaps between them, make them."""
+    """Return rising places moved as little as possible so that neighbours keep these gaps."""
     moved = places.copy()
     for _ in range(200):
         for i, gap in enumerate(gaps):
@@ -275,7 +275,7 @@ def pushed_apart(places: NDArray[np.float64], gaps: Sequence[float]) -> NDArray[
 
 @paper
 def write_figure(figure: Figure, path: Path, overwrite: bool) -> None:
-    """Write a figure in the format that the file's ending names; the same figure gives the same bytes."""
+    """Write a figure in the format of the file's suffix; the same figure gives the same bytes."""
     kind = path.suffix[1:]
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=kind, dpi=150, metadata=FORMATS[kind])
@@ -285,7 +285,7 @@ def write_figure(figure: Figure, path: Path, overwrite: bool) -> None:
 def svg(figure: Figure) -> str:
     """Return a figure as an SVG document; the same figure gives the same text."""
     for artist in figure.findobj():
-        artist.set_gid(None)  # a policy's name need not be an id that XML allows
+        artist.set_gid(None)  # a policy's name may not be a valid XML id
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.getvalue())  # names are in comments
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.getvalue())  # comments hold names
