@@ -1,4 +1,4 @@
-"""Where checkpoints are and may be, and what their files tell unloaded: configuration and size."""
+"""Find multi-exit checkpoints, and read their configuration and size without loading the weights."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ BUNDLED = "sst2_slender"  # the checkpoint that comes with splitee
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Find the folder that `path` names: the bundled name goes before a folder of that name."""
+    """Return the folder that `path` names; the bundled name takes precedence over a folder of that name."""
     return _DATA / BUNDLED if str(path) == BUNDLED else Path(path)
 
 
 def check_out(out: Path, overwrite: bool) -> None:
-    """Raise where a new checkpoint may not be written to `out`.
+    """Raise an error if a new checkpoint may not be written to `out`.
 
     Raises
     ------
     FileExistsError
-        Where something is there and may not be replaced.
+        If `out` exists and may not be replaced.
     InputError
-        Where it may, but is no checkpoint.
+        If `out` may be replaced but is not a checkpoint.
     """
     refuse_existing(out, overwrite)
     if out.exists() and not (out / "config.json").is_file():
-        raise InputError(f"{out} exists and is no checkpoint: it is not overwritten")
+        raise InputError(
+            f"{out} exists and is not a checkpoint, so it is not overwritten: choose another name"
+        )
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Where the folder holds none.
+        If the folder holds no multi-exit checkpoint, or its configuration is damaged.
     """
     file = find_checkpoint(folder) / "config.json"
     if not file.is_file():
@@ -54,7 +56,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != MODEL_TYPE:
         raise InputError(
-            f"{folder} is a checkpoint without exits (type {kind!r}): put exits on it with "
+            f"{folder} is a checkpoint without exits (type {kind!r}): add exits with "
             f"splitee train --backbone {folder}"
         )
     if not isinstance(config.get("backbone"), dict):
@@ -68,11 +70,11 @@ def parameters_of(folder: str | Path) -> int:
     Raises
     ------
     InputError
-        Where the file is missing or damaged.
+        If the file is missing or damaged.
     """
     file = find_checkpoint(folder) / "model.safetensors"
     try:
-        with file.open("rb") as handle:  # eight bytes: the header's length; then JSON
+        with file.open("rb") as handle:  # eight bytes hold the length of the header, which is JSON
             header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
         return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
     except FileNotFoundError as error:
@@ -82,6 +84,6 @@ def parameters_of(folder: str | Path) -> int:
 
 
 def file_sha256(path: Path) -> str:
-    """Give a file's SHA-256, in hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What a multi-exit checkpoint says about itself."""
+"""The configuration of a multi-exit checkpoint."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from splitee.models.checkpoints import MODEL_TYPE
 
 
 class MultiExitConfig(PretrainedConfig):
-    """What a multi-exit model is made of.
+    """The configuration of a multi-exit model.
 
     Parameters
     ----------
     backbone : dict
-        The encoder's own configuration (with its ``model_type``).
+        The encoder's configuration (with its ``model_type``).
     exits : list of int, optional
-        The layers (1-based) that have an exit, ascending; the last layer always has one. Default: all.
+        The layers (1-based, ascending) that have an exit, the last layer among them. Default: all.
     pooling : {"first", "mean"}
-        What an exit reads: the first token's state, or the mean over the tokens that are no padding.
+        Input of an exit: the state of the first token, or the mean over all tokens except padding.
     exit_dropout : float
-        Dropout before an exit's classifier.
+        Dropout before the classifier of an exit.
     exit_dense : bool
-        Whether an exit has a dense layer before its tanh (BERT's pooler); COST-EFF's have none.
+        Whether an exit has a dense layer before its tanh, as BERT's pooler; COST-EFF's exits have none.
     gradient_equilibrium : bool
-        Whether the gradient that reaches a layer is the mean, not the sum, over the exits above it
-        (Li et al. 2019, as ElasticBERT uses it).
+        Whether the gradient that reaches a layer is the mean instead of the sum over the exits above it
+        (Li et al. 2019, as used by ElasticBERT).
     recommended_threshold : dict, optional
-        The threshold α chosen on the source's validation split, and the rule that chose it.
+        The threshold α chosen on the source domain's validation split, and the rule that chose it.
     training : dict, optional
-        What the checkpoint was trained on and how.
+        Record of the training: data and options.
     max_tokens : int
-        Tokens a text is cut to.
+        Number of tokens that texts are truncated to.
     score_range : pair of float, optional
-        Lowest and highest score it was trained on, where the model regresses.
+        Lowest and highest score of a regression model; None for a classifier.
     """
 
     model_type = MODEL_TYPE
@@ -70,16 +70,16 @@ class MultiExitConfig(PretrainedConfig):
 
     @property
     def regresses(self) -> bool:
-        """Whether the exits give a score, not classes."""
+        """Whether the exits predict a score instead of a class."""
         return self.score_range is not None
 
     @property
     def class_names(self) -> list[str]:
-        """The classes' names, in the order of their numbers."""
+        """The class names in the order of their numbers."""
         return [self.id2label[i] for i in range(self.num_labels)]
 
     def backbone_config(self) -> PretrainedConfig:
-        """The encoder's configuration as the library's own class."""
+        """Return the encoder's configuration as an instance of the library's class."""
         options = dict(self.backbone)
         if "model_type" not in options:
             raise InputError("this configuration names no backbone: it is not a multi-exit checkpoint")

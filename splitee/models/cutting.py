@@ -1,9 +1,9 @@
-"""Running any encoder layer by layer.
+"""Run an encoder layer by layer.
 
-The library's own code prepares everything (embeddings, masks, position biases). What its first layer was
-called with is what every layer is called with, so the loop over layers can be ours: it can stop, be resumed
-elsewhere, or pool each layer's state and forget it. An encoder for which this does not reproduce the
-library's own hidden states is refused by name, never approximated.
+The library's own code prepares embeddings, masks and position biases. A hook records the arguments of the
+first layer; every further layer is called with the same arguments. The loop over layers can therefore stop,
+resume on another machine, or pool the state of a layer and discard it. Encoders for which this does not
+reproduce the library's hidden states are refused by name, never approximated.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from splitee._internal.errors import InputError
 
 @dataclass
 class Cut:
-    """A batch part-way through the encoder: what a device would send to continue elsewhere.
+    """A batch part-way through the encoder: what a device transfers so that a cloud can continue.
 
     Attributes
     ----------
     hidden : Tensor, shape (batch, tokens, width)
         The state after `layer`.
     layer : int
-        Layers run so far (1-based: the last one run).
+        Number of layers run so far.
     mask : Tensor, shape (batch, tokens)
-        1 where a token is, 0 where padding is.
-    arguments, options
-        What the library hands to every layer besides the state (masks, position biases).
+        1 for tokens, 0 for padding.
+    arguments, options : tuple, dict
+        Positional and keyword arguments that the library passes to every layer besides the state (masks,
+        position biases).
     """
 
     hidden: Tensor
@@ -43,12 +44,12 @@ class Cut:
     options: dict[str, Any]
 
     def take(self, rows: Tensor) -> Cut:
-        """Keep these samples of the batch, shape (k,): indices from 0."""
+        """Return the batch restricted to some samples (0-based indices), shape (k,)."""
         count = len(self.hidden)
         rows = rows.to(self.hidden.device)
 
-        def of(value: Any) -> Any:
-            # a table that is no sample's (DeBERTa's of distances) may happen to be as long as the batch
+        def select(value: Any) -> Any:
+            # a table shared by all samples (DeBERTa's of distances) may happen to be as long as the batch
             if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != count:
                 return value
             return value[rows] if value.ndim > 2 or value.shape == self.mask.shape else value
@@ -57,13 +58,19 @@ class Cut:
             self,
             hidden=self.hidden[rows],
             mask=self.mask[rows],
-            arguments=tuple(map(of, self.arguments)),
-            options={name: of(value) for name, value in self.options.items()},
+            arguments=tuple(map(select, self.arguments)),
+            options={name: select(value) for name, value in self.options.items()},
         )
 
 
 def run_layers(layers: nn.ModuleList, cut: Cut, until: int) -> Cut:
-    """Continue through layer `until` (1-based)."""
+    """Run layers `cut.layer` + 1 to `until` (1-based).
+
+    Raises
+    ------
+    InputError
+        If `until` lies before the layers already run or after the last layer.
+    """
     if not cut.layer <= until <= len(layers):
         raise InputError(
             f"layer {until} is not between {cut.layer} (already run) and {len(layers)} (the last)"
@@ -75,15 +82,15 @@ def run_layers(layers: nn.ModuleList, cut: Cut, until: int) -> Cut:
 
 
 def check_cuttable(backbone: PreTrainedModel) -> None:
-    """Raise InputError unless running the layers one by one gives the library's own hidden states.
+    """Raise InputError unless running the layers one by one reproduces the library's hidden states.
 
-    Checked on three random texts with padding, at every layer, against ``output_hidden_states``; and, so
-    that samples can leave a batch, with two of the three.
+    All layers are compared with ``output_hidden_states`` on three random texts with padding, and again on two
+    of the three, as samples may exit from a batch. The backbone's pooler is removed.
     """
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
     where = find_layers(backbone)
-    # what such a layer sees differs only in texts longer than its window: the check below could not tell
+    # layers with attention windows differ only in texts longer than the window: the test texts are too short
     if len(set(getattr(backbone.config, "layer_types", None) or ())) > 1:
         raise _refusal(backbone, "its layers are of several kinds")
     generator = torch.Generator().manual_seed(0)
@@ -94,33 +101,33 @@ def check_cuttable(backbone: PreTrainedModel) -> None:
     with torch.no_grad():
         expected = backbone(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[1:]
         cut = first_layer(backbone, where, {"input_ids": ids, "attention_mask": mask})
-        left = torch.tensor([0, 2])
-        same = _gives(expected, getattr(*where), cut) and _gives(
-            [states[left] for states in expected], getattr(*where), cut.take(left)
+        rows = torch.tensor([0, 2])
+        same = _reproduces(expected, getattr(*where), cut) and _reproduces(
+            [states[rows] for states in expected], getattr(*where), cut.take(rows)
         )
     backbone.train(was_training)
     if not same:
-        raise _refusal(backbone, "its layers, run one by one, do not give its hidden states")
+        raise _refusal(backbone, "its layers, run one by one, do not reproduce its hidden states")
 
 
-def _gives(expected: Sequence[Tensor], layers: nn.ModuleList, cut: Cut) -> bool:
-    """Whether going on from `cut`, after layer 1, gives these states at every layer, but for padding."""
+def _reproduces(expected: Sequence[Tensor], layers: nn.ModuleList, cut: Cut) -> bool:
+    """Return whether running on from `cut`, after layer 1, gives these states, padding aside."""
     real = cut.mask.bool()
     if len(expected) != len(layers):
         return False
-    for layer, theirs in enumerate(expected, 1):
+    for layer, states in enumerate(expected, 1):
         cut = run_layers(layers, cut, layer)
-        if cut.hidden.shape != theirs.shape or not torch.allclose(cut.hidden[real], theirs[real], atol=1e-5):
+        if cut.hidden.shape != states.shape or not torch.allclose(cut.hidden[real], states[real], atol=1e-5):
             return False
     return True
 
 
 def find_layers(backbone: nn.Module) -> tuple[nn.Module, str]:
-    """Find the module and attribute that hold the layers: the one list as long as the configuration says."""
+    """Return the module and attribute that hold the layers: the only list of the configured length."""
     config = getattr(backbone, "config", None)
     depth = getattr(config, "num_hidden_layers", None)
     if getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False):
-        raise _refusal(backbone, "it is no plain encoder")
+        raise _refusal(backbone, "it is not a plain encoder")
     found = [
         (parent, name)
         for parent in backbone.modules()
@@ -128,7 +135,7 @@ def find_layers(backbone: nn.Module) -> tuple[nn.Module, str]:
         if isinstance(child, nn.ModuleList) and len(child) == depth
     ]
     if len(found) != 1:
-        raise _refusal(backbone, f"{len(found)} lists of {depth} layers were found in it, one is needed")
+        raise _refusal(backbone, f"it has {len(found)} lists of {depth} layers instead of one")
     return found[0]
 
 
@@ -141,14 +148,14 @@ def _refusal(backbone: nn.Module, why: str) -> InputError:
 
 
 def first_layer(backbone: nn.Module, where: tuple[nn.Module, str], inputs: dict[str, Any]) -> Cut:
-    """Let the library run as far as layer 1, noting what it calls the layer with and what comes out."""
+    """Run the library's code up to layer 1, and record the layer's arguments and output."""
     seen: dict[str, Any] = {}
 
-    def note(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
+    def record(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
         seen.update(arguments=arguments, options=options, output=output)
 
     with _only_first(where) as layer:
-        handle = layer.register_forward_hook(note, with_kwargs=True)
+        handle = layer.register_forward_hook(record, with_kwargs=True)
         try:
             backbone(**inputs)
         finally:
@@ -174,6 +181,6 @@ def _only_first(where: tuple[nn.Module, str]) -> Iterator[nn.Module]:
 
 
 def _state(output: Any) -> Tensor:
-    """A layer returns its state, or a tuple that begins with it."""
+    """Return the state from a layer's output: the output itself, or the first item of a tuple."""
     state: Tensor = output[0] if isinstance(output, tuple) else output
     return state

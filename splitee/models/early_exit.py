@@ -1,4 +1,4 @@
-"""Early exit in real batches: who is sure leaves, the others go on as a smaller batch."""
+"""Early exit in batches: confident samples exit, the others continue as a smaller batch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from splitee.trace.columns import read_logits, read_scores, round_scores
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered, and where.
+    """Answers of a batch, and the exits that gave them.
 
     Attributes
     ----------
     prediction : ndarray of int64, shape (b,)
-        The class; of a score, the score rounded to one.
+        The predicted class; for regression, the score rounded to a class.
     exit : ndarray of int64, shape (b,)
-        The exit that answered, 1-based, as the columns of a trace.
+        The exit that answered, 1-based as in the columns of a trace.
     logits : ndarray of float32, shape (b, classes)
-        What that exit said; shape (b, 1), the score, where the model regresses.
+        Logits of that exit; for regression, the score, shape (b, 1).
     """
 
     prediction: NDArray[np.int64]
@@ -39,25 +39,31 @@ class Answers:
 def infer(
     model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, *, last: int | None = None
 ) -> Answers:
-    """Run a batch layer by layer; whom the rule lets go is answered, and the rest runs on without them.
+    """Run a batch layer by layer; samples that the rule accepts exit, and the others continue.
 
-    Answers and exits are those of one sample at a time, up to float error of the encoder, and those of the
-    same rule's cascade on the model's trace.
+    Answers and exits equal those of one sample at a time, up to rounding errors of the encoder, and those of
+    the cascade with the same rule on the model's trace.
 
     Parameters
     ----------
     model : MultiExitModel
+        In evaluation mode.
     batch : mapping of str to Tensor, shape (b, tokens)
-        ``input_ids`` and, where there are any, ``attention_mask`` and ``token_type_ids``.
+        ``input_ids`` and optionally ``attention_mask`` and ``token_type_ids``.
     rule : Rule
-        Of `splitee.policies.rules`, or a policy's, such as ``splitee.PABEE(3).rule``.
+        From `splitee.policies.rules`, or a policy's rule, such as ``splitee.PABEE(3).rule``.
     last : int, optional
-        The exit (1-based) that answers at the latest; default: the last.
+        The last exit (1-based) to use; samples still unanswered there are answered. Default: the model's
+        last exit.
+
+    Returns
+    -------
+    Answers
 
     Raises
     ------
     InputError
-        Where the model has no exit `last`, or the rule reads what its exits do not say.
+        If the model has no exit `last`, the batch is empty, or the rule does not fit the model's exits.
 
     Examples
     --------
@@ -77,12 +83,12 @@ def infer(
     if not 1 <= last <= exits:
         raise InputError(f"exit {last}: the model has exits 1 to {exits}")
     if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
-        raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}")
+        raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
     count = len(batch["input_ids"])
     prediction = np.zeros(count, dtype=np.int64)
     answered = np.zeros(count, dtype=np.int64)
-    kept = np.zeros((count, model.config.num_labels), dtype=np.float32)
-    rows = np.arange(count)  # those still on their way
+    logits_at_exit = np.zeros((count, model.config.num_labels), dtype=np.float32)
+    rows = np.arange(count)  # samples that have not exited
     memory: Memory | None = None
     before: NDArray[np.float32] | None = None
     cut = model.start(**batch)
@@ -91,25 +97,28 @@ def infer(
         if exit_ < last and not rule.asks(exit_):
             continue
         logits = model.exit_logits(cut).float().cpu().numpy()
-        said = _said(model, logits, before)
+        output = _exit_output(model, logits, before)
         if exit_ < last:
-            sure, memory = rule.sure(exit_, said, memory)
+            sure, memory = rule.sure(exit_, output, memory)
         else:
             sure = np.ones(len(rows), dtype=bool)
-        leaving = rows[sure]
-        prediction[leaving], answered[leaving], kept[leaving] = said.prediction[sure], exit_, logits[sure]
-        stay = ~sure
-        rows, before = rows[stay], logits[stay]
+        exiting = rows[sure]
+        prediction[exiting], answered[exiting] = output.prediction[sure], exit_
+        logits_at_exit[exiting] = logits[sure]
+        unsure = ~sure
+        rows, before = rows[unsure], logits[unsure]
         if not len(rows):
             break
         if sure.any():
-            cut = cut.take(torch.from_numpy(np.flatnonzero(stay)))
-            memory = None if memory is None else memory[stay]
-    return Answers(prediction, answered, kept)
+            cut = cut.take(torch.from_numpy(np.flatnonzero(unsure)))
+            memory = None if memory is None else memory[unsure]
+    return Answers(prediction, answered, logits_at_exit)
 
 
-def _said(model: MultiExitModel, logits: NDArray[np.float32], before: NDArray[np.float32] | None) -> Said:
-    """Read logits as `splitee.models.precompute` does; compare a score with the one before."""
+def _exit_output(
+    model: MultiExitModel, logits: NDArray[np.float32], before: NDArray[np.float32] | None
+) -> Said:
+    """Convert logits as `splitee.models.precompute` does; compare a score with that of the exit before."""
     if not model.config.regresses:
         confidence, entropy, prediction = read_logits(logits)
         return Said(confidence, prediction, entropy)

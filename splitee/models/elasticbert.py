@@ -1,8 +1,9 @@
-"""ElasticBERT in the layout of its authors' checkpoints: a BERT with a pooler after every layer.
+"""ElasticBERT in the layout of its authors' checkpoints: BERT with a pooler after every layer.
 
-`MultiExitModel.from_backbone` takes such a checkpoint as it takes any encoder, and its exits start from the
-pretrained poolers. Fewer layers, with one exit, are its static use, all exits the dynamic one (Liu et al.
-2022: Towards Efficient NLP: A Standard Evaluation and A Strong Baseline; arXiv 2110.07038).
+`MultiExitModel.from_backbone` accepts such a checkpoint like any other encoder, and its exits start from the
+pretrained poolers. The authors call a model with fewer layers and one exit static, and one with all exits
+dynamic (Liu et al. 2022: Towards Efficient NLP: A Standard Evaluation and A Strong Baseline; arXiv
+2110.07038).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from transformers.models.bert.modeling_bert import BertPooler
 
 
 class ElasticBertConfig(BertConfig):
-    """BERT's configuration and which layers have an exit.
+    """BERT's configuration with the layers that have an exit.
 
     Parameters
     ----------
     max_output_layers : int
-        Layers that it was pretrained with.
+        Number of layers in pre-training.
     num_output_layers : int
-        How many of the layers, counted from the last, have a pooler: 1 for static use.
+        Number of layers, counted from the last, that have a pooler; 1 for static use.
     """
 
     model_type = "elasticbert"
@@ -39,7 +40,7 @@ class ElasticBertConfig(BertConfig):
 
 
 class ElasticBertModel(BertModel):
-    """The encoder: BERT, with ``encoder.pooler.{i}`` for the layers that have an exit (0-based, others None).
+    """The encoder: BERT with ``encoder.pooler.{i}`` (0-based) for layers that have an exit; others are None.
 
     Examples
     --------
@@ -57,16 +58,16 @@ class ElasticBertModel(BertModel):
         self.encoder.pooler = nn.ModuleList()
         for layer in range(1, config.num_hidden_layers + 1):
             pooler = BertPooler(config) if layer in config.output_layers else None
-            self.encoder.pooler.append(pooler)  # None keeps its place in the keys
+            self.encoder.pooler.append(pooler)  # None keeps the numbering of the weights
         self.post_init()
 
     def pooled(self, states: tuple[Tensor, ...]) -> list[Tensor]:
-        """Pool the states of layers 1, 2, … where there is a pooler, each to shape (batch, width)."""
+        """Pool the states of layers 1, 2, … that have a pooler; each result has shape (batch, width)."""
         return [pooler(states[i]) for i, pooler in enumerate(self.encoder.pooler) if pooler is not None]
 
 
 def take_poolers(backbone: nn.Module) -> dict[int, nn.Linear]:
-    """Take an ElasticBERT's poolers away; return their dense layers by layer (1-based). Others have none."""
+    """Remove the poolers of an ElasticBERT and return their dense layers by layer (1-based); else {}."""
     if not isinstance(backbone, ElasticBertModel) or not hasattr(backbone.encoder, "pooler"):
         return {}
     poolers = {i: pooler.dense for i, pooler in enumerate(backbone.encoder.pooler, 1) if pooler is not None}

@@ -1,4 +1,4 @@
-"""ElasticBERT as its authors' code leaves it after fine-tuning, and how it becomes a multi-exit model."""
+"""Fine-tuned ElasticBERT checkpoints of the authors' code, and their conversion to a multi-exit model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ElasticBertOutput(ModelOutput):
 
 
 class ElasticBertForSequenceClassification(PreTrainedModel):
-    """A fine-tuned ElasticBERT: ``classifier`` (static, one exit) or ``classifiers.{i}`` (dynamic)."""
+    """A fine-tuned ElasticBERT with ``classifier`` (static, one exit) or ``classifiers.{i}`` (dynamic)."""
 
     config_class = ElasticBertConfig
     base_model_prefix = "elasticbert"
@@ -46,13 +46,13 @@ class ElasticBertForSequenceClassification(PreTrainedModel):
 
     @property
     def heads(self) -> list[nn.Module]:
-        """Every exit's classifier, in order."""
+        """The classifiers of all exits, in order."""
         return [self.classifier] if self.config.num_output_layers == 1 else list(self.classifiers)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> ElasticBertOutput:
-        """Run all layers and all exits; shapes of the inputs: (batch, tokens)."""
+        """Run all layers and all exits; all inputs have shape (batch, tokens)."""
         states = self.elasticbert(
             input_ids, attention_mask, token_type_ids, output_hidden_states=True
         ).hidden_states[1:]
@@ -62,19 +62,19 @@ class ElasticBertForSequenceClassification(PreTrainedModel):
 
 
 def to_multi_exit(name: str | Path, **options: Any) -> MultiExitModel:
-    """Make a multi-exit model of an ElasticBERT that its authors' code fine-tuned.
+    """Convert an ElasticBERT that was fine-tuned with its authors' code to a multi-exit model.
 
     Parameters
     ----------
     name : str or path
-        A folder, or a name on the hub, with classifiers.
+        A folder, or a name on the hub, of a checkpoint with classifiers.
     **options
-        Of `MultiExitConfig`.
+        Passed to `MultiExitConfig`.
 
     Raises
     ------
     InputError
-        Where there is none, or it has no classifiers.
+        If the checkpoint cannot be loaded or lacks weights.
     """
     try:
         tuned, loading = ElasticBertForSequenceClassification.from_pretrained(

@@ -1,4 +1,4 @@
-"""Text to token ids, the same way for training and for precomputing."""
+"""Convert texts to token ids, identically for training and precomputing."""
 
 from __future__ import annotations
 
@@ -22,45 +22,50 @@ def load_tokenizer(name: str | Path) -> Any:
     Raises
     ------
     InputError
-        Where there is none, its files are damaged, or it cannot pad.
+        If there is no tokenizer, its files are damaged, or it has no padding token.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(find_checkpoint(name)))
     except Exception as error:
-        # damaged files surface as whatever the parser stumbles over; tokenizers raises bare Exceptions
+        # damaged files raise various errors; the tokenizers library raises bare Exceptions
         if not isinstance(error, _DAMAGED) and type(error) is not Exception:
             raise
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
             f"{name}: no tokenizer could be loaded ({why}); "
-            "tokenizer.json and tokenizer_config.json belong there"
+            "the folder must hold tokenizer.json and tokenizer_config.json"
         ) from error
     if tokenizer.pad_token_id is None:
-        raise InputError(f"{name}: its tokenizer has no padding token")
+        raise InputError(f"{name}: its tokenizer has no padding token, which batches need")
     return tokenizer
 
 
 def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[dict[str, list[int]]]:
-    """Token ids of each text (or pair of texts), cut to `max_tokens`, without padding.
+    """Return the token ids of each text or pair of texts, truncated to `max_tokens`, without padding.
 
     Parameters
     ----------
+    tokenizer : tokenizer
+        From `load_tokenizer`.
     text : one or two lists of n str
-        Of a pair, the longer text is cut first.
+        One or two text columns; of a pair, the longer text is truncated first.
+    max_tokens : int
+        Maximum number of tokens, special tokens included.
 
     Returns
     -------
-    list of n dicts with ``input_ids`` and, where the tokenizer makes them, ``token_type_ids``
+    list of n dicts
+        ``input_ids`` and, if the tokenizer provides them, ``token_type_ids``.
 
     Raises
     ------
     InputError
-        Where `max_tokens` leaves no room for text.
+        If `max_tokens` leaves no room for text.
     """
-    own = tokenizer.num_special_tokens_to_add(pair=len(text) == 2)
-    if max_tokens <= own:
+    special = tokenizer.num_special_tokens_to_add(pair=len(text) == 2)
+    if max_tokens <= special:
         raise InputError(
-            f"max_tokens {max_tokens} leaves no room for text: the tokenizer adds {own} tokens of its own"
+            f"max_tokens {max_tokens} leaves no room for text: the tokenizer adds {special} special tokens"
         )
     encoded = tokenizer(
         *text, truncation=True, max_length=max_tokens, padding=False, return_attention_mask=False
@@ -74,24 +79,24 @@ def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[d
 def check_tokens(
     encoded: Sequence[dict[str, list[int]]], max_tokens: int, vocabulary: int, positions: int | None
 ) -> None:
-    """Raise InputError where the encoder has no embedding for a token or a position of these texts."""
+    """Raise InputError if the encoder lacks an embedding for a token or a position of these texts."""
     if positions is not None and max_tokens > positions:
         raise InputError(
             f"max_tokens {max_tokens}: the encoder has {positions} positions, "
-            f"give at most as many (--max-tokens {positions})"
+            f"give at most --max-tokens {positions}"
         )
     for row, one in enumerate(encoded):
         if not one["input_ids"]:
-            raise InputError(f"text {row} has no tokens: this tokenizer adds none of its own")
+            raise InputError(f"text {row} has no tokens: remove it (this tokenizer adds no special tokens)")
         if max(one["input_ids"]) >= vocabulary:
             raise InputError(
-                f"the tokenizer says token {max(one['input_ids'])}, the encoder knows {vocabulary}: "
-                "they do not belong together"
+                f"the tokenizer gives token {max(one['input_ids'])}, but the encoder has {vocabulary}: "
+                "use the encoder's own tokenizer"
             )
 
 
 def pad(encoded: Sequence[dict[str, list[int]]], pad_id: int) -> dict[str, Tensor]:
-    """Stack encoded texts into tensors, shape (batch, longest of them), padded on the right."""
+    """Stack encoded texts to tensors, shape (batch, tokens of the longest), padded on the right."""
     longest = max(len(one["input_ids"]) for one in encoded)
     batch = {"attention_mask": torch.zeros(len(encoded), longest, dtype=torch.long)}
     for name in encoded[0]:

@@ -1,6 +1,6 @@
-"""Gradient equilibrium: the mean, not the sum, of the exits' gradients reaches each layer.
+"""Gradient equilibrium: each layer receives the mean, not the sum, of the gradients of the exits above it.
 
-Li et al. (2019): Improved Techniques for Training Adaptive Deep Networks; as ElasticBERT uses it.
+Li et al. (2019): Improved Techniques for Training Adaptive Deep Networks; as used by ElasticBERT.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class _Scale(torch.autograd.Function):
-    """Identity forward; the gradient times a factor backward."""
+    """The identity forward; backward, scale the gradient by a factor."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, factor: float) -> Tensor:
@@ -25,13 +25,13 @@ class _Scale(torch.autograd.Function):
 
 
 def before_exit(hidden: Tensor, above: int) -> Tensor:
-    """Weigh what comes back from an exit and from all after it by 1 / `above`, their number."""
+    """Scale the gradient from this exit and all later ones by 1 / `above`, their number."""
     scaled: Tensor = _Scale.apply(hidden, 1 / above)
     return scaled
 
 
 def after_exit(hidden: Tensor, above: int) -> Tensor:
-    """Undo, for what comes back from the `above` − 1 exits after this one, the mean they took."""
+    """Scale the gradient from later exits by `above` − 1, which undoes the mean they took."""
     if above == 1:
         return hidden
     scaled: Tensor = _Scale.apply(hidden, float(above - 1))

@@ -1,4 +1,4 @@
-"""What layers and exits compute, counted by torch's own counter."""
+"""Count the floating-point operations of layers and exits with torch's own counter."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from splitee.models.multi_exit import MultiExitModel
 def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
     """Count the floating-point operations of every layer and every exit for one text.
 
-    Counted are matrix products, at two operations a multiply-add, with eager attention (the counter does not
-    see fused attention on the CPU).
+    Only matrix products are counted, with two operations per multiply-add. Attention runs in eager mode,
+    because the counter does not see fused attention on the CPU.
 
     Parameters
     ----------
+    model : MultiExitModel
+        The model.
     tokens : int
         Length of the text.
 
     Returns
     -------
     dict
-        ``tokens``; ``layers``, one count a layer of the encoder (embeddings in the first); ``exits``, one a
-        exit.
+        ``tokens``; ``layers``, one count per layer (the first includes the embeddings); ``exits``, one count
+        per exit.
     """
     ids = torch.full((1, tokens), min(5, model.backbone.config.vocab_size - 1), device=model.device)
     before = model.backbone.config._attn_implementation

@@ -1,4 +1,4 @@
-"""Any Hugging Face encoder with a classifier (exit) after its layers, which can be cut at each of them."""
+"""Hugging Face encoders with a classifier (exit) after some or all layers, run layer by layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
-import splitee.models.slender  # noqa: F401  # its classes become known to Auto classes
+import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
@@ -23,23 +23,23 @@ from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers
 from splitee.models.equilibrium import after_exit, before_exit
 
-# what damaged weights surface as: shapes that differ are a RuntimeError; a pointer of git-lfs for a .bin file
+# errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 POOLINGS = ("first", "mean")
 
 
 @dataclass
 class MultiExitOutput(ModelOutput):
-    """Logits of every exit, shape (batch, exits, classes), and their joint loss where labels were given."""
+    """Logits of every exit, shape (batch, exits, classes), and the joint loss if labels were given."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
 
 
 class ExitHead(nn.Module):
-    """One exit: dense, tanh, dropout, classifier (the shape of BERT's pooler and classifier).
+    """One exit: dense layer, tanh, dropout, classifier, as BERT's pooler and classifier.
 
-    Without `dense` (COST-EFF's exits) that layer is left out.
+    With ``dense=False`` the dense layer is left out, as in COST-EFF's exits.
     """
 
     def __init__(self, width: int, classes: int, dropout: float, dense: bool = True) -> None:
@@ -56,6 +56,18 @@ class ExitHead(nn.Module):
 
 class MultiExitModel(PreTrainedModel):
     """An encoder with exits.
+
+    Parameters
+    ----------
+    config : MultiExitConfig
+        The configuration.
+    backbone : PreTrainedModel, optional
+        The encoder. Default: a new one of ``config.backbone``, with random weights.
+
+    Raises
+    ------
+    InputError
+        If exits, pooling, classes or the encoder are invalid.
 
     Examples
     --------
@@ -86,14 +98,14 @@ class MultiExitModel(PreTrainedModel):
             raise InputError(f"pooling {config.pooling!r}: choose one of {', '.join(POOLINGS)}")
         if (config.num_labels == 1) != config.regresses:
             raise InputError(
-                f"num_labels is {config.num_labels}, score_range is {config.score_range}: a model that "
-                "regresses has one output and a range, such as (0, 5); one that names classes has neither"
+                f"num_labels is {config.num_labels}, score_range is {config.score_range}: a regression model "
+                "has one output and a range, such as (0, 5); a classifier has several outputs and no range"
             )
         if backbone is None:
             backbone = AutoModel.from_config(config.backbone_config())
         self.backbone = backbone
         if getattr(backbone, "pooler", None) is not None:
-            backbone.pooler = None  # each exit has its own
+            backbone.pooler = None  # each exit pools by itself
         take_poolers(backbone)
         self._layers_at = find_layers(backbone)
         depth = len(self.layers)
@@ -112,39 +124,43 @@ class MultiExitModel(PreTrainedModel):
     def from_backbone(
         cls, name: str | Path, num_labels: int, *, layers: int | None = None, **options: Any
     ) -> MultiExitModel:
-        """Put fresh exits on a pretrained encoder.
+        """Add new exits to a pretrained encoder.
 
         Parameters
         ----------
         name : str or path
-            A folder, or a name on the hub, that ``AutoModel.from_pretrained`` takes.
+            A folder, or a name on the hub, that ``AutoModel.from_pretrained`` accepts.
         num_labels : int
-            Number of classes; 1, with the option ``score_range``, to regress a score.
+            Number of classes; 1, with the option ``score_range``, for regression.
         layers : int, optional
-            Keep only the first so many layers of the encoder.
+            Keep only this many layers, counted from the first.
         **options
-            Of `MultiExitConfig`.
+            Passed to `MultiExitConfig`.
 
         Raises
         ------
         InputError
-            Where there is no such encoder, or it cannot be cut.
+            If the encoder cannot be loaded, or cannot be run layer by layer.
         """
         try:
-            told = AutoConfig.from_pretrained(str(name))
+            encoder_config = AutoConfig.from_pretrained(str(name))
             if layers is not None:
-                told.num_hidden_layers = _at_most(told, layers, name)
-            # ElasticBERT is published as pytorch_model.bin only (torch reads tensors from it, no code)
-            safe = None if isinstance(told, ElasticBertConfig) else True
+                encoder_config.num_hidden_layers = _at_most(encoder_config, layers, name)
+            # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
+            safe = None if isinstance(encoder_config, ElasticBertConfig) else True
             backbone, loading = AutoModel.from_pretrained(
-                str(name), config=told, use_safetensors=safe, dtype=torch.float32, output_loading_info=True
+                str(name),
+                config=encoder_config,
+                use_safetensors=safe,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except InputError:
             raise
         except UNREADABLE as error:
-            here = "" if Path(name).is_dir() else "no such folder here, and from the hub "
+            location = "" if Path(name).is_dir() else "no such folder here, and from the hub "
             raise InputError(
-                f"{name}: {here}no encoder could be loaded from safetensors "
+                f"{name}: {location}no encoder could be loaded from safetensors "
                 f"({' '.join(str(error).split())[:200]}); "
                 "give a folder that has config.json and model.safetensors"
             ) from error
@@ -154,9 +170,11 @@ class MultiExitModel(PreTrainedModel):
         poolers = take_poolers(backbone)
         check_cuttable(backbone)
         described = backbone.config.to_dict()
-        described.pop("_name_or_path", None)  # a path of this machine
+        described.pop("_name_or_path", None)  # a local path
         if "pooling" not in options:
-            options["pooling"] = "first" if poolers else "mean"  # what poolers were pretrained to read
+            options["pooling"] = (
+                "first" if poolers else "mean"
+            )  # the poolers were pretrained on the first token
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
         for layer, head in zip(model.exits, model.exit_heads, strict=True):
@@ -167,17 +185,17 @@ class MultiExitModel(PreTrainedModel):
 
     @property
     def positions(self) -> int | None:
-        """Tokens that the encoder has positions for; None where it has no table of them."""
+        """Number of positions of the encoder's position embeddings; None if it has no such table."""
         for name, module in self.backbone.named_modules():
             if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa counts from after the padding's own
+                # RoBERTa's positions start after the padding index
                 first = 0 if module.padding_idx is None else module.padding_idx + 1
                 return module.num_embeddings - first
         return None
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The encoder's own layers, in order."""
+        """The encoder's layers, in order."""
         parent, name = self._layers_at
         layers: nn.ModuleList = getattr(parent, name)
         return layers
@@ -185,7 +203,7 @@ class MultiExitModel(PreTrainedModel):
     def start(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Cut:
-        """Run the embeddings and layer 1. Shapes of all three: (batch, tokens)."""
+        """Run the embeddings and layer 1; all inputs have shape (batch, tokens)."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
         if token_type_ids is not None:
@@ -193,11 +211,11 @@ class MultiExitModel(PreTrainedModel):
         return first_layer(self.backbone, self._layers_at, inputs)
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
-        """Continue through layer `until` (1-based)."""
+        """Run further layers up to `until` (1-based)."""
         return run_layers(self.layers, cut, until)
 
     def exit_logits(self, cut: Cut) -> Tensor:
-        """What the exit at the layer just run says, shape (batch, classes)."""
+        """Return the logits of the exit at the layer just run, shape (batch, classes)."""
         if cut.layer not in self.exits:
             raise InputError(f"layer {cut.layer} has no exit: exits are at {', '.join(map(str, self.exits))}")
         return self._exit(self.exits.index(cut.layer), cut.hidden, cut.mask)
@@ -211,20 +229,22 @@ class MultiExitModel(PreTrainedModel):
         frozen: bool = False,
         **ignored: Any,
     ) -> MultiExitOutput:
-        """Run all layers and all exits; only the pooled state of a layer is kept.
+        """Run all layers and all exits; of each layer's state, only the pooled one is kept.
 
         Parameters
         ----------
+        input_ids, attention_mask, token_type_ids : Tensor, shape (batch, tokens)
+            Inputs of the encoder.
         labels : Tensor, shape (batch,), optional
-            Classes, or scores where the model regresses.
+            Classes, or scores for regression.
         frozen : bool
-            Whether no gradient is to reach the encoder and the last exit, only the exits before it.
+            Whether to train only the exits before the last: no gradient reaches the encoder or the last exit.
 
         Returns
         -------
         MultiExitOutput
-            ``logits`` of shape (batch, exits, classes); ``loss``, where `labels` of shape (batch,) are given,
-            is the sum of `exit_losses`.
+            ``logits`` of shape (batch, exits, classes); ``loss``, if `labels` are given, is the sum of
+            `exit_losses`.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             cut = self.start(input_ids, attention_mask, token_type_ids)
@@ -233,7 +253,7 @@ class MultiExitModel(PreTrainedModel):
         for index, at in enumerate(self.exits):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
                 cut = self.run_layers(cut, at)
-            above = len(self.exits) - index  # this exit and those after it
+            above = len(self.exits) - index  # this exit and all later ones
             if equilibrium:
                 cut.hidden = before_exit(cut.hidden, above)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not (frozen and above == 1)):
@@ -245,7 +265,7 @@ class MultiExitModel(PreTrainedModel):
         return MultiExitOutput(loss=loss, logits=stacked)
 
     def _exit(self, index: int, hidden: Tensor, mask: Tensor) -> Tensor:
-        # in float32 also under autocast: confidences of bfloat16 logits would come in steps of a percent
+        # float32 also under autocast: bfloat16 logits would give confidences in steps of one per cent
         with torch.autocast(hidden.device.type, enabled=False):
             pooled = pool(hidden.float(), mask, self.config.pooling)
             logits: Tensor = self.exit_heads[index](pooled.to(next(self.exit_heads.parameters()).dtype))
@@ -253,15 +273,15 @@ class MultiExitModel(PreTrainedModel):
 
 
 def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy of each exit, or mean squared error where there is one output.
+    """Return each exit's mean cross entropy, or its mean squared error if there is one output.
 
-    Their sum is ElasticBERT's and SplitEE's fine-tuning loss.
+    The sum over exits is the fine-tuning loss of ElasticBERT and SplitEE.
 
     Parameters
     ----------
     logits : Tensor, shape (batch, exits, classes)
     labels : Tensor, shape (batch,)
-        Integers; with one output scores.
+        Class numbers, or scores if there is one output.
 
     Returns
     -------
@@ -277,7 +297,7 @@ def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Reduce states, shape (batch, tokens, width), to one a sample, shape (batch, width)."""
+    """Reduce states, shape (batch, tokens, width), to one per sample, shape (batch, width)."""
     if pooling == "first":
         return hidden[:, 0]
     weight = mask.to(hidden.dtype).unsqueeze(-1)
@@ -286,7 +306,7 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 def _at_most(config: PretrainedConfig, layers: int, name: str | Path) -> int:
     if not 1 <= layers <= config.num_hidden_layers:
-        raise InputError(f"{name} has {config.num_hidden_layers} layers: {layers} of them cannot be kept")
+        raise InputError(f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer")
     return layers
 
 
@@ -296,12 +316,12 @@ def load_config(folder: str | Path) -> MultiExitConfig:
     Raises
     ------
     InputError
-        Where the folder holds none, or a model without exits.
+        If the folder holds no multi-exit checkpoint, or its configuration is damaged.
     """
     folder = find_checkpoint(folder)
     read_config(folder)
     if not (folder / "model.safetensors").is_file():
-        raise InputError(f"{folder}: model.safetensors is missing (no other format is read)")
+        raise InputError(f"{folder}: model.safetensors is missing (no other format is supported)")
     try:
         found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
     except (ValueError, TypeError) as error:
@@ -310,17 +330,17 @@ def load_config(folder: str | Path) -> MultiExitConfig:
 
 
 def load_checkpoint(folder: str | Path) -> MultiExitModel:
-    """Load a multi-exit checkpoint, ready for inference in float32.
+    """Load a multi-exit checkpoint for inference in float32.
 
     Parameters
     ----------
     folder : str or path
-        Written by `splitee train` or `splitee slim`; or "sst2_slender", which comes with splitee.
+        A folder written by `splitee train` or `splitee slim`, or the bundled "sst2_slender".
 
     Raises
     ------
     InputError
-        Where the folder holds none, a model without exits, or weights that are damaged or incomplete.
+        If the folder holds no multi-exit checkpoint, or its weights are damaged or incomplete.
     """
     folder = find_checkpoint(folder)
     config = load_config(folder)
@@ -340,14 +360,14 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
 
 
 def _check_weights(name: str | Path, model: nn.Module, missing: Collection[str]) -> None:
-    """Raise InputError where weights are not there (the library makes up random ones) or are not finite."""
+    """Raise InputError if weights are missing (the library would make up random ones) or not finite."""
     if missing:
         raise InputError(
             f"{name}: {len(missing)} weights are missing from its model.safetensors, such as {min(missing)}"
         )
     for key, values in model.named_parameters():
         if not torch.isfinite(values).all():
-            raise InputError(f"{name}: its weights are broken, {key} holds NaN or infinite values")
+            raise InputError(f"{name}: its weights are broken: {key} holds NaN or infinite values")
 
 
 AutoConfig.register(MultiExitConfig.model_type, MultiExitConfig, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Forward passes: texts of like length in batches, batches in shards, each shard's logits by itself."""
+"""Forward passes: group texts of similar length into batches and batches into shards, and compute logits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Members = NDArray[np.int64]
 
 
 def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Cut samples, longest first (what does not fit fails at once), into batches of like length.
+    """Divide samples into batches of similar length, longest first, so that a lack of memory shows at once.
 
     Parameters
     ----------
     lengths : ndarray of int, shape (n,)
-        Tokens a sample; of equal lengths the earlier sample comes first.
+        Tokens per sample; samples of equal length keep their order.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def plan_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np
 
 
 def plan_shards(batches: Sequence[Members], batch_size: int, shard_size: int) -> Iterator[list[Members]]:
-    """Put consecutive batches into shards of at least so many samples."""
+    """Group consecutive batches into shards of at least `shard_size` samples."""
     per_shard = -(-shard_size // batch_size)
     for first in range(0, len(batches), per_shard):
         yield list(batches[first : first + per_shard])
@@ -49,14 +49,14 @@ def plan_shards(batches: Sequence[Members], batch_size: int, shard_size: int) ->
 
 @dataclass(frozen=True)
 class Shard:
-    """Some batches, each with its texts.
+    """A group of batches with their encoded texts.
 
     Attributes
     ----------
     number : int
-        From 0.
+        Number of the shard, from 0.
     batches : list of (members, encoded)
-        Which samples (0-based), and their tokens.
+        0-based sample indices, and the encoded texts of these samples.
     """
 
     number: int
@@ -64,20 +64,22 @@ class Shard:
 
     @property
     def members(self) -> Members:
-        """The samples, in the order of the logits."""
+        """The sample indices in the order of the logits."""
         return np.concatenate([members for members, _ in self.batches])
 
 
 @dataclass(frozen=True)
 class Passes:
-    """A model, and how it is run.
+    """A model and the way to run it.
 
     Attributes
     ----------
     model : MultiExitModel
+        The model.
     pad_token : int
+        Token id for padding.
     precision : {"float32", "bfloat16"}
-        Of the encoder; exits are always float32.
+        Precision of the encoder; exits always compute in float32.
     """
 
     model: MultiExitModel
@@ -85,7 +87,7 @@ class Passes:
     precision: str
 
     def logits(self, shard: Shard) -> NDArray[np.float32]:
-        """Return what every exit says of a shard's samples, shape (samples, exits, classes)."""
+        """Return the logits of every exit for a shard, shape (samples, exits, classes)."""
         return np.concatenate([self._forward(*batch) for batch in shard.batches])
 
     def _forward(self, members: Members, encoded: Encoded) -> NDArray[np.float32]:
@@ -100,6 +102,6 @@ class Passes:
         if not finite.all():
             row, exit_ = (int(i[0]) for i in np.nonzero(~finite))
             raise InputError(
-                f"row {members[row]}: exit {exit_ + 1} of the model says NaN: its weights are broken"
+                f"row {members[row]}: exit {exit_ + 1} of the model returns NaN: its weights are broken"
             )
         return values

@@ -1,8 +1,8 @@
-"""Running a model over data once, and keeping what every exit said: the trace.
+"""Run a model once over data and store the outputs of every exit as a trace.
 
-Texts are sorted by length and cut into batches that depend on the data and the options only. Consecutive
-batches form shards; a finished shard is a file, so a run that was killed goes on where it stopped and ends in
-the very trace that an undisturbed run writes.
+Texts are sorted by length and divided into batches that depend on data and options only. Consecutive batches
+form shards, and every finished shard is a file. A run that was killed resumes where it stopped, and writes
+the same trace as an undisturbed run.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from splitee.trace.columns import read_logits, read_scores, round_scores, score_
 if TYPE_CHECKING:
     from splitee._internal.ray import Cluster
 
-Advance = Callable[[int, int], None]  # is told (samples, tokens) that were just done
+Advance = Callable[[int, int], None]  # called with the numbers of samples and tokens just done
 Run = Callable[[Passes, Sequence[Shard]], Iterable[tuple[Shard, NDArray[np.float32]]]]
 
 
 @dataclass(frozen=True)
 class PrecomputeOptions:
-    """How to run the model.
+    """Options for running the model.
 
     Parameters
     ----------
     batch_size : int
-        Texts a forward pass.
+        Texts per forward pass.
     shard_size : int
-        Texts a shard, rounded up to whole batches: what is at most done again after an interruption.
+        Texts per shard, rounded up to whole batches; at most one shard is repeated after an interruption.
     max_tokens : int, optional
-        Tokens a text is cut to; default: what the model was trained with.
+        Number of tokens that texts are truncated to. Default: as in training.
     precision : {"float32", "bfloat16"}
-        Of the encoder; exits are always float32.
+        Precision of the encoder; exits always compute in float32.
     device : str, optional
-        A torch device; default: a GPU where there is one.
+        A torch device. Default: a GPU if there is one.
     logits : bool, optional
-        Whether to keep the logits; default: with more than two classes.
+        Whether to store logits. Default: only with more than two classes.
     """
 
     batch_size: int = 32
@@ -85,29 +85,39 @@ def precompute(
     advance: Advance = lambda samples, tokens: None,
     begin: Advance = lambda samples, tokens: None,
 ) -> Trace:
-    """Run a checkpoint over `rows` and write the trace to `out`; go on where an earlier call stopped.
+    """Run a checkpoint over `rows` and write the trace to `out`; resume where an earlier call stopped.
 
     Parameters
     ----------
     checkpoint : str or path
-        A folder written by `splitee train` or `splitee slim`; or "sst2_slender", which comes with splitee.
+        A folder written by `splitee train` or `splitee slim`, or the bundled "sst2_slender".
     rows : Rows
-        The data; labels, where there are any, are in the model's class order.
+        The data; labels, if any, must be in the model's class order.
     out : path
-        The trace's file. ``OUT.partial`` holds the shards until it is finished.
+        The trace file. ``OUT.partial`` holds the shards until the run is finished.
+    options : PrecomputeOptions, optional
+        How to run the model.
     name : str, optional
-        The trace's name; default: the file's stem.
+        Name of the trace. Default: the file's stem.
     run : callable, optional
-        Where shards are run: on a cluster (`run_on`), or here.
-    report, advance, begin : callable
-        Progress: lines; work just done; all the work there is (each as samples and tokens).
+        Runs the shards, for instance on a cluster (`run_on`). Default: in this process.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    report : callable
+        Called with lines of progress.
+    advance, begin : callable
+        Called with the numbers of samples and tokens just done, and with those of the whole run.
+
+    Returns
+    -------
+    Trace
 
     Raises
     ------
     FileExistsError
-        Where `out` exists and `overwrite` is false; nothing is computed then.
+        If `out` exists and `overwrite` is false; nothing is computed then.
     InputError
-        Where the checkpoint is none, or ``OUT.partial`` belongs to another run.
+        If the checkpoint cannot be loaded, or ``OUT.partial`` belongs to another run.
     """
     options = options or PrecomputeOptions()
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
@@ -158,10 +168,10 @@ def run_here(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, N
 
 
 def run_on(cluster: Cluster) -> Run:
-    """Return what runs shards on a cluster, a task each; the model is put there once.
+    """Return a function that runs shards on a cluster, one task per shard; the model is transferred once.
 
-    Each task has as many threads as it takes processors: confidences are the same to the bit where these are
-    as many as here, and the processors alike.
+    Each task uses as many threads as it has processors. Confidences equal those of a local run bit for bit if
+    the number of threads and the type of processor are the same.
     """
 
     def run(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
@@ -189,7 +199,7 @@ def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
 def compute_trace(
     model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions | None = None
 ) -> Trace:
-    """Run a model over `rows` in memory (small data: a validation split)."""
+    """Compute a trace in memory (for small data, such as a validation split)."""
     options = options or PrecomputeOptions()
     encoded = _encode(model, tokenizer, rows, options)
     logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
@@ -208,13 +218,13 @@ def _assemble(
     identity: dict[str, Any],
     name: str,
 ) -> Trace:
-    said = _read(model, rows, logits)
+    outputs = _read(model, rows, logits)
     lengths = _lengths(encoded)
     longest = options.max_tokens or model.config.max_tokens
     manifest: dict[str, Any] = {
         "model": identity,
         "data": rows.identity,
-        "class_names": said.pop("class_names"),
+        "class_names": outputs.pop("class_names"),
         "exit_layers": list(model.exits),
         "pooling": model.config.pooling,
         "parameters": model.num_parameters(),
@@ -222,7 +232,7 @@ def _assemble(
             "counter": "torch.utils.flop_counter, eager attention",
             "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
             "max_length": count_flops(model, longest),
-            # the two may be of one length: what grows with its square needs another
+            # the other two may be equal: the quadratic part is fitted with a third length
             "half_length": count_flops(model, max(1, longest // 2)),
         },
         "hidden_state_bytes": {
@@ -234,7 +244,7 @@ def _assemble(
         "device": _device_name(model.device),
         "threads": torch.get_num_threads(),
         "max_tokens": longest,
-        "reach_max_tokens": int((lengths == longest).sum()),  # cut, or just that long
+        "reach_max_tokens": int((lengths == longest).sum()),  # truncated, or exactly of this length
         "batch_size": options.batch_size,
         "libraries": _libraries(),
     }
@@ -245,16 +255,16 @@ def _assemble(
     many = len(manifest["class_names"]) > 2 and not model.config.regresses
     keep_logits = many if options.logits is None else options.logits
     if keep_logits and not model.config.regresses:
-        said["logits"] = logits.astype(np.float16)
-    return Trace(**said, name=name, id=rows.id, length=lengths, manifest=manifest)
+        outputs["logits"] = logits.astype(np.float16)
+    return Trace(**outputs, name=name, id=rows.id, length=lengths, manifest=manifest)
 
 
 def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
-    """What the exits say, as a trace has it: classes with confidences, or scores."""
+    """Convert logits to columns of a trace: classes with confidences, or scores."""
     if rows.label is not None and rows.regression != model.config.regresses:
         kinds = ("classes", "scores")
         raise InputError(
-            f"{rows.name} is labelled with {kinds[rows.regression]}, the model gives "
+            f"{rows.name} is labelled with {kinds[rows.regression]}, but the model predicts "
             f"{kinds[model.config.regresses]}"
         )
     if model.config.regresses:
@@ -277,7 +287,7 @@ def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dic
         "prediction": prediction,
         "label": rows.label,
         "class_names": names,
-        "entropy": entropy if len(names) > 2 else None,  # with two classes it follows from the confidence
+        "entropy": entropy if len(names) > 2 else None,  # derived from the confidence with two classes
     }
 
 

@@ -1,4 +1,4 @@
-"""ElasticBERT's pre-training: masked words and the order of sentences, told at every layer."""
+"""ElasticBERT's pre-training objectives at every layer: masked words and sentence order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from splitee.models.cutting import first_layer, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel
 from splitee.models.equilibrium import after_exit, before_exit
 
-IGNORED = -100  # a token that is not to be guessed
+IGNORED = -100  # label of tokens that are not to be predicted
 
 
 @dataclass
 class PretrainingOutput(ModelOutput):
-    """The loss, and its parts by exit: masked language model and sentence order, shape (exits,) each."""
+    """The loss and its parts per exit, shape (exits,) each: masked language model and sentence order."""
 
     loss: Tensor | None = None
     mlm: Tensor | None = None
@@ -30,12 +30,13 @@ class PretrainingOutput(ModelOutput):
 
 
 class ElasticBertForPreTraining(PreTrainedModel):
-    """An ElasticBERT with two heads at every layer.
+    """An ElasticBERT with two pre-training heads at every layer.
 
-    Loss: Σ_l (L_MLM^l + L_SOP^l), equal weights (Liu et al. 2022, section 3), over the exits of a group where
-    one is named; the gradient that reaches a layer is the mean over the exits above it (gradient
-    equilibrium). Every layer has its own transform and sentence-order classifier; the words' scores use the
-    embeddings (what the authors share is not known). ``elasticbert`` is saved in their layout.
+    The loss is Σ_l (L_MLM^l + L_SOP^l) with equal weights (Liu et al. 2022, section 3), over all exits or the
+    exits of a group. With gradient equilibrium, the gradient that reaches a layer is the mean over the exits
+    above it. Every layer has its own transform and sentence-order classifier. Word scores use the word
+    embeddings of the encoder; which weights the authors share is not known. ``elasticbert`` is saved in the
+    authors' layout.
 
     Examples
     --------
@@ -43,8 +44,8 @@ class ElasticBertForPreTraining(PreTrainedModel):
     ...                            intermediate_size=16, num_output_layers=3)
     >>> model = ElasticBertForPreTraining(config)
     >>> ids = torch.tensor([[2, 7, 3]])
-    >>> told = model(ids, labels=torch.tensor([[-100, 9, -100]]), order=torch.tensor([0]), group=[1, 3])
-    >>> told.mlm.shape
+    >>> output = model(ids, labels=torch.tensor([[-100, 9, -100]]), order=torch.tensor([0]), group=[1, 3])
+    >>> output.mlm.shape
     torch.Size([2])
     """
 
@@ -58,7 +59,7 @@ class ElasticBertForPreTraining(PreTrainedModel):
         self.elasticbert = ElasticBertModel(config)
         if config.num_output_layers < config.num_hidden_layers:
             raise InputError(
-                f"num_output_layers is {config.num_output_layers}: pre-training has an exit at each of the "
+                f"num_output_layers is {config.num_output_layers}: pre-training needs an exit at each of the "
                 f"{config.num_hidden_layers} layers"
             )
         layers = range(config.num_hidden_layers)
@@ -81,11 +82,11 @@ class ElasticBertForPreTraining(PreTrainedModel):
         Parameters
         ----------
         input_ids, labels, attention_mask, token_type_ids : Tensor, shape (batch, tokens)
-            ``labels`` are the words that were masked, -100 elsewhere.
+            ``labels`` hold the masked words, and -100 elsewhere.
         order : Tensor, shape (batch,)
-            1 where the two segments were swapped.
+            1 if the two segments were swapped, else 0.
         group : sequence of int, optional
-            Layers (1-based, ascending) whose exits take part; default: all.
+            Layers (1-based, ascending) whose exits take part. Default: all.
         """
         at = tuple(range(1, self.config.num_hidden_layers + 1)) if group is None else tuple(group)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
@@ -95,7 +96,7 @@ class ElasticBertForPreTraining(PreTrainedModel):
         encoder = self.elasticbert.encoder
         cut = first_layer(self.elasticbert, (encoder, "layer"), inputs)
         masked = labels != IGNORED
-        mlm, told = [], []
+        mlm, sop = [], []
         for index, layer in enumerate(at):
             cut = run_layers(encoder.layer, cut, layer)
             above = len(at) - index
@@ -104,19 +105,19 @@ class ElasticBertForPreTraining(PreTrainedModel):
             words = functional.linear(
                 transformed, self.elasticbert.embeddings.word_embeddings.weight, self.bias
             )
-            missed = functional.cross_entropy(words.float(), labels[masked], reduction="sum")
-            mlm.append(missed / max(1, int(masked.sum())))  # a small batch may have none
+            summed = functional.cross_entropy(words.float(), labels[masked], reduction="sum")
+            mlm.append(summed / max(1, int(masked.sum())))  # a small batch may have no masked word
             pooled = encoder.pooler[layer - 1](hidden)
-            told.append(functional.cross_entropy(self.orders[layer - 1](pooled).float(), order))
+            sop.append(functional.cross_entropy(self.orders[layer - 1](pooled).float(), order))
             cut.hidden = after_exit(hidden, above)
-        losses = torch.stack(mlm), torch.stack(told)
+        losses = torch.stack(mlm), torch.stack(sop)
         return PretrainingOutput(
             loss=losses[0].sum() + losses[1].sum(), mlm=losses[0].detach(), order=losses[1].detach()
         )
 
 
 def groups_of(layers: int) -> tuple[tuple[int, ...], ...]:
-    """Return the groups that take turns, a batch each: odd and even layers, the last one in both.
+    """Return the two groups of exits that alternate by batch: odd and even layers, the last one in both.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Slender encoders: all layers kept, each with its own heads and units, the embedding factorised.
+"""Slender encoders: all layers are kept, each with fewer heads and units; the embedding may be factorised.
 
-COST-EFF's model (Shen et al. 2022; arXiv 2210.15523): slender, not squat. BERT, RoBERTa, ElasticBERT and
-MPNet can be slimmed; what comes out is saved, loaded, cut and run as every other encoder.
+This is COST-EFF's model (Shen et al. 2022; arXiv 2210.15523). BERT, RoBERTa, ElasticBERT and MPNet can be
+compressed to it by pruning; the result is saved, loaded, cut and run like any other encoder.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from splitee._internal.errors import InputError
 
 @dataclass(frozen=True)
 class Widths:
-    """What a slender encoder keeps.
+    """The widths of a slender encoder.
 
     Attributes
     ----------
     heads : tuple of tuples of int
-        Of each layer, the attention heads of the full encoder that are kept (0-based, ascending).
+        For each layer, the attention heads of the full encoder that are kept (0-based, ascending).
     units : tuple of int
-        Of each layer, how many feed-forward units.
+        For each layer, the number of feed-forward units.
     rank : int, optional
-        Of the word embedding; None: it is not factorised.
+        Rank of the word embedding; None if it is not factorised.
     """
 
     heads: tuple[tuple[int, ...], ...]
@@ -49,23 +49,23 @@ class Widths:
 
     @classmethod
     def of(cls, config: PretrainedConfig) -> Widths:
-        """Read them from an encoder's configuration; a full encoder keeps all."""
-        told: Mapping[str, Any] | None = getattr(config, "slender", None)
-        if told is None:
+        """Read the widths from an encoder's configuration; a full encoder keeps everything."""
+        stored: Mapping[str, Any] | None = getattr(config, "slender", None)
+        if stored is None:
             depth, every = config.num_hidden_layers, tuple(range(config.num_attention_heads))
             return cls((every,) * depth, (config.intermediate_size,) * depth)
-        heads = tuple(tuple(int(head) for head in layer) for layer in told["heads"])
-        return cls(heads, tuple(int(units) for units in told["units"]), told["rank"])
+        heads = tuple(tuple(int(head) for head in layer) for layer in stored["heads"])
+        return cls(heads, tuple(int(units) for units in stored["units"]), stored["rank"])
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types, for a configuration."""
+        """Return plain types for a configuration."""
         return {"heads": [list(layer) for layer in self.heads], "units": list(self.units), "rank": self.rank}
 
     def check(self, config: PretrainedConfig) -> None:
-        """Raise InputError where an encoder of this configuration cannot have them."""
+        """Raise InputError if an encoder of this configuration cannot have these widths."""
         depth, all_heads = config.num_hidden_layers, config.num_attention_heads
         if len(self.heads) != depth or len(self.units) != depth:
-            raise InputError(f"widths of {len(self.heads)} layers were given, the encoder has {depth}")
+            raise InputError(f"widths of {len(self.heads)} layers were given, but the encoder has {depth}")
         for layer, (heads, units) in enumerate(zip(self.heads, self.units, strict=True), 1):
             if not heads or list(heads) != sorted(set(heads)) or heads[0] < 0 or heads[-1] >= all_heads:
                 raise InputError(
@@ -73,7 +73,7 @@ class Widths:
                 )
             if not 1 <= units <= config.intermediate_size:
                 raise InputError(
-                    f"layer {layer} keeps {units} feed-forward units: it has {config.intermediate_size}"
+                    f"layer {layer} keeps {units} feed-forward units: give 1 to {config.intermediate_size}"
                 )
         if self.rank is not None and not 1 <= self.rank <= config.hidden_size:
             raise InputError(f"rank {self.rank} of the embedding: give 1 to {config.hidden_size}")
@@ -94,7 +94,7 @@ class FactorisedEmbedding(nn.Module):
 
 
 class _SlenderMPNetAttention(MPNetSelfAttention):
-    """MPNet's attention, which reads of the bias that all layers share the columns of the heads it kept."""
+    """MPNet's attention with some of the heads: it selects their columns of the shared position bias."""
 
     kept: list[int]
 
@@ -107,17 +107,17 @@ class _SlenderMPNetAttention(MPNetSelfAttention):
 
 @dataclass(frozen=True)
 class LayerParts:
-    """Where an encoder layer has what can be slimmed: (module, attribute) of each linear map."""
+    """The linear maps of an encoder layer that can be pruned, as (module, attribute)."""
 
     attention: nn.Module
-    into: tuple[str, str, str]  # query, key and value of `attention`
+    into: tuple[str, str, str]  # names of query, key and value in `attention`
     out_of: tuple[nn.Module, str]
     up: tuple[nn.Module, str]
     down: tuple[nn.Module, str]
 
 
 def layer_parts(layer: nn.Module) -> LayerParts:
-    """Find a layer's linear maps."""
+    """Return the linear maps of a layer."""
     attention = cast(Any, layer).attention
     up, down = (cast(Any, layer).intermediate, "dense"), (cast(Any, layer).output, "dense")
     if hasattr(attention, "attn"):  # MPNet
@@ -127,7 +127,7 @@ def layer_parts(layer: nn.Module) -> LayerParts:
 
 
 def _narrow(model: Any, widths: Widths) -> None:
-    """Give a full encoder of any weights the modules of a slender one."""
+    """Replace the modules of a full encoder by those of a slender one, with random weights."""
     config = model.config
     widths.check(config)
     hidden, size = config.hidden_size, config.hidden_size // config.num_attention_heads
@@ -155,21 +155,21 @@ def _narrow(model: Any, widths: Widths) -> None:
 
 
 class SlenderBertConfig(BertConfig):
-    """BERT's configuration, and ``slender``, its `Widths`."""
+    """BERT's configuration with ``slender``, its `Widths`."""
 
     model_type = "slender_bert"
     slender: dict[str, Any] | None = None
 
 
 class SlenderRobertaConfig(RobertaConfig):
-    """RoBERTa's configuration, and ``slender``, its `Widths`."""
+    """RoBERTa's configuration with ``slender``, its `Widths`."""
 
     model_type = "slender_roberta"
     slender: dict[str, Any] | None = None
 
 
 class SlenderMPNetConfig(MPNetConfig):
-    """MPNet's configuration, and ``slender``, its `Widths`."""
+    """MPNet's configuration with ``slender``, its `Widths`."""
 
     model_type = "slender_mpnet"
     slender: dict[str, Any] | None = None
@@ -210,7 +210,7 @@ class SlenderMPNetModel(MPNetModel):
 
 KINDS: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
     "bert": (SlenderBertConfig, SlenderBertModel),
-    "elasticbert": (SlenderBertConfig, SlenderBertModel),  # without its poolers a BERT
+    "elasticbert": (SlenderBertConfig, SlenderBertModel),  # a BERT once its poolers are removed
     "roberta": (SlenderRobertaConfig, SlenderRobertaModel),
     "mpnet": (SlenderMPNetConfig, SlenderMPNetModel),
 }
@@ -220,11 +220,11 @@ for _config, _model in set(KINDS.values()):
 
 
 def check_slimmable(config: PretrainedConfig) -> None:
-    """Raise InputError unless an encoder of this configuration can be slimmed."""
+    """Raise InputError unless an encoder of this configuration can be compressed by pruning."""
     if config.model_type.removeprefix("slender_") not in KINDS:
         raise InputError(
-            f"an encoder of type {config.model_type!r} cannot be slimmed: "
-            "BERT, RoBERTa, ElasticBERT and MPNet can"
+            f"an encoder of type {config.model_type!r} cannot be slimmed (compressed by pruning): "
+            "use BERT, RoBERTa, ElasticBERT or MPNet"
         )
 
 
@@ -235,23 +235,27 @@ def slim(
     units: Sequence[Sequence[int]],
     rank: int | None = None,
 ) -> PreTrainedModel:
-    """Make a slender encoder of a full, or a less slender, one.
+    """Prune an encoder to a slender one: keep some heads and units, factorise the word embedding.
 
     Parameters
     ----------
     backbone : PreTrainedModel
-        A BERT, RoBERTa, ElasticBERT or MPNet encoder; it stays as it is.
+        A BERT, RoBERTa, ElasticBERT or MPNet encoder, full or slender; it is not changed.
     heads : sequence of sequences of int
-        Of each layer, the heads to keep, as they are numbered in the full encoder.
+        For each layer, the heads to keep, in the numbering of the full encoder.
     units : sequence of sequences of int
-        Of each layer, the feed-forward units to keep, as they are numbered in `backbone` (0-based).
+        For each layer, the feed-forward units to keep, in the numbering of `backbone` (0-based).
     rank : int, optional
-        Of the word embedding: the best approximation of that rank, by its singular values. Default: as it is.
+        Rank of the word embedding, approximated by its singular value decomposition. Default: unchanged.
+
+    Returns
+    -------
+    PreTrainedModel
 
     Raises
     ------
     InputError
-        Where the encoder is of another kind, or has not what is to be kept.
+        If the encoder is of another kind, or lacks heads, units or rank to keep.
     """
     config = backbone.config
     check_slimmable(config)
@@ -261,19 +265,19 @@ def slim(
     widths = Widths(kept, tuple(map(len, chosen)), before.rank if rank is None else rank)
     widths.check(config)
     for layer, (now, then, of) in enumerate(zip(kept, before.heads, chosen, strict=True), 1):
-        if gone := sorted(set(now) - set(then)):
-            raise InputError(f"layer {layer} has no head {gone[0]}: it has {', '.join(map(str, then))}")
+        if lacking := sorted(set(now) - set(then)):
+            raise InputError(f"layer {layer} has no head {lacking[0]}: it has {', '.join(map(str, then))}")
         if of[-1] >= before.units[layer - 1] or of[0] < 0 or len(set(of)) < len(of):
             raise InputError(f"layer {layer} has the feed-forward units 0 to {before.units[layer - 1] - 1}")
     if before.rank is not None and rank is not None and rank > before.rank:
-        raise InputError(f"rank {rank}: the embedding has rank {before.rank} already")
+        raise InputError(f"rank {rank}: the embedding has rank {before.rank} already, give at most that")
     config_class, model_class = KINDS[config.model_type.removeprefix("slender_")]
     described = {key: value for key, value in config.to_dict().items() if key != "model_type"}
     made: Any = model_class(config_class(**(described | {"slender": widths.to_dict()})))
     source = cast(Any, backbone)
     size = config.hidden_size // config.num_attention_heads
-    ours, theirs = made.encoder.layer, source.encoder.layer
-    for new, old, now, then, of in zip(ours, theirs, kept, before.heads, chosen, strict=True):
+    new_layers, old_layers = made.encoder.layer, source.encoder.layer
+    for new, old, now, then, of in zip(new_layers, old_layers, kept, before.heads, chosen, strict=True):
         places = torch.tensor([then.index(head) for head in now])
         columns = (places[:, None] * size + torch.arange(size)).flatten()
         to, since = layer_parts(new), layer_parts(old)
@@ -308,7 +312,7 @@ def _embed(to: Any, of: Any, rank: int | None) -> None:
         to.word_embeddings.load_state_dict(words.state_dict())
     else:
         table = words.weight if isinstance(words, nn.Embedding) else words.words.weight @ words.up.weight.T
-        # the right singular vectors V of a table T are eigenvectors of TᵀT, which is small; U·S is T·V
+        # the right singular vectors V of a table T are eigenvectors of TᵀT, a small matrix; U·S is T·V
         table = table.double()
         v = torch.linalg.eigh(table.T @ table).eigenvectors.flip(1)[:, :rank]
         to.word_embeddings.words.weight.copy_(table @ v)

@@ -212,7 +212,7 @@ def test_layers_that_do_not_add_up_are_refused():
                 output.hidden_states = (*output.hidden_states[:-1], output.hidden_states[-1] * 1.01)
             return output
 
-    with pytest.raises(InputError, match="do not give its hidden states"):
+    with pytest.raises(InputError, match="do not reproduce its hidden states"):
         check_cuttable(Odd(toys.config("bert")))
 
 

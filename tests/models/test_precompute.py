@@ -414,7 +414,7 @@ def _huge(folder):  # finite, but what they say is not
     weights = load_file(folder / "model.safetensors")
     weights["exit_heads.1.classifier.weight"][:] = 3e38
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return "exit 2 of the model says NaN"
+    return "exit 2 of the model returns NaN"
 
 
 def _incomplete(folder):
@@ -452,7 +452,7 @@ def _foreign_tokenizer(folder):
     content = json.loads(file.read_text())
     content["model"]["vocab"]["good"] = 400
     file.write_text(json.dumps(content))
-    return "do not belong together"
+    return "use the encoder's own tokenizer"
 
 
 def _nothing(folder):
