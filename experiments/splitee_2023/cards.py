@@ -62,7 +62,7 @@ def card(name: str) -> str:
     right = trace.prediction == trace.label[:, None]
     source = training["validation"]["sha256"]
     weights = told["model"].get("sha256")
-    judged = training["validation"]["rows"]
+    validation_rows = training["validation"]["rows"]
     lines = [
         f"# {name}",
         "",
@@ -73,14 +73,18 @@ def card(name: str) -> str:
         f"- **Fine-tuned on** {training['train']['rows']:,} {TRAINED_ON[training['train']['task']]}: all exits jointly, gradient "
         f"equilibrium, batch {recipe['batch_size']}, lr {recipe['learning_rate']:g}, weight decay "
         f"{recipe['weight_decay']:g}, at most {recipe['epochs']} epochs, seed {recipe['seed']}, "
-        f"{recipe['precision']}; the epoch with the best last exit on {judged:,} validation rows (step "
+        f"{recipe['precision']}; the epoch with the best last exit on {validation_rows:,} validation rows (step "
         f"{training['best_step']}).",
         f"- **Threshold**: α = {chosen['value']:g} by the rule {chosen['rule']}, on those validation rows; "
-        f"{100 * chosen['picked'][format(chosen['value'], '.2f')]:.0f} % of bootstrap samples pick it. "
-        + ("These are they." if told["data"]["sha256"] == source else "The target's labels had no say."),
+        f"{100 * chosen['picked'][format(chosen['value'], '.2f')]:.0f} % of bootstrap samples choose it. "
+        + (
+            "This trace holds these rows."
+            if told["data"]["sha256"] == source
+            else "The target's labels were not used."
+        ),
         f"- **Read** in {told['dtype']} (exits in float32) on {told['device']}, at most {told['max_tokens']} tokens; "
         f"{told['reach_max_tokens']:,} of {trace.samples:,} texts reach that length.",
-        f"- **FLOPs a text** at the mean length of {told['flops']['mean_length']['tokens']} tokens: "
+        f"- **FLOPs per text** at the mean length of {told['flops']['mean_length']['tokens']} tokens: "
         f"{sum(told['flops']['mean_length']['layers']) / 1e9:.2f} G in layers, "
         f"{sum(told['flops']['mean_length']['exits']) / 1e6:.1f} M in exits ({told['flops']['counter']}).",
         f"- **Licence** of the weights' origin: Apache-2.0. Only confidences, predictions, labels and lengths are "

@@ -25,3 +25,6 @@ def suggest(name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}there are {', '.join(names)}"
+
+
+there_are = suggest  # the name that splitee/policies/named.py imports

@@ -1,1 +1,1 @@
-"""ELUE: performance against FLOPs, scored from files alone."""
+"""The ELUE benchmark: score performance against FLOPs, from files alone."""

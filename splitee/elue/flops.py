@@ -1,7 +1,7 @@
-"""Floating-point operations of every layer and exit, for texts of any length, without running a model.
+"""Floating-point operations of every layer and exit for texts of any length, without running a model.
 
-Counted are matrix products, at two operations a multiply-add: what torch's counter counts with eager
-attention. (The counter that ELUE's authors published also counts layer normalisation: 0.1 % more for
+Only matrix products are counted, with two operations per multiply-add, as torch's counter counts with eager
+attention. (The counter that ELUE's authors published also counts layer normalisation, 0.1 % more for
 BERT-base.)
 """
 
@@ -21,14 +21,14 @@ Counts = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Flops:
-    """What a text of S tokens costs: layer i ``linear[i]·S + quadratic[i]·S²``, exit i ``exits[i]``.
+    """FLOPs of a text of S tokens: layer i ``linear[i]·S + quadratic[i]·S²``, exit i ``exits[i]``.
 
     Attributes
     ----------
     linear, quadratic : ndarray, shape (layers,)
-        Of each layer, the first with the embeddings.
+        Per layer; the first layer includes the embeddings.
     exits : ndarray, shape (L,)
-        Of each exit.
+        Per exit.
     exit_layers : tuple of int
         The layers (1-based) that have an exit.
 
@@ -57,20 +57,20 @@ class Flops:
         exit_layers: Sequence[int] | None = None,
         exit_dense: bool = True,
     ) -> Flops:
-        """Count by closed form.
+        """Compute the counts in closed form.
 
         Parameters
         ----------
         layers, hidden, classes : int
-            Depth, width, and outputs of an exit.
+            Number of layers, hidden size, and number of outputs of an exit.
         intermediate : int or sequence of int
-            Feed-forward units, of all layers or of each.
+            Feed-forward units, of all layers or per layer.
         attention : int or sequence of int, optional
-            Heads times width of a head; default: `hidden`.
+            Number of heads times their width, of all layers or per layer. Default: `hidden`.
         embedding : int, optional
-            Width of the embeddings where a product brings them to `hidden`.
+            Width of the embeddings, if a matrix product maps them to `hidden`.
         exit_layers : sequence of int, optional
-            Default: all.
+            Layers (1-based) with an exit. Default: all.
         exit_dense : bool
             Whether an exit has a dense layer before its classifier.
         """
@@ -78,16 +78,22 @@ class Flops:
         heads = np.broadcast_to(
             np.asarray(hidden if attention is None else attention, dtype=np.float64), (layers,)
         )
-        linear = 2.0 * hidden * (4 * heads + 2 * units)  # query, key, value, output; two of the feed-forward
+        linear = 2.0 * hidden * (4 * heads + 2 * units)  # query, key, value, output; two feed-forward maps
         if embedding is not None:
             linear[0] += 2.0 * embedding * hidden
         at = tuple(exit_layers) if exit_layers else tuple(range(1, layers + 1))
         each = 2.0 * hidden * (classes + hidden * exit_dense)
-        return cls(linear, 4.0 * heads, np.full(len(at), each), at)  # S²: scores and their mix
+        return cls(linear, 4.0 * heads, np.full(len(at), each), at)  # S²: attention scores and weighted sums
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Flops:
-        """Count from a multi-exit checkpoint's configuration (its config.json)."""
+        """Compute the counts from the configuration (config.json) of a multi-exit checkpoint.
+
+        Raises
+        ------
+        InputError
+            If the configuration lacks a size.
+        """
         backbone = config["backbone"]
 
         def size(*names: str) -> int:
@@ -98,7 +104,7 @@ class Flops:
 
         hidden, units, heads = size("hidden_size", "dim"), size("intermediate_size", "hidden_dim"), None
         embedding = backbone.get("embedding_size")
-        embedding = None if embedding == hidden else embedding  # ELECTRA's: no product then
+        embedding = None if embedding == hidden else embedding  # ELECTRA: no product if they are equal
         if slender := backbone.get("slender"):
             units, embedding = slender["units"], slender["rank"]
             heads = [len(layer) * (hidden // size("num_attention_heads")) for layer in slender["heads"]]
@@ -116,41 +122,41 @@ class Flops:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Flops:
-        """Take a trace's counts, made at two lengths, apart into what grows with S and with S².
+        """Split the counts of a trace, taken at two or more lengths, into terms in S and S².
 
         Raises
         ------
         InputError
-            Where the trace has none.
+            If the trace has no counts, or counts at one length only.
         """
-        told: Any = manifest.get("flops")
+        counted: Any = manifest.get("flops")
         try:
-            parts = {part["tokens"]: part for part in dict(told).values() if isinstance(part, dict)}
+            parts = {part["tokens"]: part for part in dict(counted).values() if isinstance(part, dict)}
             s, t = min(parts), max(parts)
             a, b = (np.array(parts[tokens]["layers"], dtype=np.float64) for tokens in (s, t))
             exits = np.array(parts[t]["exits"], dtype=np.float64)
         except (AttributeError, TypeError, KeyError, ValueError) as error:
-            raise InputError("the trace tells no FLOPs: those that splitee precompute writes do") from error
+            raise InputError("the trace has no FLOPs: write it with splitee precompute") from error
         if s == t:
-            raise InputError("the trace counted FLOPs at one length only: what grows with S² is unknown")
+            raise InputError("the trace has FLOPs at one length only: write it with splitee precompute")
         quadratic = (b / t - a / s) / (t - s)
         at = tuple(manifest.get("exit_layers") or range(1, len(exits) + 1))
         return cls(a / s - quadratic * s, quadratic, exits, at)
 
     @property
     def layers(self) -> int:
-        """Depth."""
+        """Number of layers."""
         return len(self.linear)
 
     def at(self, tokens: ArrayLike, *, every_exit: bool = False) -> Counts:
-        """Count what answering at each exit costs.
+        """Return the FLOPs of answering at each exit.
 
         Parameters
         ----------
         tokens : array_like of int, shape (...)
             True lengths, without padding.
         every_exit : bool
-            Whether the exits on the way are evaluated too, or only the one that answers.
+            Whether all exits up to the answering one are evaluated, or only that one.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a model answers under exit rules, really run in batches, as ELUE's predictions."""
+"""Predictions for ELUE from real inference: a model run in batches with early exit under exit rules."""
 
 from __future__ import annotations
 
@@ -32,34 +32,42 @@ def inferred(
     facts: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Method:
-    """Run a checkpoint over labelled rows under each rule, with early exit in batches of like length.
+    """Run a checkpoint on labelled rows under each rule, with early exit in batches of similar length.
 
     Parameters
     ----------
     checkpoint : path
-        A folder that `splitee train` wrote.
+        A folder written by `splitee train`.
     rows : Rows
-        With labels that the model's classes are called.
+        With labels named as the model's classes.
     rules : mapping of str to Rule
-        By the name of the setting.
-    name, task
-        Of the method.
+        Exit rules, keyed by the name of the setting.
+    name, task : str
+        Name and task of the method.
+    batch_size : int
+        Texts per batch.
+    facts : mapping, optional
+        Further facts for ``method.json``.
     report : callable
-        Is handed lines: progress, and how many texts were cut.
+        Called with lines: progress, and the number of truncated texts.
+
+    Returns
+    -------
+    Method
 
     Raises
     ------
     InputError
-        Where the checkpoint is none, the rows have no labels, or model and task do not go together.
+        If the checkpoint cannot be loaded, the rows have no labels, or model and task do not fit.
     """
     about = get_task(task)
     if rows.label is None:
-        raise InputError(f"{rows.name} has no labels: nothing can be scored")
+        raise InputError(f"{rows.name} has no labels: a score needs them")
     model = load_checkpoint(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     if model.config.regresses != about.regression:
         kinds = ("classes", "scores")
         raise InputError(
-            f"{checkpoint} gives {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
+            f"{checkpoint} predicts {kinds[model.config.regresses]}, {task} needs {kinds[about.regression]}"
         )
     if not about.regression:
         names = model.config.class_names
@@ -70,7 +78,7 @@ def inferred(
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
     lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
     if reach := int((lengths == limit).sum()):
-        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they were cut, or are just that long")
+        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they are truncated, or exactly that long")
     flops = Flops.from_config(model.config.to_dict())
     settings = {}
     for setting, rule in rules.items():
@@ -78,14 +86,14 @@ def inferred(
         exits = np.zeros(len(rows), dtype=np.int64)
         for members in plan_batches(lengths, batch_size):
             inputs = pad([encoded[i] for i in members], tokenizer.pad_token_id)
-            said = infer(model, {key: value.to(model.device) for key, value in inputs.items()}, rule)
-            prediction[members] = said.logits[:, 0] if about.regression else numbers[said.prediction]
-            exits[members] = said.exit
+            answers = infer(model, {key: value.to(model.device) for key, value in inputs.items()}, rule)
+            prediction[members] = answers.logits[:, 0] if about.regression else numbers[answers.prediction]
+            exits[members] = answers.exit
         counts = flops.at(lengths, every_exit=not isinstance(rule, AtExit))
         layer = np.asarray(model.exits, dtype=np.int64)[exits - 1]
         settings[setting] = Setting(prediction, layer, counts[np.arange(len(rows)), exits - 1])
         report(f"{setting}: {layer.mean():.2f} of {len(model.layers)} layers")
-    told = {"parameters": model.num_parameters(), "data": rows.identity, **dict(facts or {})}
+    record = {"parameters": model.num_parameters(), "data": rows.identity, **dict(facts or {})}
     assert rows.label is not None
     right = rows.label if about.regression else numbers[rows.label]
-    return Method(name, task, right, settings, told)
+    return Method(name, task, right, settings, record)

@@ -1,4 +1,4 @@
-"""The six tasks of ELUE and what is measured on each."""
+"""The six tasks of ELUE and their metrics."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 def accuracy(prediction: ArrayLike, label: ArrayLike) -> float:
-    """Share of predictions that are right; shapes (n,)."""
+    """Return the share of predictions that are right; shapes (n,)."""
     return float(np.mean(np.asarray(prediction) == np.asarray(label)))
 
 
 def accuracy_and_f1(prediction: ArrayLike, label: ArrayLike) -> float:
-    """Mean of accuracy and the F1 of class 1 (MRPC); F1 is 0 where class 1 is never said nor right.
+    """Return the mean of accuracy and the F1 of class 1 (MRPC); F1 is 0 if class 1 never occurs.
 
     Examples
     --------
     >>> accuracy_and_f1([1, 1, 0, 0], [1, 0, 0, 1])
     0.5
     """
-    said, right = np.asarray(prediction) == 1, np.asarray(label) == 1
-    both = said.sum() + right.sum()
-    f1 = 2 * (said & right).sum() / both if both else 0.0
+    predicted, right = np.asarray(prediction) == 1, np.asarray(label) == 1
+    both = predicted.sum() + right.sum()
+    f1 = 2 * (predicted & right).sum() / both if both else 0.0
     return (accuracy(prediction, label) + float(f1)) / 2
 
 
 def pearson_and_spearman(prediction: ArrayLike, label: ArrayLike) -> float:
-    """Mean of Pearson's and Spearman's correlation (STS-B); 0 where either side does not vary.
+    """Return the mean of Pearson's and Spearman's correlation (STS-B); 0 if either side is constant.
 
     Examples
     --------
@@ -44,8 +44,8 @@ def pearson_and_spearman(prediction: ArrayLike, label: ArrayLike) -> float:
     """
     from scipy.stats import rankdata
 
-    said, score = np.asarray(prediction, dtype=np.float64), np.asarray(label, dtype=np.float64)
-    return (_correlation(said, score) + _correlation(rankdata(said), rankdata(score))) / 2
+    predicted, score = np.asarray(prediction, dtype=np.float64), np.asarray(label, dtype=np.float64)
+    return (_correlation(predicted, score) + _correlation(rankdata(predicted), rankdata(score))) / 2
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -61,13 +61,13 @@ class ElueTask:
     Attributes
     ----------
     name : str
-        As ELUE's files write it, such as "sst-2".
+        The name in ELUE's files, such as "sst-2".
     metric : callable
-        Of predictions and labels, shape (n,) each; from 0 or -1 to 1.
+        Of predictions and labels, shape (n,) each; at most 1.
     measured : str
-        What the metric is called.
+        The name of the metric.
     data : str
-        The task of `splitee.data.tasks` that is the same data.
+        The name of the data in `splitee.data.tasks`.
     """
 
     name: str
@@ -100,7 +100,7 @@ def get_task(name: str) -> ElueTask:
     Raises
     ------
     InputError
-        Where ELUE has none; the line names the nearest.
+        If ELUE has no such task; the message suggests the closest name.
     """
     if name not in TASKS:
         raise InputError(f"ELUE has no task {name!r}: {suggest(name, TASKS)}")
@@ -108,27 +108,27 @@ def get_task(name: str) -> ElueTask:
 
 
 def class_numbers(task: ElueTask, names: Sequence[str]) -> NDArray[np.int64]:
-    """Return the number that ELUE gives each class of a model, by its name, shape (K,).
+    """Return ELUE's number of each class of a model, shape (K,).
 
     Raises
     ------
     InputError
-        Where there are more or fewer classes; or their names say nothing and the metric asks which is which.
+        If the number of classes differs, or the metric depends on their order and the names are unknown.
 
     Examples
     --------
     >>> class_numbers(get_task("mrpc"), ["equivalent", "not_equivalent"])
     array([1, 0])
     """
-    own = tasks.get_task(task.data).label_names
-    if len(names) != len(own):
-        raise InputError(f"{task.name} has {len(own)} classes, {', '.join(own)}, not {len(names)}")
-    if set(names) == set(own):
-        return np.array([own.index(name) for name in names])
+    expected = tasks.get_task(task.data).label_names
+    if len(names) != len(expected):
+        raise InputError(f"{task.name} has {len(expected)} classes, {', '.join(expected)}, not {len(names)}")
+    if set(names) == set(expected):
+        return np.array([expected.index(name) for name in names])
     numbered = all(name in (str(i), f"LABEL_{i}") for i, name in enumerate(names))
     if task.metric is accuracy_and_f1 and not numbered:
         raise InputError(
-            f"the classes are {', '.join(names)}: {task.name} is measured by the F1 of {own[1]!r}, "
-            f"so they must be called {', '.join(own)}"
+            f"the classes are {', '.join(names)}: {task.name} is measured by the F1 of {expected[1]!r}, "
+            f"so name them {', '.join(expected)}"
         )
-    return np.arange(len(own))
+    return np.arange(len(expected))

@@ -1,8 +1,8 @@
-r"""Predictions as files: what a method answered under each of its settings, and what that computed.
+r"""Predictions as files: the answers of a method under each of its settings, and their FLOPs.
 
-A folder a method, in the layout of ELUE's submissions: ``TASK_SETTING.tsv`` with the columns index and
-prediction, and ``TASK_infer_exit_layer_SETTING.tsv`` with index and exit_layer (1-based), to which ours add
-flops, of each sample. ``method.json`` says what the method is; ``gold.tsv`` has index and label.
+Each method has a folder in the layout of ELUE's submissions: ``TASK_SETTING.tsv`` with the columns index and
+prediction, and ``TASK_infer_exit_layer_SETTING.tsv`` with the columns index, exit_layer (1-based) and, in
+addition to ELUE's, flops. ``method.json`` describes the method, and ``gold.tsv`` holds index and label.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from splitee.elue.metrics import ElueTask, get_task
 if TYPE_CHECKING:
     import pandas as pd
 
-Points = NDArray[np.float64]  # (k, 2): FLOPs and performance in percent, by FLOPs
+Points = NDArray[np.float64]  # (k, 2): FLOPs and performance in per cent, in order of FLOPs
 
 _METHOD, _GOLD = "method.json", "gold.tsv"
-_SETTING = re.compile(r"[A-Za-z0-9.+-][A-Za-z0-9._+-]*")  # it becomes part of a file's name
+_SETTING = re.compile(r"[A-Za-z0-9.+-][A-Za-z0-9._+-]*")  # it becomes part of a file name
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Answers under one setting.
+    """Answers of a method under one setting.
 
     Attributes
     ----------
     prediction : ndarray, shape (n,)
-        Classes; scores where the task has scores.
+        Classes, or scores for a regression task.
     exit_layer : ndarray of int, shape (n,)
         The layer (1-based) whose exit answered.
     flops : ndarray of float, shape (n,)
-        Operations that the answer took, in the cloud too.
+        FLOPs per sample, those in the cloud included.
     """
 
     prediction: NDArray[Any]
@@ -51,20 +51,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Method:
-    """A method's answers to one task.
+    """Answers of a method to one task.
 
     Attributes
     ----------
     name : str
-        What tables call it; methods of one name and several seeds are one method.
+        Name in tables; methods of one name with several seeds count as one method.
     task : str
-        Of `splitee.elue.metrics.TASKS`.
+        One of `splitee.elue.metrics.TASKS`.
     label : ndarray, shape (n,)
         The right answers.
     settings : mapping of str to Setting
-        Such as "confidence-0.9".
+        Keyed by names such as "confidence-0.9".
     facts : mapping
-        Whatever else is known: ``parameters`` (int), ``seed``, ``split``, ``model``, ``data``.
+        Further facts, such as ``parameters`` (int), ``seed``, ``split``, ``model``, ``data``.
     """
 
     name: str
@@ -76,13 +76,15 @@ class Method:
     def __post_init__(self) -> None:
         about = get_task(self.task)
         if not self.settings:
-            raise InputError(f"{self.name}: no predictions")
-        if about.regression:  # as traces hold them: else the same samples would not be the same
+            raise InputError(f"{self.name}: no predictions, give at least one setting")
+        if about.regression:  # rounded as in traces, so that equal samples compare as equal
             label = np.asarray(self.label, dtype=np.float32).astype(np.float64)
             object.__setattr__(self, "label", label)
         for name, setting in self.settings.items():
             if not _SETTING.fullmatch(name):
-                raise InputError(f"setting {name!r}: use letters, digits and . _ + - only, it names a file")
+                raise InputError(
+                    f"setting {name!r}: use only letters, digits and . _ + -, because it names a file"
+                )
             for column in ("prediction", "exit_layer", "flops"):
                 if getattr(setting, column).shape != self.label.shape:
                     raise InputError(
@@ -92,23 +94,23 @@ class Method:
 
     @property
     def about(self) -> ElueTask:
-        """The task."""
+        """The task's metric and data."""
         return get_task(self.task)
 
     @property
     def parameters(self) -> int | None:
-        """How many parameters the model has, where that is known."""
+        """Number of parameters of the model, or None if it is unknown."""
         found = self.facts.get("parameters")
         return None if found is None else int(found)
 
     def points(self, rows: NDArray[np.int64] | None = None) -> Points:
-        """Return (FLOPs, performance in percent) of each setting, shape (settings, 2), by FLOPs.
+        """Return (FLOPs, performance in per cent) of each setting, shape (settings, 2), in order of FLOPs.
 
         Parameters
         ----------
         rows : ndarray of int, optional
-            The samples whose performance is taken, which may repeat; default: all. FLOPs, and so the order,
-            are always those of all samples: a resampled curve stands over the same FLOPs.
+            Samples for the performance, which may repeat. Default: all. FLOPs are always means over all
+            samples, so a resampled curve has the same FLOPs.
         """
         taken = slice(None) if rows is None else rows
         label = self.label[taken]
@@ -116,21 +118,25 @@ class Method:
             (float(one.flops.mean()), 100 * self.about.metric(one.prediction[taken], label))
             for one in self.settings.values()
         ]
-        return np.array(sorted(found, key=lambda point: point[0]))  # stable: of equal FLOPs as they come
+        return np.array(sorted(found, key=lambda point: point[0]))  # stable for equal FLOPs
 
 
 def write_method(method: Method, folder: str | Path, *, overwrite: bool = False) -> None:
-    """Write a method's files, all or none.
+    """Write a method's folder atomically.
 
     Raises
     ------
     FileExistsError
-        Where `folder` exists and `overwrite` is false.
+        If `folder` exists and `overwrite` is false.
+    InputError
+        If `folder` exists but holds no method.
     """
     folder = Path(folder)
     refuse_existing(folder, overwrite)
     if folder.exists() and not (folder / _METHOD).is_file():
-        raise InputError(f"{folder} exists and holds no method: it is not overwritten")
+        raise InputError(
+            f"{folder} exists and holds no method, so it is not overwritten: choose another name"
+        )
     with claimed_folder(folder, {"method": method.name, "task": method.task}) as work:
         final = work / "final"
         final.mkdir(exist_ok=True)
@@ -140,8 +146,8 @@ def write_method(method: Method, folder: str | Path, *, overwrite: bool = False)
             _write(final / f"{method.task}_{name}.tsv", prediction=one.prediction)
             _write(final / _exits_file(method.task, name), exit_layer=one.exit_layer, flops=one.flops)
         _write(final / _GOLD, label=method.label)
-        told = {"name": method.name, "task": method.task, **method.facts}
-        write_text(final / _METHOD, json.dumps(told, indent=1) + "\n")
+        record = {"name": method.name, "task": method.task, **method.facts}
+        write_text(final / _METHOD, json.dumps(record, indent=1) + "\n")
         put_in_place(final, folder, work)
 
 
@@ -151,7 +157,7 @@ def read_method(folder: str | Path) -> Method:
     Raises
     ------
     InputError
-        Where a file is missing, or files do not belong together; it says which.
+        If a file is missing or invalid, or files contradict each other; the message names the file.
     """
     folder = Path(folder)
     file = folder / _METHOD
@@ -166,9 +172,9 @@ def read_method(folder: str | Path) -> Method:
     if not isinstance(name, str) or not isinstance(task, str):
         raise InputError(f"{file}: name and task must be texts")
     if size is not None and (type(size) is not int or size < 1):
-        raise InputError(f"{file}: parameters is {size!r}, a whole number above 0 is needed")
+        raise InputError(f"{file}: parameters is {size!r}: give a whole number above 0")
     if seed is not None and type(seed) is not int:
-        raise InputError(f"{file}: seed is {seed!r}, a whole number is needed")
+        raise InputError(f"{file}: seed is {seed!r}: give a whole number")
     about = get_task(task)
     gold = _read(folder / _GOLD, "label")
     if not about.regression:
@@ -179,16 +185,16 @@ def read_method(folder: str | Path) -> Method:
         setting = path.stem.removeprefix(prefix)
         if setting.startswith("infer_exit_layer_"):
             continue
-        said = _read(path, "prediction", like=gold)
+        answers = _read(path, "prediction", like=gold)
         beside = folder / _exits_file(task, setting)
         exits = _read(beside, "exit_layer", "flops", like=gold)
         if not about.regression:
-            _whole(said["prediction"], path)
+            _whole(answers["prediction"], path)
         _whole(exits["exit_layer"], beside, least=1)
         if (exits["flops"] <= 0).any():
             raise InputError(f"{beside}: flops must be above 0")
         settings[setting] = Setting(
-            said["prediction"].to_numpy(),
+            answers["prediction"].to_numpy(),
             exits["exit_layer"].to_numpy(dtype=np.int64),
             exits["flops"].to_numpy(dtype=np.float64),
         )
@@ -198,12 +204,12 @@ def read_method(folder: str | Path) -> Method:
 
 
 def read_methods(folders: Sequence[str | Path]) -> list[Method]:
-    """Read every method in or below these folders; settings of one method, task and seed are put together.
+    """Read every method in or below these folders; merge settings of the same method, task and seed.
 
     Raises
     ------
     InputError
-        Where there is none, or the parts of one method do not belong together.
+        If there is no method, or parts of one method contradict each other.
     """
     found: dict[tuple[str, str, object], Method] = {}
     for folder in map(Path, folders):
@@ -213,18 +219,20 @@ def read_methods(folders: Sequence[str | Path]) -> list[Method]:
         for file in files:
             one = read_method(file.parent)
             key = (one.name, one.task, one.facts.get("seed"))
-            found[key] = _together(found[key], one) if key in found else one
+            found[key] = _merged(found[key], one) if key in found else one
     return list(found.values())
 
 
-def _together(one: Method, other: Method) -> Method:
+def _merged(one: Method, other: Method) -> Method:
     twice = set(one.settings) & set(other.settings)
     if twice:
         raise InputError(
-            f"{one.name} on {one.task} has the setting {min(twice)} twice: give it a seed or name"
+            f"{one.name} on {one.task} has the setting {min(twice)} twice: give each a seed or a name"
         )
     if not np.array_equal(one.label, other.label):
-        raise InputError(f"{one.name} on {one.task}: its parts were scored on different samples")
+        raise InputError(
+            f"{one.name} on {one.task}: its parts were scored on different samples: use the same"
+        )
     sizes = [m.parameters for m in (one, other)]
     largest = {} if None in sizes else {"parameters": max(size for size in sizes if size is not None)}
     return Method(one.name, one.task, one.label, {**one.settings, **other.settings}, {**one.facts, **largest})
@@ -255,25 +263,25 @@ def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.Dat
     if frame.empty:
         raise InputError(f"{path} has no rows")
     if like is not None and not np.array_equal(frame["index"], like["index"]):
-        raise InputError(f"{path}: its indices are not those of {_GOLD} beside it")
+        raise InputError(f"{path}: its indices differ from those of {_GOLD}: use the same samples")
     return frame
 
 
 def check_numbers(frame: pd.DataFrame, path: Path, *columns: str) -> None:
-    """Raise InputError unless a table that was read has these columns, of finite numbers."""
+    """Raise InputError unless a table has these columns and they hold finite numbers."""
     import pandas as pd
 
     for column in columns:
         if column not in frame.columns:
-            there = ", ".join(map(str, frame.columns))
-            raise InputError(f"{path} has no column {column!r}: its columns are {there}")
+            present = ", ".join(map(str, frame.columns))
+            raise InputError(f"{path} has no column {column!r}: its columns are {present}")
         numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
         if not np.isfinite(numbers).all():
             row = int((~np.isfinite(numbers)).argmax())
-            raise InputError(f"{path}, row {row}: column {column!r} holds no number")
+            raise InputError(f"{path}, row {row}: column {column!r} does not hold a number")
 
 
 def _whole(column: pd.Series, path: Path, least: int = 0) -> None:
-    """Raise InputError unless a column holds whole numbers from `least` on."""
+    """Raise InputError unless a column holds whole numbers of at least `least`."""
     if column.dtype.kind != "i" or (column < least).any():
-        raise InputError(f"{path}: column {column.name!r} holds whole numbers from {least} on, not these")
+        raise InputError(f"{path}: column {column.name!r} must hold whole numbers from {least} on")

@@ -1,4 +1,4 @@
-"""The curve that methods are compared with: a file of points, or answers of a method sample by sample."""
+"""The curve that methods are compared with: a file of points, or the answers of a method per sample."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from splitee.elue.predictions import Method, Points, check_numbers, read_methods
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN = "ElasticBERT-base"  # only against its own curve is a score called ELUE's
+OWN = "ElasticBERT-base"  # only a score against this reference is called an ELUE score
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What methods are compared with.
+    """The reference that methods are compared with.
 
     Attributes
     ----------
     name : str
+        Name of the reference.
     curves : dict of str to ndarray, shape (k, 2)
-        By task: FLOPs and performance in percent, ascending by FLOPs.
+        For each task, FLOPs and performance in per cent, in order of FLOPs.
     methods : dict of str to Method
-        By task, where the reference's answers are known sample by sample: intervals then resample both.
+        For each task, the answers per sample, if they are known; intervals then resample both sides.
     """
 
     name: str
@@ -38,25 +39,25 @@ class Reference:
 
     @property
     def score_name(self) -> str:
-        """What a score against it may be called."""
+        """The name of a score against this reference."""
         return "ELUE score" if self.name == OWN else f"score against {self.name}"
 
     def curve(self, task: str, rows: NDArray[np.int64] | None = None) -> Points:
-        """Return the points of a task, those of a resampling where the samples are known."""
+        """Return the points of a task; for a resampling `rows`, if the answers per sample are known."""
         if rows is not None and task in self.methods:
             return self.methods[task].points(rows)
         return self.curves[task]
 
 
 def read_reference(path: str | Path) -> Reference:
-    """Read a reference: a CSV file of points, or a folder of methods' answers, all of one name.
+    """Read a reference: a CSV file of points, or a folder with the answers of one method.
 
-    The file has the columns reference (its name), task, flops and performance (percent).
+    The file has the columns reference (its name), task, flops and performance (per cent).
 
     Raises
     ------
     InputError
-        Where a column, a task or a second point of a task is missing.
+        If a column or a task is missing, or a task has fewer than two points.
     """
     path = Path(path)
     if path.is_dir():
@@ -64,7 +65,7 @@ def read_reference(path: str | Path) -> Reference:
         names = sorted({method.name for method in methods})
         if len(names) > 1 or len({method.task for method in methods}) < len(methods):
             raise InputError(
-                f"{path}: a reference is one method, here are {', '.join(names)}"
+                f"{path}: a reference is one method, but here are {', '.join(names)}"
                 f"{' with several seeds' if len(names) == 1 else ''}"
             )
         found = {method.task: method for method in methods}
@@ -72,7 +73,7 @@ def read_reference(path: str | Path) -> Reference:
     frame = _read_csv(path)
     names = sorted(set(frame["reference"].astype(str)))
     if len(names) != 1:
-        raise InputError(f"{path}: column 'reference' names {', '.join(names)}; one reference a file")
+        raise InputError(f"{path}: column 'reference' names {', '.join(names)}: use one reference per file")
     curves = {
         get_task(str(task)).name: part.sort_values("flops")[["flops", "performance"]].to_numpy(
             dtype=np.float64
@@ -86,7 +87,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not path.is_file():
-        raise InputError(f"{path}: no such reference, neither a file of points nor a folder of answers")
+        raise InputError(f"{path}: no such reference: give a file of points or a folder of answers")
     try:
         frame = pd.read_csv(path)
     except (ValueError, OSError) as error:
@@ -98,7 +99,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if (below := frame["flops"].to_numpy(dtype=np.float64) <= 0).any():
         raise InputError(f"{path}, row {int(below.argmax())}: flops must be above 0")
     if frame["reference"].isna().any():
-        raise InputError(f"{path}: column 'reference' names no reference in some row")
+        raise InputError(f"{path}: column 'reference' is empty in some rows: name the reference in each")
     if frame.empty:
         raise InputError(f"{path} holds no points")
     return frame
@@ -107,5 +108,5 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _checked(reference: Reference, path: Path) -> Reference:
     for task, points in reference.curves.items():
         if len(np.unique(points[:, 0])) < 2:
-            raise InputError(f"{path}: task {task} has one point only; a curve needs at least two FLOPs")
+            raise InputError(f"{path}: task {task} has one point only: a curve needs at least two FLOPs")
     return reference

@@ -1,4 +1,4 @@
-"""What policies answer on a trace, as ELUE's predictions: no model runs."""
+"""Predictions for ELUE from a replay: the answers of policies on a trace, without running a model."""
 
 from __future__ import annotations
 
@@ -32,35 +32,49 @@ def replayed(
     seed: int = 0,
     facts: Mapping[str, Any] | None = None,
 ) -> Method:
-    """Let policies answer a trace's samples once each, in an order drawn by `seed`.
+    """Replay policies on a trace, every sample once, in an order drawn by `seed`.
 
-    An answer's FLOPs are those of all layers that ran for it, on the device and, where it was offloaded, the
-    rest of them in the cloud; and those of the exits that were evaluated.
+    The FLOPs of an answer are those of all layers that ran for it (on the device and, if it was offloaded, in
+    the cloud), and of the exits that were evaluated.
 
     Parameters
     ----------
     trace : Trace
         With labels, lengths and FLOPs, as `splitee.models.precompute` writes it.
     policies : mapping of str to Policy
-        By the name of the setting.
-    name, task
-        Of the method.
+        Policies, keyed by the name of the setting.
+    name, task : str
+        Name and task of the method.
+    costs : CostModel, optional
+        Costs that learners see.
+    mu : float
+        Trade-off μ of learners.
+    seed : int
+        Seed of the order and of random policies.
     facts : mapping, optional
-        For the method, beside ``seed`` and what the trace tells.
+        Further facts for ``method.json``, besides the seed and the trace's own.
+
+    Returns
+    -------
+    Method
 
     Raises
     ------
     InputError
-        Where the trace lacks something, or another model answers in its cloud.
+        If the trace lacks labels, lengths or FLOPs, or another model answers in the cloud.
     """
     about = get_task(task)
     right: Any = trace.target if about.regression else trace.label
     if right is None:
-        raise InputError(f"{trace.name} has no {'right scores' if about.regression else 'labels'}")
+        raise InputError(
+            f"{trace.name} has no {'right scores' if about.regression else 'labels'}: scores need them"
+        )
     if trace.cloud_confidence is not None:
-        raise InputError(f"{trace.name}: the FLOPs of the model in its cloud are not known")
+        raise InputError(
+            f"{trace.name}: the FLOPs of the model in the cloud are unknown: use a trace without it"
+        )
     if trace.length is None:
-        raise InputError(f"{trace.name} does not tell how long its texts are")
+        raise InputError(f"{trace.name} has no lengths of texts: FLOPs need the column `length`")
     flops = Flops.from_manifest(trace.manifest)
     answers: Any = trace.value
     if not about.regression:
@@ -73,19 +87,19 @@ def replayed(
     settings = {}
     for setting, policy in policies.items():
         result = results[setting]
-        split, sent = np.empty((2, trace.samples), dtype=np.int64)
-        split[order], sent[order] = result.split[0], result.offloaded[0]
+        split, offloaded = np.empty((2, trace.samples), dtype=np.int64)
+        split[order], offloaded[order] = result.split[0], result.offloaded[0]
         settings[setting] = _setting(
-            split, sent.astype(bool), answers, flops, trace.length, policy.every_exit
+            split, offloaded.astype(bool), answers, flops, trace.length, policy.every_exit
         )
-    told = {"seed": seed, "trace": {"name": trace.name, "fingerprint": trace.fingerprint}}
-    told |= {key: trace.manifest[key] for key in ("model", "data", "parameters") if key in trace.manifest}
-    return Method(name, task, right, settings, told | dict(facts or {}))
+    record = {"seed": seed, "trace": {"name": trace.name, "fingerprint": trace.fingerprint}}
+    record |= {key: trace.manifest[key] for key in ("model", "data", "parameters") if key in trace.manifest}
+    return Method(name, task, right, settings, record | dict(facts or {}))
 
 
 def _setting(
     split: NDArray[np.int64],
-    sent: NDArray[np.bool_],
+    offloaded: NDArray[np.bool_],
     answers: NDArray[Any],
     flops: Flops,
     tokens: NDArray[np.int32],
@@ -93,18 +107,18 @@ def _setting(
 ) -> Setting:
     last = len(flops.exits)
     row = np.arange(len(split))
-    exit_ = np.where(sent, last, split)
-    through = flops.at(tokens)[row, exit_ - 1] - flops.exits[exit_ - 1]  # layers alone
+    exit_ = np.where(offloaded, last, split)
+    through = flops.at(tokens)[row, exit_ - 1] - flops.exits[exit_ - 1]  # layers only
     upto = np.concatenate([[0.0], np.cumsum(flops.exits)])
     one = np.concatenate([[0.0], flops.exits])
-    asked = (upto if every_exit else one)[split]  # on the device; 0: none
-    counted = through + asked + np.where(sent, flops.exits[-1], 0.0)
+    evaluated = (upto if every_exit else one)[split]  # exits on the device; 0 at split 0
+    counted = through + evaluated + np.where(offloaded, flops.exits[-1], 0.0)
     layer = np.asarray(flops.exit_layers, dtype=np.int64)[exit_ - 1]
     return Setting(answers[row, exit_ - 1], layer, counted)
 
 
 def setting_name(policy: Policy) -> str:
-    """Name a policy's setting for files, by all that is not its default, such as "exit-4".
+    """Return a file name for a policy's setting, with all parameters that are not defaults.
 
     Examples
     --------

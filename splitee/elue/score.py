@@ -1,10 +1,9 @@
 """The ELUE score: how far a method lies above a reference's performance–FLOPs curve.
 
-As published (Liu et al. 2022; the ELUE site's definition): the mean, over a method's settings, of its
-performance less the reference's at the same FLOPs, with the reference's curve interpolated between its
-points. It depends on which settings a method happened to show, so beside it stands the mean over a grid of
-FLOPs that is common to all methods. Nothing is scored outside the reference's range, and no method's curve is
-prolonged.
+The published score (Liu et al. 2022; ELUE's site) is the mean over a method's settings of its performance
+minus the reference's at the same FLOPs, with the reference's curve interpolated linearly. It depends on the
+settings that a method happens to report. A second score is therefore the mean over a grid of FLOPs that all
+methods share. Nothing is scored outside the reference's range, and no curve is extrapolated.
 """
 
 from __future__ import annotations
@@ -26,12 +25,18 @@ TRACKS = (40, 55, 70, 110)  # millions of parameters (ELUE's parameter tracks)
 
 
 def track(parameters: int) -> int | None:
-    """Return the smallest of ELUE's parameter tracks (millions) that a model fits on; None: on none."""
+    """Return the smallest of ELUE's parameter tracks (millions) that a model fits, or None.
+
+    Examples
+    --------
+    >>> track(66_000_000)
+    70
+    """
     return next((limit for limit in TRACKS if parameters <= limit * 1e6), None)
 
 
 def at(points: Points, flops: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interpolate a curve linearly; points of equal FLOPs count with their mean.
+    """Interpolate a curve linearly; points of equal FLOPs are averaged.
 
     Examples
     --------
@@ -44,7 +49,7 @@ def at(points: Points, flops: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def published_score(points: Points, curve: Points) -> float:
-    """Take the mean of performance less the reference's, over settings within its range; NaN where none is.
+    """Return the mean difference from the reference over settings within its range; NaN if there are none.
 
     Examples
     --------
@@ -59,7 +64,7 @@ def published_score(points: Points, curve: Points) -> float:
 
 
 def common_range(curves: Sequence[Points]) -> tuple[float, float] | None:
-    """Return the FLOPs (from, to) that all curves of two points and more cover; None where they do not."""
+    """Return the range of FLOPs that all curves of two or more points share, or None."""
     wide = [points for points in curves if len(np.unique(points[:, 0])) > 1]
     low, high = max(points[0, 0] for points in wide), min(points[-1, 0] for points in wide)
     return (float(low), float(high)) if low < high else None
@@ -68,31 +73,35 @@ def common_range(curves: Sequence[Points]) -> tuple[float, float] | None:
 def score(
     methods: Sequence[Method], reference: Reference, *, grid: int = 32, draws: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Score methods on every task that they and the reference have.
+    """Score methods on every task that they share with the reference.
 
     Parameters
     ----------
     methods : sequence of Method
-        Those of one name and task with several seeds are averaged.
+        Methods of one name and task with several seeds are averaged.
+    reference : Reference
+        The curve to compare with.
     grid : int
-        Points of the common grid of FLOPs, evenly from the lowest to the highest that all cover.
+        Number of points of the common grid, evenly spaced over the range of FLOPs that all methods share.
     draws : int
-        Resamplings of the samples for the 95 % intervals, paired between methods and reference; 0: none. They
-        resample performance; FLOPs stay the means over all samples.
+        Resamplings of the samples for 95 % intervals, paired between methods and reference; 0 for none. Only
+        performance is resampled; FLOPs are means over all samples.
+    seed : int
+        Seed of the resampling.
 
     Returns
     -------
     DataFrame
-        A row a task and method: ``seeds``, ``parameters``, ``track`` (the smallest that fits, in millions),
-        ``settings`` and how many of them are ``outside`` the reference's range; ``flops_low``,
-        ``flops_high``, ``best`` (percent); ``score``, as published, and ``grid_score``, in points, each with
-        ``_low`` and ``_high``; ``score_seeds`` and ``grid_score_seeds``, the standard deviation over seeds;
+        One row per task and method: ``seeds``; ``parameters``; ``track`` (the smallest that fits, in
+        millions); ``settings``, and how many are ``outside`` the reference's range; ``flops_low``,
+        ``flops_high``; ``best`` (per cent); ``score``, as published, and ``grid_score``, in points, each with
+        ``_low`` and ``_high``; ``score_seeds`` and ``grid_score_seeds``, standard deviations over seeds;
         ``grid_from``, ``grid_to``.
 
     Raises
     ------
     InputError
-        Where methods and reference share no task, or were scored on different samples.
+        If methods and reference share no task, or were scored on different samples.
     """
     import pandas as pd
 
@@ -117,14 +126,16 @@ def _score_task(
     known = [*methods, *([reference.methods[task]] if task in reference.methods else [])]
     for method in known[1:]:
         if not np.array_equal(method.label, known[0].label):
-            raise InputError(f"{task}: {method.name} and {known[0].name} were scored on different samples")
+            raise InputError(
+                f"{task}: {method.name} and {known[0].name} were scored on different samples: use the same"
+            )
     whole = reference.curve(task)
     curves = [method.points() for method in methods]
     between = common_range([whole, *curves])
     at_flops = None if between is None else np.linspace(*between, grid)
 
     def measures(rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        """Both scores of each method, shape (methods, 2), of all samples or a resampling."""
+        """Return both scores of each method, shape (methods, 2), for all samples or a resampling."""
         curve = reference.curve(task, rows)
         found = []
         for method in methods:
@@ -170,14 +181,14 @@ def _score_task(
 
 
 def average(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average each method's scores over the tasks, where it did all of them (ELUE's leaderboard).
+    """Average each method's scores over the tasks, for methods with all tasks (ELUE's leaderboard).
 
-    A task without a score leaves none to its average.
+    The average is NaN if a task has no score.
     """
     tasks = scores["task"].nunique()
     parts = scores.groupby("method", sort=False)
     mean = parts[["score", "grid_score"]].mean()
-    known = parts[["score", "grid_score"]].count()  # a mean leaves out what is NaN
+    known = parts[["score", "grid_score"]].count()  # mean() skips NaN
     mean = mean.where(known.eq(parts.size(), axis=0)).reset_index()
     whole: pd.DataFrame = mean[parts["task"].nunique().reindex(mean["method"]).to_numpy() == tasks]
     return whole.assign(tasks=tasks).reset_index(drop=True)

@@ -74,7 +74,8 @@ def recommend_threshold(
 
     Examples
     --------
-    >>> trace = Trace([[0.7, 0.9], [0.9, 0.9]], [[0, 1], [1, 1]], label=[1, 1])
+    >>> from splitee.trace import Trace
+    >>> trace = Trace([[0.72, 0.9], [0.9, 0.9]], [[0, 1], [1, 1]], label=[1, 1])
     >>> recommend_threshold(trace, "best", bootstrap=10).value
     0.75
     """

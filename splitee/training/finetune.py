@@ -1,4 +1,4 @@
-"""Fine-tuning a backbone with exits on the transformers Trainer: resumable, seeded, judged exit by exit."""
+"""Fine-tune a backbone with exits on the transformers Trainer: resumable, seeded, evaluated per exit."""
 
 from __future__ import annotations
 
@@ -32,25 +32,38 @@ def finetune(
     overwrite: bool = False,
     report: Report = lambda line: None,
 ) -> MultiExitModel:
-    """Train a multi-exit model and write it, its tokenizer and its validation trace to the folder `out`.
+    """Train a multi-exit model; write it, its tokenizer and its validation trace to the folder `out`.
 
-    While it runs, checkpoints are in ``OUT.partial``; the same call resumes there after an interruption.
+    Checkpoints are kept in ``OUT.partial`` during training. The same call resumes there after an
+    interruption.
 
     Parameters
     ----------
     backbone : str or path
-        What `MultiExitModel.from_backbone` takes.
+        An encoder for `MultiExitModel.from_backbone`.
     train, validation : Rows
-        Labelled, with the same label names. The best epoch (by the last exit) and α are chosen on validation.
+        Labelled rows with the same label names. The best epoch (by the last exit) and α are chosen on
+        `validation`.
+    out : path
+        Folder of the checkpoint.
+    recipe : Recipe, optional
+        How to train.
+    overwrite : bool
+        Whether an existing checkpoint may be replaced.
     report : callable
-        Is handed lines of progress.
+        Called with lines of progress.
+
+    Returns
+    -------
+    MultiExitModel
+
 
     Raises
     ------
     FileExistsError
-        Where `out` exists and `overwrite` is false.
+        If `out` exists and `overwrite` is false.
     InputError
-        Where the data have no labels, or ``OUT.partial`` belongs to another run.
+        If the data have no labels, the training diverged, or ``OUT.partial`` belongs to another run.
     """
     recipe = recipe or Recipe()
     out = Path(out)
@@ -62,10 +75,10 @@ def finetune(
     if _names(validation) != names:
         raise InputError(
             f"{validation.name} has the labels {', '.join(_names(validation))}, "
-            f"{train.name} has {', '.join(names)}"
+            f"but {train.name} has {', '.join(names)}: give the same labels"
         )
     _check_backbone(backbone)
-    transformers.set_seed(recipe.seed)  # the heads' initial weights and dropout; the Trainer seeds the rest
+    transformers.set_seed(recipe.seed)  # for initial weights and dropout; the Trainer seeds the rest
     model = MultiExitModel.from_backbone(
         backbone,
         num_labels=len(names),
@@ -81,24 +94,24 @@ def finetune(
     )
     if len(model.exits) < 2 and OBJECTIVES[recipe.objective].second is not None:
         raise InputError(
-            f"objective {recipe.objective!r} trains the exits before the last: there is one only"
+            f"objective {recipe.objective!r} trains the exits before the last: give at least two exits"
         )
     if train.regression:
-        _start_at(model, float(train.label.mean()))
+        _start_from_mean(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    learned = examples(model, tokenizer, train, recipe.max_tokens)
-    judged = examples(model, tokenizer, validation, recipe.max_tokens)
+    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
+    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
-        state = train_model(model, tokenizer, learned, judged, recipe, work, report)
+        state = train_model(model, tokenizer, train_examples, validation_examples, recipe, work, report)
         device = model.device
         if not state.best_global_step:
             raise InputError(
-                f"the training diverged (the {measure_of(model)} is no number): give a lower --learning-rate"
+                f"the training diverged (the {measure_of(model)} is not a number): lower --learning-rate"
             )
         model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
         model.to(device)
@@ -120,8 +133,8 @@ def finetune(
         return model
 
 
-def _start_at(model: MultiExitModel, score: float) -> None:
-    """Let fresh exits say the mean score: from 0 the first epoch would be spent on getting there."""
+def _start_from_mean(model: MultiExitModel, score: float) -> None:
+    """Let new exits predict the mean score; from 0, the first epoch would be spent on reaching it."""
     with torch.no_grad():
         for head in model.exit_heads:
             assert isinstance(head, ExitHead)
@@ -129,12 +142,12 @@ def _start_at(model: MultiExitModel, score: float) -> None:
 
 
 def _names(rows: Rows) -> tuple[str, ...]:
-    """The classes, or the one score that is regressed."""
+    """Return the class names, or ("score",) for regression."""
     return ("score",) if rows.regression else rows.label_names or ()
 
 
 def _check_backbone(backbone: str | Path) -> None:
-    """A path that is not there should not be taken for a name on the hub."""
+    """Refuse a local path that does not exist, before it is taken for a name on the hub."""
     path = Path(backbone).expanduser()
     looks_local = path.is_absolute() or str(backbone).startswith((".", "~")) or len(path.parts) > 2
     if looks_local and not path.is_dir():

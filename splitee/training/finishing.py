@@ -1,4 +1,4 @@
-"""What every training begins and ends with: rows as examples; the checkpoint's folder, with its trace."""
+"""Common first and last steps of trainings: encode examples; write the checkpoint with its trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splitee.training.trainer import Example
 
 
 def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
-    """Encode labelled rows, without padding."""
+    """Encode labelled rows as training examples, without padding."""
     assert rows.label is not None
     encoded = encode(tokenizer, rows.text, max_tokens)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
@@ -35,9 +35,10 @@ def finish(
     overwrite: bool,
     report: Report,
 ) -> None:
-    """Write model, tokenizer and the trace of the validation rows, with the α chosen there, to `out`.
+    """Write model, tokenizer and the validation trace, with the α chosen on it, to `out`.
 
-    All or nothing; the partial folder `work` is gone afterwards. A single exit makes no trace.
+    The folder is written atomically, and the partial folder `work` is removed. A model with a single exit
+    gets no trace.
     """
     trace = (
         None if len(model.exits) < 2 else _validation_trace(model, tokenizer, validation, alpha_rule, report)
@@ -48,7 +49,7 @@ def finish(
     tokenizer.save_pretrained(final)
     if trace is not None:
         trace.save(final / "validation.parquet")
-    refuse_existing(out, overwrite)  # it may have appeared meanwhile
+    refuse_existing(out, overwrite)  # it may have appeared in the meantime
     put_in_place(final, out, work)
 
 
@@ -57,7 +58,7 @@ def _validation_trace(
 ) -> Trace:
     trace = compute_trace(model, tokenizer, validation)
     if validation.regression:
-        return trace  # a score is never sure: there is no α
+        return trace  # scores have no confidence to compare with α
     recommended = recommend_threshold(trace, alpha_rule)
     model.config.recommended_threshold = recommended.to_dict()
     how = f"{recommended.rule}, {recommended.samples} samples"

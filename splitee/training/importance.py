@@ -1,6 +1,6 @@
-"""What a slender model keeps: first-order importance of heads and feed-forward units, over the loss of exits.
+"""Importance of attention heads and feed-forward units: the first-order change of the loss without them.
 
-COST-EFF (Shen et al. 2022): every exit has a say, so that what is useful to any of them survives.
+COST-EFF (Shen et al. 2022) sums the loss over all exits, so that units that any exit needs are kept.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Importance:
-    """How much the loss would change without a head or a unit, to first order.
+    """First-order change of the loss if a head or a unit is removed.
 
     Attributes
     ----------
     heads, units : list of ndarray
-        Of each layer, a score for each head and each unit that it has.
+        For each layer, the scores of its heads or units.
     """
 
     heads: list[Scores]
@@ -45,25 +45,29 @@ def taylor_importance(
 ) -> Importance:
     """Score every head and unit by its weights times the gradients of a loss.
 
-    A head's weights are its columns of the map out of attention; a unit's are its row of the map up and its
-    column of the map down. Dropout is off.
+    The weights of a head are its columns of the attention's output map. The weights of a unit are its row of
+    the first feed-forward map and its column of the second. Dropout is off.
 
     Parameters
     ----------
     model : MultiExitModel
         With a BERT-like or MPNet encoder; its gradients are cleared.
     batches : iterable of dict
-        Inputs of the model, and what `loss` needs beside them.
+        Inputs of the model, and other values that `loss` needs.
     loss : callable
-        Of logits, shape (batch, exits, classes), and the batch: a scalar, such as the sum over the exits.
+        Maps logits, shape (batch, exits, classes), and the batch to a scalar, such as the sum over exits.
     form : {"absolute", "signed"}
-        "absolute" is Σ |w · Σ_batches |∂L/∂w||, as the authors' code has it; "signed" |Σ w · ∂L/∂w|, summed
+        "absolute" is Σ |w · Σ_batches |∂L/∂w||, as in the authors' code; "signed" is |Σ w · ∂L/∂w|, summed
         over batches and over the weights of the head or unit (Molchanov et al. 2017).
+
+    Returns
+    -------
+    Importance
 
     Raises
     ------
     InputError
-        Where the form is unknown or there are no batches.
+        If the form is unknown or there are no batches.
     """
     if form not in FORMS:
         raise InputError(f"importance {form!r}: choose one of {', '.join(FORMS)}")
@@ -80,7 +84,7 @@ def taylor_importance(
         for linears, totals in zip(maps, sums, strict=True):
             for linear, total in zip(linears, totals, strict=True):
                 gradient = linear.weight.grad
-                if gradient is not None:  # a layer above the last exit that has a say
+                if gradient is not None:  # None in layers above the last exit in the loss
                     total += gradient.abs() if form == "absolute" else gradient
     model.zero_grad()
     model.train(was_training)
@@ -108,28 +112,30 @@ def _reduced(scores: Tensor, form: str) -> Scores:
 def keep_best(
     importance: Importance, widths: Widths, heads: int, units: int
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Choose as many heads and units of every layer, the most important; of equals the first.
+    """Choose the most important heads and units, the same number in every layer; on ties the first.
 
     Parameters
     ----------
     importance : Importance
-        Of a model with these `widths`.
+        From a model with these `widths`.
+    widths : Widths
+        The present widths.
     heads, units : int
-        How many to keep in each layer.
+        Numbers to keep in each layer.
 
     Returns
     -------
     (heads, units)
-        Heads as the full encoder numbers them, units as the present one does: what `slim` takes.
+        Arguments of `slim`: heads numbered as in the full encoder, units as in the present one.
     """
     chosen_heads = [
-        [there[place] for place in _best(scores, heads)]
-        for scores, there in zip(importance.heads, widths.heads, strict=True)
+        [present[place] for place in _best(scores, heads)]
+        for scores, present in zip(importance.heads, widths.heads, strict=True)
     ]
     return chosen_heads, [_best(scores, units) for scores in importance.units]
 
 
 def _best(scores: Scores, count: int) -> list[int]:
     if not 1 <= count <= len(scores):
-        raise InputError(f"{count} cannot be kept of {len(scores)}")
+        raise InputError(f"cannot keep {count} of {len(scores)}: give 1 to {len(scores)}")
     return sorted(np.argsort(-scores, kind="stable")[:count].tolist())

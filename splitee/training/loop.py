@@ -1,4 +1,4 @@
-"""The training loop: the transformers Trainer, made to go on after an interruption as if there were none."""
+"""The training loop: the transformers Trainer, which resumes an interrupted run as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def train_model(
     work: Path,
     report: Report,
 ) -> TrainerState:
-    """Train from the last checkpoint in `work`, if any, to the end; return what the Trainer knows."""
+    """Train from the last checkpoint in `work`, if any, to the end; return the Trainer's final state."""
     last = _last_checkpoint(work)
     if last is not None:
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         if state.global_step >= state.max_steps or _patience_is_over(state, recipe):
             report(f"the training was finished earlier, at step {state.global_step}")
             return state
-        report(f"going on from step {state.global_step} of {state.max_steps}")
+        report(f"resuming from step {state.global_step} of {state.max_steps}")
     else:
-        report(f"training on {len(train)} rows, at most {recipe.epochs} epochs; judged on {len(validation)}")
+        report(
+            f"training on {len(train)} rows, at most {recipe.epochs} epochs; validating on {len(validation)}"
+        )
     trainer = _trainer(model, tokenizer, train, validation, recipe, work, report)
     result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     report(
@@ -84,7 +86,7 @@ def _trainer(
         data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
         train_dataset=train,
         eval_dataset=validation,
-        compute_metrics=lambda said: _scores(by_exits(said.predictions, said.label_ids), recipe),
+        compute_metrics=lambda output: _scores(by_exits(output.predictions, output.label_ids), recipe),
         callbacks=[_Judge(recipe, measure, report)],
     )
     quiet(trainer)
@@ -92,9 +94,9 @@ def _trainer(
 
 
 class _Judge(TrainerCallback):
-    """Saves every epoch right after its evaluation, ends the training when patience is over, and reports.
+    """Saves every epoch after its evaluation, stops the training when patience is exhausted, and reports.
 
-    What it decides follows from the Trainer's own history, so that a resumed training decides the same.
+    Its decisions depend only on the Trainer's history, so a resumed training decides the same.
     """
 
     def __init__(self, recipe: Recipe, measure: str, report: Report) -> None:
@@ -109,7 +111,7 @@ class _Judge(TrainerCallback):
         self.began_at = state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # a whole epoch is saved once, with its evaluation: resumed trainings never make that (see _is_whole)
+        # the end of an epoch is saved once, after its evaluation; a resumed training could not make up for it
         if state.global_step % (state.max_steps // args.num_train_epochs) == 0:
             control.should_save = False
 
@@ -138,7 +140,7 @@ class _Trainer(LengthTrainer):
         self.recipe = recipe
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """What the recipe's objective minimises at this step."""
+        """Return the loss of the recipe's objective at this step."""
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs)
         objective = OBJECTIVES[self.recipe.objective]
@@ -152,54 +154,57 @@ class _Trainer(LengthTrainer):
 
 
 def measure_of(model: MultiExitModel) -> str:
-    """By what a model is judged: accuracy, or correlation where it regresses."""
+    """Return the validation measure: "accuracy", or "correlation" for regression."""
     return "correlation" if model.config.regresses else "accuracy"
 
 
 def accuracies(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> list[float]:
-    """Share of right answers of each exit; shapes (n, exits, classes) and (n,)."""
+    """Return the accuracy of each exit; shapes (n, exits, classes) and (n,)."""
     right = (logits.argmax(-1) == np.asarray(labels)[:, None]).mean(axis=0)
     return [float(share) for share in right]
 
 
 def correlations(values: NDArray[np.float32], scores: NDArray[np.float64]) -> list[float]:
-    """Mean of Pearson's and Spearman's correlation of each exit; shapes (n, exits, 1) and (n,)."""
+    """Return the mean of Pearson's and Spearman's correlation per exit; shapes (n, exits, 1) and (n,)."""
     return [pearson_and_spearman(column, scores) for column in values[..., 0].T]
 
 
 def _scores(each: list[float], recipe: Recipe) -> dict[str, float]:
-    """By what the best epoch is chosen: the last exit, or, where the others learn by themselves, the mean."""
+    """Return the metrics of an epoch; "score", the last exit's or the mean over exits, selects the best one.
+
+    The mean is used for objectives that train the other exits separately.
+    """
     chosen = each[-1] if OBJECTIVES[recipe.objective].second is None else float(np.mean(each))
     return {"score": chosen} | {f"score_exit_{i}": score for i, score in enumerate(each, 1)}
 
 
 def evaluations(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of the Trainer's history that judge an epoch."""
+    """Return the entries of the Trainer's history that evaluate an epoch."""
     return [entry for entry in log if "eval_score" in entry]
 
 
 def _patience_is_over(state: TrainerState, recipe: Recipe) -> bool:
-    """Whether the last `patience` epochs brought nothing better; a first half is not judged."""
+    """Return whether the last `patience` epochs brought no improvement; a first half is not evaluated."""
     half = 0 if OBJECTIVES[recipe.objective].second is None else recipe.first_half
     scores = [entry["eval_score"] for entry in evaluations(state.log_history)][half:]
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= recipe.patience
 
 
 def by_exit(metrics: dict[str, Any]) -> list[float]:
-    """Validation score of each exit, of one such entry."""
+    """Return the validation score of each exit from an entry of `evaluations`."""
     prefix = "eval_score_exit_"
     found = {int(k.removeprefix(prefix)): float(v) for k, v in metrics.items() if k.startswith(prefix)}
     return [found[i] for i in sorted(found)]
 
 
 def _last_checkpoint(work: Path) -> Path | None:
-    """The newest whole checkpoint."""
+    """Return the newest complete checkpoint, or None."""
     whole = [path for path in work.glob("checkpoint-*") if _is_whole(path)]
     return max(whole, key=step_of) if whole else None
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """Whether it was written to the end (its state comes last); an epoch's, with its judgement."""
+    """Return whether a checkpoint was written completely (its state comes last), evaluation included."""
     state = read_state(checkpoint)
     if state is None:
         return False

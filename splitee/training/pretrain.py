@@ -1,4 +1,4 @@
-"""Pre-training an ElasticBERT on plain text with the transformers Trainer: seeded, resumable."""
+"""Pre-train an ElasticBERT on plain text with the transformers Trainer: seeded and resumable."""
 
 from __future__ import annotations
 
@@ -31,16 +31,30 @@ Pair = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How to pre-train; the authors took batches of 4096 for 125,000 steps.
+    """Options of pre-training; the authors used batches of 4096 for 125,000 steps.
 
     Parameters
     ----------
-    steps, batch_size, tokens : int
-        Tokens of a pair of segments, special ones included.
+    steps : int
+        Number of training steps.
+    batch_size : int
+        Pairs of segments per step.
+    tokens : int
+        Tokens per pair, special tokens included.
+    learning_rate, weight_decay : float
+        Options of AdamW.
+    warmup : float
+        Share of the steps in which the learning rate rises.
+    mask : float
+        Share of tokens that are masked.
     grouped : bool
-        Whether exits take part in groups, a batch each (`groups_of`).
+        Whether two groups of exits alternate by batch (`groups_of`), instead of all exits in every batch.
     evaluate_every : int
-        Steps between measurements of every exit's loss on held-out text, and between checkpoints.
+        Steps between evaluations of every exit on held-out text, and between checkpoints.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        See `Recipe`.
+    seed : int
+        Seed of weights, order and masking.
     """
 
     steps: int = 1000
@@ -60,19 +74,24 @@ class Pretraining:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.tokens < 5:
-            raise InputError(f"tokens is {self.tokens}: two segments and three tokens between need 5")
+            raise InputError(f"tokens is {self.tokens}: two segments and three special tokens need 5")
         if not 0 < self.mask < 1:
-            raise InputError(f"mask is a share of the tokens, between 0 and 1, not {self.mask}")
+            raise InputError(f"mask is {self.mask}: give a share of the tokens between 0 and 1")
         mixed_precision(self.precision)
 
 
 def segment_pairs(tokenizer: Any, texts: Sequence[str], tokens: int, seed: int) -> list[Pair]:
-    """Cut texts into pairs of neighbouring segments; half of the pairs are swapped (order = 1).
+    """Cut texts into pairs of neighbouring segments; a random half of the pairs is swapped (order = 1).
 
     Returns
     -------
     list of dict
         ``input_ids`` (at most `tokens` of them), ``token_type_ids``, ``order`` and ``index``.
+
+    Raises
+    ------
+    InputError
+        If no text is long enough for a pair.
     """
     rng = np.random.default_rng(seed)
     half = (tokens - 3) // 2
@@ -92,7 +111,7 @@ def segment_pairs(tokenizer: Any, texts: Sequence[str], tokens: int, seed: int) 
             pair = {"input_ids": head + tail, "token_type_ids": kinds, "order": int(swapped)}
             pairs.append(pair | {"index": len(pairs)})
     if not pairs:
-        raise InputError(f"no text is longer than {half + 1} tokens: there are no pairs of segments")
+        raise InputError(f"no text is longer than {half + 1} tokens, so there are no pairs: lower `tokens`")
     return pairs
 
 
@@ -107,17 +126,17 @@ def pretrain(
     encoder: PreTrainedModel | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ElasticBertForPreTraining:
-    """Pre-train and write the model to the folder `out`; go on after an interruption.
+    """Pre-train and write the model to the folder `out`; resume after an interruption.
 
-    The encoder starts from random weights, or from those of a pretrained BERT of the same shape, `encoder`.
-    ``training.history`` of its configuration has every exit's held-out losses, step by step.
+    The encoder starts from random weights, or from those of `encoder`, a pretrained BERT of the same shape.
+    ``training.history`` of the configuration holds every exit's held-out losses by step.
 
     Raises
     ------
     FileExistsError
-        Where `out` exists.
+        If `out` exists.
     InputError
-        Where ``OUT.partial`` belongs to another run, or `encoder` is of another shape.
+        If ``OUT.partial`` belongs to another run, or `encoder` has another shape.
     """
     how = how or Pretraining()
     out = Path(out)
@@ -130,7 +149,7 @@ def pretrain(
     torch.manual_seed(how.seed)
     model = ElasticBertForPreTraining(config)
     if encoder is not None:
-        claim["encoder"] = _begin_with(model, encoder)
+        claim["encoder"] = _copy_encoder(model, encoder)
     with claimed_folder(out, claim) as work:
         arguments = trainer_arguments(
             work,
@@ -162,23 +181,23 @@ def pretrain(
     return model
 
 
-def _begin_with(model: ElasticBertForPreTraining, encoder: PreTrainedModel) -> str:
-    """Take over embeddings and layers; return the SHA-256 of what was taken."""
+def _copy_encoder(model: ElasticBertForPreTraining, encoder: PreTrainedModel) -> str:
+    """Copy the weights of embeddings and layers; return their SHA-256."""
     for name in ("num_hidden_layers", "num_attention_heads", "hidden_act"):
         if getattr(encoder.config, name) != getattr(model.config, name):
             raise InputError(
-                "the encoder to begin with is of another shape: "
+                "the initial encoder is of another shape: "
                 f"its {name} is {getattr(encoder.config, name)}, not {getattr(model.config, name)}"
             )
-    mine, theirs = model.elasticbert.state_dict(), encoder.state_dict()
-    wanted = {key: values for key, values in mine.items() if "pooler" not in key}
+    own, given = model.elasticbert.state_dict(), encoder.state_dict()
+    wanted = {key: values for key, values in own.items() if "pooler" not in key}
     for key, values in wanted.items():
-        if key not in theirs or theirs[key].shape != values.shape:
-            raise InputError(f"the encoder to begin with is of another shape: see {key}")
-    model.elasticbert.load_state_dict({key: theirs[key] for key in wanted}, strict=False)
+        if key not in given or given[key].shape != values.shape:
+            raise InputError(f"the initial encoder is of another shape: {key} is missing or differs")
+    model.elasticbert.load_state_dict({key: given[key] for key in wanted}, strict=False)
     digest = hashlib.sha256()
     for key in sorted(wanted):
-        digest.update(theirs[key].float().cpu().numpy().tobytes())
+        digest.update(given[key].float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -187,9 +206,9 @@ def _fingerprint(pairs: Sequence[Pair]) -> str:
 
 
 def collate(tokenizer: Any, batch: Sequence[Pair], how: Pretraining) -> dict[str, Tensor]:
-    """Pad pairs and mask words (80 % masked, 10 % random, 10 % kept).
+    """Pad pairs and mask words (80 % masked, 10 % random, 10 % unchanged).
 
-    Which words follows from the seed and the batch's members: a resumed training masks as an undisturbed one.
+    The masked words depend only on the seed and the batch's members, so a resumed training masks the same.
     """
     drawn = np.random.SeedSequence([how.seed, *(one["index"] for one in batch)]).generate_state(1)
     words = DataCollatorForLanguageModeling(tokenizer, mlm_probability=how.mask, seed=int(drawn[0]))
@@ -203,13 +222,13 @@ class _Trainer(Trainer):
         self.groups = groups
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """The loss of the group whose turn it is; turns follow from the step, also in a resumed run."""
+        """Return the loss of the current group of exits, which depends only on the step."""
         outputs = model(**inputs, group=self.groups[self.state.global_step % len(self.groups)])
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
 
 class _Measure(TrainerCallback):
-    """Every exit's losses on the same held-out batches, masked the same way each time."""
+    """Evaluates every exit's losses on the same held-out batches with the same masks."""
 
     def __init__(self, tokenizer: Any, held_out: list[Pair], how: Pretraining, report: Any) -> None:
         size = how.batch_size
@@ -227,16 +246,16 @@ class _Measure(TrainerCallback):
             self.measure(state, model)
 
     def measure(self, state: Any, model: Any) -> None:
-        """Put them into the Trainer's history, which checkpoints carry."""
+        """Append the losses to the Trainer's history, which is stored in checkpoints."""
         model.eval()
         found = []
         with torch.no_grad():
             for batch in self.batches:
-                told = model(**{key: value.to(model.device) for key, value in batch.items()})
-                found.append(torch.stack([told.mlm, told.order]).float().cpu())
+                output = model(**{key: value.to(model.device) for key, value in batch.items()})
+                found.append(torch.stack([output.mlm, output.order]).float().cpu())
         model.train()
         mlm, order = torch.stack(found).mean(0).tolist()
         state.log_history.append({"step": state.global_step, "mlm": mlm, "order": order})
-        shown = " ".join(f"{value:.2f}" for value in mlm)
-        told = " ".join(f"{value:.3f}" for value in order)
-        self.report(f"step {state.global_step}: masked words, by exit: {shown}; order: {told}")
+        words = " ".join(f"{value:.2f}" for value in mlm)
+        orders = " ".join(f"{value:.3f}" for value in order)
+        self.report(f"step {state.global_step}: masked words, by exit: {words}; order: {orders}")

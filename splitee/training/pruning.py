@@ -1,4 +1,4 @@
-"""Taking away: the smaller student of a bigger one, by what its heads and units matter to the exits."""
+"""Prune a model to a smaller student, guided by the importance of heads and units to the exits."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from splitee.training.distill import Teacher, prediction_loss
 from splitee.training.importance import Importance, keep_best, taylor_importance
 from splitee.training.slim_recipe import Event, SlimRecipe
 
-HARD = 0.1  # share of the hard labels in the loss that importance is taken of (the authors' code)
+HARD = 0.1  # weight of the hard labels in the loss for importance (as in the authors' code)
 
 
 def size_of(model: MultiExitModel) -> Event:
-    """Tell the size of a model's layers.
+    """Return the size of a model's layers.
 
     Raises
     ------
     InputError
-        Where they are of several sizes.
+        If the layers differ in size.
     """
     widths = Widths.of(model.backbone.config)
     rank = widths.rank if widths.rank is not None else model.backbone.config.hidden_size
     sizes = {(len(heads), units) for heads, units in zip(widths.heads, widths.units, strict=True)}
     if len(sizes) > 1:
-        raise InputError("the layers of this encoder are of several widths: only an even one is slimmed on")
+        raise InputError("the layers of this encoder differ in width: give one with equal layers")
     ((heads, units),) = sizes
     return Event(heads, units, rank)
 
 
 def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
-    """Copy a model's first layers, with their exits.
+    """Copy a model's first layers with their exits.
 
     Raises
     ------
     InputError
-        Where it has not so many layers, or the last of them has no exit.
+        If the model has fewer layers, or the last of them has no exit.
     """
     if layers not in model.exits:
-        raise InputError(f"layers: {layers} cannot be kept, exits are at {', '.join(map(str, model.exits))}")
+        raise InputError(
+            f"layers: cannot keep {layers}, the last layer needs an exit ({', '.join(map(str, model.exits))})"
+        )
     widths = Widths.of(model.backbone.config)
     encoder: Any = slim(model.backbone, widths.heads, [list(range(units)) for units in widths.units])
     encoder.encoder.layer = nn.ModuleList(list(encoder.encoder.layer)[:layers])
@@ -62,15 +64,25 @@ def smaller(
     recipe: SlimRecipe,
     number: int,
 ) -> MultiExitModel:
-    """Make the student of an event (the `number`-th) of the one before it.
+    """Prune the student of the event before to the size of this event.
 
     Parameters
     ----------
+    before : MultiExitModel
+        The student so far, or the teacher.
+    teacher : Teacher
+        Its answers enter the loss for importance.
+    event : Event
+        Heads, units and rank to keep.
     batches : iterable of dict
-        Inputs, ``labels`` and ``rows``, over which importance is taken.
+        Inputs, ``labels`` and ``rows`` for importance.
+    recipe : SlimRecipe
+        Form of importance.
+    number : int
+        Number of the event; it seeds random pruning.
     """
     widths = Widths.of(before.backbone.config)
-    if event.heads == len(widths.heads[0]) and event.units == widths.units[0]:  # all stay: nothing to weigh
+    if event.heads == len(widths.heads[0]) and event.units == widths.units[0]:  # nothing is pruned
         scores = Importance(
             [np.zeros(event.heads) for _ in widths.heads], [np.zeros(event.units) for _ in widths.units]
         )
@@ -87,7 +99,7 @@ def smaller(
             by_labels = exit_losses(logits[:, exits], batch["labels"]).sum()
             if not recipe.distill:
                 return by_labels
-            _, taught = teacher.says(batch, before, states=False)
+            _, taught = teacher.targets(batch, before, states=False)
             soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
             return (1 - HARD) * soft + HARD * by_labels
 
@@ -99,7 +111,7 @@ def smaller(
 
 
 def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> MultiExitModel:
-    """Put copies of a model's exits, of the first of them, on another encoder."""
+    """Combine another encoder with copies of the first exits of a model."""
     every = exits == list(range(1, encoder.config.num_hidden_layers + 1))
     described = model.config.to_dict() | {
         "backbone": encoder.config.to_dict(),
@@ -107,7 +119,7 @@ def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> Mul
     }
     described.pop("model_type", None)
     made = MultiExitModel(MultiExitConfig(**described), encoder)
-    for head, known in zip(made.exit_heads, model.exit_heads, strict=False):
-        head.load_state_dict(known.state_dict())
+    for head, original in zip(made.exit_heads, model.exit_heads, strict=False):
+        head.load_state_dict(original.state_dict())
     made.eval()
     return made

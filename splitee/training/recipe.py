@@ -1,4 +1,4 @@
-"""How to train: the recipe of a fine-tuning, checked before anything runs."""
+"""The recipe of a fine-tuning, checked before anything runs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,44 @@ from splitee.training.objectives import OBJECTIVES
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are ElasticBERT's and SplitEE's (lr 2e-5, weight decay 0.1, warm-up 6 %).
+    """Options of fine-tuning; the defaults are those of ElasticBERT and SplitEE.
 
     Parameters
     ----------
     pooling : {"auto", "first", "mean"}
-        What every exit reads; "auto" is the first token where the backbone has pretrained poolers
-        (ElasticBERT), else the mean.
+        Input of every exit; "auto" is the first token if the backbone has pretrained poolers (ElasticBERT),
+        else the mean.
     exits : tuple of int, optional
-        Layers with an exit; default all.
+        Layers with an exit. Default: all.
     layers : int, optional
-        Keep only the first so many layers of the encoder; default all.
+        Keep only this many layers, counted from the first. Default: all.
     exit_dense : bool
-        Whether an exit has a dense layer before its tanh (BERT's pooler); COST-EFF's have none.
+        Whether an exit has a dense layer before its tanh, as BERT's pooler; COST-EFF's exits have none.
     objective : str
-        One of `splitee.training.objectives.OBJECTIVES`: how the exits are trained.
-    gradient_equilibrium : bool, optional
-        Whether the mean, not the sum, of the exits' gradients reaches a layer; default: as published.
+        Training objective of the exits, one of `splitee.training.objectives.OBJECTIVES`.
     epochs : int
-        At most so many; training ends after `patience` epochs without a better validation score.
+        Maximum number of epochs.
+    patience : int
+        Training stops after this many epochs without a better validation score.
+    batch_size : int
+        Texts per step.
+    learning_rate, weight_decay : float
+        Options of AdamW.
+    warmup : float
+        Share of the steps in which the learning rate rises.
+    max_tokens : int
+        Number of tokens that texts are truncated to.
+    gradient_equilibrium : bool, optional
+        Whether each layer receives the mean, not the sum, of the exits' gradients. Default: as published
+        with the objective.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        "auto" is mixed bfloat16 on a GPU that has it, else float32.
+        "auto" is mixed bfloat16 on a GPU that supports it, else float32.
+    seed : int
+        Seed of weights, dropout and order.
+    alpha_rule : str
+        See `recommend_threshold`.
+    checkpoint_steps : int
+        Steps between checkpoints.
     """
 
     pooling: str = "auto"
@@ -56,7 +73,7 @@ class Recipe:
     checkpoint_steps: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse at once what would else fail after hours."""
+        """Refuse values that would otherwise fail after hours."""
         for name in ("epochs", "patience", "batch_size", "max_tokens", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -65,7 +82,7 @@ class Recipe:
         if not 0 <= self.weight_decay < float("inf"):
             raise InputError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if not 0 <= self.warmup <= 1:
-            raise InputError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}")
+            raise InputError(f"warmup is {self.warmup}: give a share of the steps, 0 to 1")
         if self.pooling not in ("auto", *POOLINGS):
             raise InputError(f"pooling {self.pooling!r}: choose one of auto, {', '.join(POOLINGS)}")
         if self.objective not in OBJECTIVES:
@@ -77,19 +94,19 @@ class Recipe:
 
     @property
     def equilibrium(self) -> bool:
-        """Whether gradients are balanced: as asked, or as the objective was published."""
+        """Whether gradient equilibrium is used: as given, else as the objective was published."""
         if self.gradient_equilibrium is not None:
             return self.gradient_equilibrium
         return OBJECTIVES[self.objective].equilibrium
 
     @property
     def first_half(self) -> int:
-        """Epochs before the encoder is frozen: all of them where the objective has one half."""
+        """Epochs before the encoder is frozen; all epochs if the objective has one half."""
         return self.epochs if OBJECTIVES[self.objective].second is None else self.epochs // 2
 
 
 def mixed_precision(precision: str) -> str:
-    """Settle what "auto" means on this machine; InputError where a precision is impossible here."""
+    """Return the precision that "auto" stands for on this machine; raise InputError if one is unavailable."""
     known = ("auto", "float32", "bfloat16", "float16")
     if precision not in known:
         raise InputError(f"precision {precision!r}: choose one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""How to slim: the recipe, its schedule of events, and the stages they make (COST-EFF, Shen et al. 2022)."""
+"""Options of slimming (compression by pruning and distillation), its events and stages (COST-EFF)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from splitee.training.recipe import mixed_precision
 
 @dataclass(frozen=True)
 class Event:
-    """What every layer has after one step of slimming."""
+    """The size of every layer after one pruning step."""
 
     heads: int
     units: int
@@ -27,9 +27,9 @@ class Event:
 
 
 def slimming_events(before: Event, after: Event) -> Sequence[Event]:
-    """Return the steps from one size to another: a head at a time, units and rank linearly beside it.
+    """Return the sizes between `before` and `after`: one head fewer per step, units and rank linearly.
 
-    COST-EFF's schedule. Where no head goes, all is one step.
+    This is COST-EFF's schedule. If no head is removed, there is one step.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def slimming_events(before: Event, after: Event) -> Sequence[Event]:
     for name in ("heads", "units", "rank"):
         was, wanted = getattr(before, name), getattr(after, name)
         if was is not None and wanted is not None and not 1 <= wanted <= was:
-            raise InputError(f"{name}: {wanted} cannot be kept of {was}")
+            raise InputError(f"{name}: cannot keep {wanted} of {was}, give 1 to {was}")
     steps = max(1, before.heads - after.heads)
     events = []
     for step in range(1, steps + 1):
@@ -61,37 +61,57 @@ def slimming_events(before: Event, after: Event) -> Sequence[Event]:
 
 @dataclass(frozen=True)
 class SlimRecipe:
-    """How to slim; the defaults are COST-EFF's for SST-2 at two heads of twelve.
+    """Options of slimming; the defaults are COST-EFF's for SST-2 at two of twelve heads.
 
     Parameters
     ----------
     heads, units : int
-        To keep in every layer.
+        Numbers to keep in every layer.
     rank : int, optional
-        Of the word embedding; None: it stays as it is.
+        Rank of the word embedding; None leaves it unchanged.
     prune_epochs : float
-        Training between the events, over all of them together.
+        Epochs of training between the events, all together.
     representation_share : float
-        The first part of the training after an event, which is on the teacher's states alone.
+        Share of the training after each event that uses only the loss on the teacher's states.
     representation_epochs, prediction_epochs : float
-        Training afterwards: on states; on states and answers.
+        Epochs of training afterwards: on states only; then on states and answers.
+    batch_size : int
+        Texts per step.
+    prune_rate, representation_rate, prediction_rate : float
+        Learning rates of the three kinds of stages.
     growth : float
         The learning rate of event k is prune_rate·(1 + growth)^(k − 1).
+    weight_decay : float
+        Option of AdamW.
+    warmup : float
+        Share of each stage's steps in which the learning rate rises.
+    temperature : float
+        Temperature of the distillation.
     importance : {"absolute", "signed", "random"}
-        By what is kept; "random" draws, for comparison.
+        Score by which heads and units are kept; "random" is a baseline.
     importance_share : float
-        Over how much of the training rows it is taken, before every event.
+        Share of the training rows over which importance is computed before every event.
     every_exit : bool
-        Whether every exit has a say in what is kept, or only the last.
+        Whether importance uses the loss of all exits or only of the last.
     distill : bool
-        Whether the teacher teaches; else the labels do, also what is kept, for comparison.
+        Whether to learn from the teacher; False uses labels only, also for importance (a baseline).
     layers : int, optional
-        Keep only the first so many layers too (squat, not slender, for comparison); the last of them learns
-        from the teacher's last exit.
+        Also keep only this many first layers (a squat baseline, not a slender model). The last exit then
+        learns from the teacher's last exit.
     assistant_epochs : float
-        Of a full-size teaching assistant, first: a third of them on the checkpoint's states, then each of its
-        exits on the mean of labels and the checkpoint's final answers. It then teaches. 0: the checkpoint
-        does.
+        Epochs of training a full-size teaching assistant first. In the first third it learns the checkpoint's
+        states; then each of its exits learns from labels and the checkpoint's final answers in equal parts.
+        The assistant becomes the teacher. With 0, the checkpoint is the teacher.
+    assistant_rate : float
+        Learning rate of the assistant.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        See `Recipe`.
+    seed : int
+        Seed of order, dropout and random draws.
+    alpha_rule : str
+        See `recommend_threshold`.
+    checkpoint_steps : int
+        Steps between checkpoints.
     """
 
     heads: int
@@ -122,7 +142,7 @@ class SlimRecipe:
     checkpoint_steps: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse at once what would else fail after hours."""
+        """Refuse values that would otherwise fail after hours."""
         for name in ("heads", "units", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -139,7 +159,7 @@ class SlimRecipe:
             raise InputError(f"importance_share must be above 0 and at most 1, not {self.importance_share}")
         for name in ("representation_share", "warmup"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
+                raise InputError(f"{name} is {getattr(self, name)}: give a share, 0 to 1")
         if self.importance not in (*FORMS, "random"):
             raise InputError(f"importance {self.importance!r}: choose one of {', '.join(FORMS)}, random")
         check_rule(self.alpha_rule)
@@ -148,29 +168,29 @@ class SlimRecipe:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the whole: what is taken away first, if anything, and the steps that follow."""
+    """One stage of slimming: an optional pruning event, and the training steps that follow."""
 
     name: str
     event: Event | None
     steps: int
-    on_states: int  # so many of the steps are on the teacher's states alone
+    on_states: int  # number of first steps that use only the teacher's states
     rate: float
-    judged_every: int | None = None  # steps after which the student is judged; the best is kept
+    evaluate_every: int | None = None  # steps between evaluations; the best student is kept
     assistant: bool = False  # exits learn from labels and the teacher's final answers
 
 
-def assistant_stage(recipe: SlimRecipe, steps_an_epoch: int) -> Stage | None:
-    """The stage that makes a teaching assistant, where there is one."""
-    steps = round(recipe.assistant_epochs * steps_an_epoch)
+def assistant_stage(recipe: SlimRecipe, steps_per_epoch: int) -> Stage | None:
+    """Return the stage that trains a teaching assistant, or None."""
+    steps = round(recipe.assistant_epochs * steps_per_epoch)
     if not steps:
         return None
-    return Stage("assistant", None, steps, steps // 3, recipe.assistant_rate, steps_an_epoch, assistant=True)
+    return Stage("assistant", None, steps, steps // 3, recipe.assistant_rate, steps_per_epoch, assistant=True)
 
 
-def plan(before: Event, recipe: SlimRecipe, steps_an_epoch: int) -> list[Stage]:
-    """Lay out the stages; their steps do not depend on what is kept."""
+def plan(before: Event, recipe: SlimRecipe, steps_per_epoch: int) -> list[Stage]:
+    """Return the stages; their numbers of steps do not depend on which heads and units are kept."""
     events = slimming_events(before, Event(recipe.heads, recipe.units, recipe.rank))
-    each = max(1, round(recipe.prune_epochs * steps_an_epoch / len(events)))
+    each = max(1, round(recipe.prune_epochs * steps_per_epoch / len(events)))
     stages = [
         Stage(
             f"event-{number:02d}",
@@ -181,26 +201,33 @@ def plan(before: Event, recipe: SlimRecipe, steps_an_epoch: int) -> list[Stage]:
         )
         for number, event in enumerate(events, 1)
     ]
-    states = round(recipe.representation_epochs * steps_an_epoch)
-    answers = round(recipe.prediction_epochs * steps_an_epoch)
+    states = round(recipe.representation_epochs * steps_per_epoch)
+    answers = round(recipe.prediction_epochs * steps_per_epoch)
     if states:
         stages.append(Stage("representation", None, states, states, recipe.representation_rate))
     if answers:
-        stages.append(Stage("prediction", None, answers, 0, recipe.prediction_rate, steps_an_epoch))
+        stages.append(Stage("prediction", None, answers, 0, recipe.prediction_rate, steps_per_epoch))
     return stages
 
 
 def size_for(config: MultiExitConfig, share: float) -> Event:
-    """Find the largest even slimming with at most a share of a model's parameters.
+    """Return the largest even size with at most a share of a model's parameters.
 
-    Heads, units and rank all shrink alike (COST-EFF has FFN 256·h and rank 64·h at h of BERT-base's twelve
-    heads, and below one head in each layer, so do units and rank); what is left of the budget goes to
-    feed-forward units.
+    Heads, units and rank shrink in proportion, as in COST-EFF, which has 256·h units and rank 64·h at h of
+    BERT-base's twelve heads. Below one head per layer, units and rank shrink further. The rest of the budget
+    goes to feed-forward units.
+
+    Parameters
+    ----------
+    config : MultiExitConfig
+        Configuration of the model to compress.
+    share : float
+        Share of its parameters, above 0 and at most 1.
 
     Raises
     ------
     InputError
-        Where the share is none, or less than one head and one unit in each layer and a rank of 1 have.
+        If the share is invalid, or too small for one head and one unit per layer and a rank of 1.
     """
     if not 0 < share <= 1:
         raise InputError(f"params {share}: give a share of the parameters, above 0 and at most 1")
@@ -213,23 +240,23 @@ def size_for(config: MultiExitConfig, share: float) -> Event:
     whole = Event(heads, units, before.rank)
 
     def event(part: float) -> Event:
-        least = (max(1, round(part * each)) for each in (heads, units, rank))
-        return whole if part == 1 else Event(*least)
+        sizes = (max(1, round(part * each)) for each in (heads, units, rank))
+        return whole if part == 1 else Event(*sizes)
 
     parts = [kept / heads for kept in range(heads, 0, -1)]
     parts += [kept / rank for kept in range(ceil(rank / heads) - 1, -1, -1)]
     found = next((size for size in map(event, parts) if parameters_at(config, size) <= budget), None)
     if found is None:
         least = parameters_at(config, event(0)) / (budget / share)
-        raise InputError(f"params {share}: the smallest that there is has {least:.3f} of the parameters")
-    # a unit has a row, a column and a bias in every layer
+        raise InputError(f"params {share}: the smallest possible model has {least:.3f} of the parameters")
+    # each unit has a row, a column and a bias in every layer
     a_unit = backbone.num_hidden_layers * (2 * backbone.hidden_size + 1)
     more = (budget - parameters_at(config, found)) // a_unit
     return replace(found, units=min(units, found.units + int(more)))
 
 
 def parameters_at(config: MultiExitConfig, event: Event) -> int:
-    """Count the parameters that a model would have at a size, without making its weights."""
+    """Count the parameters of a model at a size, without creating its weights."""
     backbone = config.backbone_config()
     before = Widths.of(backbone)
     widths = Widths(

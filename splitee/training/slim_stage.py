@@ -1,4 +1,4 @@
-"""One stage of slimming: a student is taught for some steps, and goes on where it was stopped."""
+"""One stage of slimming: train a student for some steps, resuming where a run was interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from splitee._internal.files import discard
 from splitee.elue.flops import Flops
 from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
 from splitee.models.slender import Widths
-from splitee.training.distill import Teacher, noted_states, prediction_loss, representation_loss
+from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
 from splitee.training.loop import Report, accuracies, correlations, measure_of
 from splitee.training.slim_recipe import SlimRecipe, Stage
 from splitee.training.trainer import (
@@ -36,35 +36,35 @@ from splitee.training.trainer import (
 
 @dataclass(frozen=True)
 class Lesson:
-    """What all stages share: who teaches, what is learned, and on what the student is judged."""
+    """What all stages share: the teacher, the training and validation examples, and the options."""
 
     teacher: Teacher
-    learned: Sequence[Example]
-    judged: Sequence[Example]
+    train_examples: Sequence[Example]
+    validation_examples: Sequence[Example]
     pad_token: int
     recipe: SlimRecipe
     report: Report
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        """What importance is taken over: the recipe's share of the rows, drawn, in batches of like length."""
-        size, count = self.recipe.batch_size, len(self.learned)
+        """Yield the batches for importance: the recipe's share of the rows, drawn, grouped by length."""
+        size, count = self.recipe.batch_size, len(self.train_examples)
         rng = np.random.default_rng(self.recipe.seed)
         drawn = rng.permutation(count)[: math.ceil(self.recipe.importance_share * count)]
-        rows = sorted((self.learned[i] for i in sorted(drawn)), key=lambda one: len(one["input_ids"]))
+        rows = sorted((self.train_examples[i] for i in sorted(drawn)), key=lambda one: len(one["input_ids"]))
         return self._collated(rows, size)
 
     def collate(self, batch: Sequence[Example]) -> dict[str, Tensor]:
-        """Stack examples, and say which they are."""
+        """Stack examples to a batch with their indices as ``rows``."""
         rows = torch.tensor([one["row"] for one in batch])
         read = [{key: value for key, value in one.items() if key != "row"} for one in batch]
         return collate(read, self.pad_token) | {"rows": rows}
 
     def scores(self, model: MultiExitModel) -> list[float]:
-        """How good each exit is on the rows to judge by."""
+        """Return each exit's score on the validation examples."""
         was_training = model.training
         model.eval()
         logits, labels = [], []
-        rows = sorted(self.judged, key=lambda one: len(one["input_ids"]))
+        rows = sorted(self.validation_examples, key=lambda one: len(one["input_ids"]))
         with torch.no_grad():
             for batch in self._collated(rows, 64):
                 logits.append(model(**inputs_of(batch)).logits.float().cpu().numpy())
@@ -74,12 +74,12 @@ class Lesson:
         return by_exit(np.concatenate(logits), np.concatenate(labels))
 
     def flops(self, model: MultiExitModel) -> float:
-        """What a text of mean length costs through the last exit."""
-        tokens = round(float(np.mean([len(one["input_ids"]) for one in self.learned])))
+        """Return the FLOPs through the last exit for a text of mean length."""
+        tokens = round(float(np.mean([len(one["input_ids"]) for one in self.train_examples])))
         return float(Flops.from_config(model.config.to_dict()).at(tokens)[-1])
 
     def size(self, model: MultiExitModel) -> str:
-        """Parameters and FLOPs, beside the teacher's."""
+        """Describe parameters and FLOPs, absolute and relative to the teacher."""
         count, whole = model.num_parameters(), self.teacher.model.num_parameters()
         flops, all_flops = self.flops(model), self.flops(self.teacher.model)
         return (
@@ -100,31 +100,39 @@ def run_stage(
     lesson: Lesson,
     folder: Path,
 ) -> tuple[MultiExitModel, dict[str, Any]]:
-    """Teach a student through a stage, and leave it in ``folder/done``.
+    """Train a student through a stage, and save it in ``folder/done``.
 
     Parameters
     ----------
+    stage : Stage
+        The stage.
+    number : int
+        Number of the stage; it is part of the seed.
     student : callable
-        Makes the student that the stage begins with; not called where the stage had begun before.
+        Creates the initial student; not called if an earlier run has begun the stage.
+    lesson : Lesson
+        Teacher, examples and options.
+    folder : Path
+        Working folder of the stage.
 
     Returns
     -------
     (MultiExitModel, dict)
-        The student (of a judged stage the best of its epochs), and what is told of the stage.
+        The student (the best of the evaluated ones, if the stage evaluates), and a record of the stage.
     """
     done, start = folder / "done", folder / "start"
     if done.is_dir():
         return _loaded(done, lesson), json.loads((done / "stage.json").read_text(encoding="utf-8"))
     if not start.is_dir():
         _save(student(), start)
-    learner = _loaded(start, lesson)  # as a resumed run finds it
+    learner = _loaded(start, lesson)  # loaded even if new, so that a resumed run is identical
     recipe, report = lesson.recipe, lesson.report
     report(f"stage {stage.name}: {lesson.size(learner)}; {stage.steps} steps at {stage.rate:.2g}")
     began = time.monotonic()
     learner.train().requires_grad_(True)
     seed = int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0] >> 1)
     set_seed(seed)
-    judge = _Judge(lesson, folder / "best", stage.judged_every)
+    judge = _Judge(lesson, folder / "best", stage.evaluate_every)
     trainer = _Trainer(
         lesson.teacher if recipe.distill else None,
         stage,
@@ -143,20 +151,20 @@ def run_stage(
             logging_steps=20,
         ),
         data_collator=lesson.collate,
-        train_dataset=list(lesson.learned),
+        train_dataset=list(lesson.train_examples),
         callbacks=[judge],
     )
     quiet(trainer)
-    judged = [entry for entry in train_to_the_end(trainer, folder) if "exits" in entry]
+    evaluated = [entry for entry in train_to_the_end(trainer, folder) if "exits" in entry]
     learner.eval()
-    if judged:
+    if evaluated:
         learner = _loaded(folder / "best", lesson)
     report(f"  {stage.steps} steps in {time.monotonic() - began:.0f} s (this session)")
-    told = _described(stage, learner, lesson) | ({"judged": judged} if judged else {})
-    _save(learner, done, told)
+    record = _described(stage, learner, lesson) | ({"judged": evaluated} if evaluated else {})
+    _save(learner, done, record)
     for path in (*folder.glob("checkpoint-*"), start, folder / "best"):
         shutil.rmtree(path, ignore_errors=True)
-    return learner, told
+    return learner, record
 
 
 def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
@@ -165,22 +173,22 @@ def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
     return model
 
 
-def _save(student: MultiExitModel, folder: Path, told: dict[str, Any] | None = None) -> None:
-    """Write a student so that no half of it is ever found under its name."""
+def _save(student: MultiExitModel, folder: Path, record: dict[str, Any] | None = None) -> None:
+    """Save a student atomically."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f".{folder.name}")
     for old in (unfinished, folder):
         if old.exists():
             discard(old)
     student.save_pretrained(unfinished)
-    if told is not None:
-        (unfinished / "stage.json").write_text(json.dumps(told), encoding="utf-8")
+    if record is not None:
+        (unfinished / "stage.json").write_text(json.dumps(record), encoding="utf-8")
     unfinished.rename(folder)
 
 
 def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[str, Any]:
     widths = Widths.of(student.backbone.config)
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "stage": stage.name,
         "steps": stage.steps,
         "parameters": student.num_parameters(),
@@ -188,8 +196,8 @@ def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[st
     }
     if stage.event is not None:
         heads = [list(layer) for layer in widths.heads]
-        told |= {"heads": heads, "units": stage.event.units, "rank": widths.rank}
-    return told
+        record |= {"heads": heads, "units": stage.event.units, "rank": widths.rank}
+    return record
 
 
 class _Trainer(LengthTrainer):
@@ -200,28 +208,28 @@ class _Trainer(LengthTrainer):
         self.temperature = temperature
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """What the stage minimises at this step."""
+        """Return the loss of the stage at this step."""
         if self.teacher is None:
             outputs = model(**inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
-        theirs, taught = self.teacher.says(inputs, model)
-        with noted_states(model) as ours:
+        states, answers = self.teacher.targets(inputs, model)
+        with recorded_states(model) as own_states:
             outputs = model(**inputs_of(inputs))
         if self.state.global_step < self.stage.on_states:
-            loss = representation_loss(ours, theirs, inputs["attention_mask"])
+            loss = representation_loss(own_states, states, inputs["attention_mask"])
         elif self.stage.assistant:
-            soft = prediction_loss(outputs.logits, taught[:, -1:], self.temperature)
+            soft = prediction_loss(outputs.logits, answers[:, -1:], self.temperature)
             loss = (soft + exit_losses(outputs.logits, inputs["labels"]).sum()) / 2
         else:
-            loss = representation_loss(ours, theirs, inputs["attention_mask"])
-            loss = loss + prediction_loss(outputs.logits, taught, self.temperature)
+            loss = representation_loss(own_states, states, inputs["attention_mask"])
+            loss = loss + prediction_loss(outputs.logits, answers, self.temperature)
         return (loss, outputs) if return_outputs else loss
 
 
 class _Judge(TrainerCallback):
-    """Reports; after each epoch of a judged stage keeps the student if its exits' mean is the best so far.
+    """Reports progress; after each epoch, keeps the student if the mean over its exits is the best so far.
 
-    That decision follows from the Trainer's own history, so that a resumed stage decides the same.
+    Its decisions depend only on the Trainer's history, so a resumed stage decides the same.
     """
 
     def __init__(self, lesson: Lesson, best: Path, every: int | None) -> None:
@@ -246,5 +254,5 @@ class _Judge(TrainerCallback):
         if not before or np.mean(scores) > max(before):
             _save(model, self.best)
         state.log_history.append({"step": step, "exits": scores})
-        told = " ".join(f"{100 * score:.1f}" for score in scores)
-        self.lesson.report(f"  step {step}: validation {measure_of(model)} by exit, %: {told}")
+        shown = " ".join(f"{100 * score:.1f}" for score in scores)
+        self.lesson.report(f"  step {step}: validation {measure_of(model)} by exit, %: {shown}")

@@ -1,9 +1,9 @@
-"""Slimming a checkpoint in stages: heads, units and rank go step by step, and what was lost is won back.
+"""Slim a checkpoint: compress it by pruning and distillation, in stages.
 
-COST-EFF (Shen et al. 2022): a full-size multi-exit teacher; then, event by event, importance over the loss of
-all exits, fewer heads, units and a lower rank, and some training in between; then training on the teacher's
-states alone; then on its states and its exits' answers. Every stage has its own optimiser and schedule, and
-its own folder: a run that was killed goes on in the stage where it stopped.
+The method is COST-EFF (Shen et al. 2022). A full-size multi-exit model is the teacher. Pruning events
+alternate with training: each event computes importance over the loss of all exits and removes heads, units
+and rank. Then the student is trained on the teacher's states, and at last on states and exit answers. Every
+stage has its own optimiser, schedule and folder; a killed run resumes in the stage where it stopped.
 """
 
 from __future__ import annotations
@@ -42,41 +42,53 @@ def slim_checkpoint(
     overwrite: bool = False,
     report: Report = lambda line: None,
 ) -> MultiExitModel:
-    """Slim a fine-tuned checkpoint, which teaches, and write the student and its validation trace to `out`.
+    """Compress a fine-tuned checkpoint; write the student and its validation trace to `out`.
 
-    While it runs, stages are in ``OUT.partial``; the same call resumes there after an interruption, in the
-    stage where it stopped, and keeps the same heads and units.
+    The checkpoint is the teacher. Stages are kept in ``OUT.partial`` during the run. The same call resumes
+    after an interruption in the stage where it stopped, and keeps the same heads and units.
 
     Parameters
     ----------
     checkpoint : path
-        A folder written by `splitee train`: all exits' answers and all layers' states teach.
+        A folder written by `splitee train`; its exit answers and states are the targets.
     train, validation : Rows
-        Labelled, with names that the model's classes have. The best epoch of the last stage, by the mean
-        over exits, and α are chosen on validation.
+        Labelled rows with the label names of the model. The best epoch of the last stage, by the mean over
+        exits, and α are chosen on `validation`.
+    out : path
+        Folder of the new checkpoint.
+    recipe : SlimRecipe
+        How to slim.
+    overwrite : bool
+        Whether an existing checkpoint may be replaced.
+    report : callable
+        Called with lines of progress.
+
+    Returns
+    -------
+    MultiExitModel
 
     Raises
     ------
     FileExistsError
-        Where `out` exists and `overwrite` is false.
+        If `out` exists and `overwrite` is false.
     InputError
-        Where the encoder cannot be slimmed so, or ``OUT.partial`` belongs to another run.
+        If the encoder cannot be pruned to this size, or ``OUT.partial`` belongs to another run.
     """
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
     check_out(out, overwrite)
     teacher = load_checkpoint(checkpoint)
     check_slimmable(teacher.backbone.config)
-    train, validation = (_answered(rows, teacher, checkpoint) for rows in (train, validation))
+    train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
-    learned, judged = (
+    train_examples, validation_examples = (
         [
             one | {"row": row}
             for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
         ]
         for rows in (train, validation)
     )
-    steps = -(-len(learned) // recipe.batch_size)
-    student = _cut(teacher, recipe)
+    steps = -(-len(train_examples) // recipe.batch_size)
+    student = _initial_student(teacher, recipe)
     stages, assistant = plan(size_of(student), recipe, steps), assistant_stage(recipe, steps)
     claim = {
         "checkpoint": file_sha256(checkpoint / "model.safetensors"),
@@ -84,24 +96,26 @@ def slim_checkpoint(
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
-        lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
-        if _judged_on(teacher) not in (None, validation.identity.get("sha256")):
+        lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
+        if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(
-                f"note: the teacher was judged on other rows than {validation.name}'s: if it was trained on "
-                "some of these, the best epoch and α are chosen too favourably"
+                f"note: the teacher was validated on other rows than {validation.name}: if it was trained on "
+                "some of these, the best epoch and α are chosen too optimistically"
             )
         history = []
         if assistant is not None:
             begin = partial(_begin, teacher, assistant, len(stages), lesson)
-            teacher, told = run_stage(assistant, len(stages), begin, lesson, work / assistant.name)
-            history.append(told)
-            lesson = _lesson(teacher, learned, judged, tokenizer.pad_token_id, recipe, report)
-            student = _cut(teacher, recipe)
+            teacher, record = run_stage(assistant, len(stages), begin, lesson, work / assistant.name)
+            history.append(record)
+            lesson = _lesson(
+                teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report
+            )
+            student = _initial_student(teacher, recipe)
         student.to(teacher.device)
         for number, stage in enumerate(stages):
             begin = partial(_begin, student, stage, number, lesson)
-            student, told = run_stage(stage, number, begin, lesson, work / f"{number:02d}-{stage.name}")
-            history.append(told)
+            student, record = run_stage(stage, number, begin, lesson, work / f"{number:02d}-{stage.name}")
+            history.append(record)
         student.config.training = (teacher.config.training or {}) | {
             "slimmed": {"from": checkpoint.resolve().name, "recipe": asdict(recipe), "stages": history}
         }
@@ -112,44 +126,45 @@ def slim_checkpoint(
 
 def _lesson(
     teacher: MultiExitModel,
-    learned: Sequence[Example],
-    judged: Sequence[Example],
+    train_examples: Sequence[Example],
+    validation_examples: Sequence[Example],
     pad_token: int,
     recipe: SlimRecipe,
     report: Report,
 ) -> Lesson:
-    """Let a model teach: it learns no more, and notes what it has to say."""
+    """Freeze a model as teacher, cache its outputs, and report its size and scores."""
     teacher.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     mixed = mixed_precision(recipe.precision)
     narrow = None if mixed == "float32" else getattr(torch, mixed)
-    taught = Teacher(teacher, learned, pad_token, narrow, note=recipe.distill)
-    lesson = Lesson(taught, learned, judged, pad_token, recipe, report)
+    taught = Teacher(teacher, train_examples, pad_token, narrow, cache=recipe.distill)
+    lesson = Lesson(taught, train_examples, validation_examples, pad_token, recipe, report)
     shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
     report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")
     return lesson
 
 
-def _cut(teacher: MultiExitModel, recipe: SlimRecipe) -> MultiExitModel:
-    """What slimming begins with: the teacher, or its first layers."""
+def _initial_student(teacher: MultiExitModel, recipe: SlimRecipe) -> MultiExitModel:
+    """Return the first student: the teacher, or its first layers."""
     return teacher if recipe.layers is None else first_layers(teacher, recipe.layers)
 
 
-def _judged_on(teacher: MultiExitModel) -> object:
-    """The SHA-256 of the rows that a checkpoint was judged on, where it tells."""
+def _validation_hash(teacher: MultiExitModel) -> object:
+    """Return the SHA-256 of the rows that a checkpoint was validated on, if it is recorded."""
     return ((teacher.config.training or {}).get("validation") or {}).get("sha256")
 
 
 def _begin(before: MultiExitModel, stage: Stage, number: int, lesson: Lesson) -> MultiExitModel:
+    """Return the student that a stage starts from, pruned if the stage has an event."""
     if stage.event is None:
         return before
     return smaller(before, lesson.teacher, stage.event, lesson.batches(), lesson.recipe, number)
 
 
-def _answered(rows: Rows, teacher: MultiExitModel, checkpoint: Path) -> Rows:
-    """Check that rows are of the teacher's task, and number their classes as it does."""
+def _match_labels(rows: Rows, teacher: MultiExitModel, checkpoint: Path) -> Rows:
+    """Check that rows fit the teacher's task, and convert their labels to its class order."""
     check_learnable(rows)
     if rows.regression != teacher.config.regresses:
-        raise InputError(f"{rows.name} and {checkpoint} do not go together: one has scores, one classes")
+        raise InputError(f"{rows.name} and {checkpoint} do not fit: one has scores, the other classes")
     if rows.regression:
         return rows
     return map_labels(rows, teacher.config.class_names, {})

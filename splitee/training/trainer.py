@@ -1,4 +1,4 @@
-"""What all trainings share: the Trainer's arguments, batches of like length, and whole checkpoints."""
+"""Shared parts of all trainings: the Trainer's arguments, batches of similar length, complete checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from splitee.models.encode import pad
 from splitee.training.recipe import mixed_precision
 
-Example = dict[str, Any]  # token ids of a text, and its "labels"
+Example = dict[str, Any]  # token ids of a text, and "labels"
 
 
 def trainer_arguments(
@@ -56,25 +56,25 @@ def trainer_arguments(
 
 
 def quiet(trainer: Trainer) -> None:
-    """Take away the callbacks that print to standard output."""
+    """Remove the callbacks that print to standard output."""
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
 
 
 def collate(batch: Sequence[Example], pad_token: int) -> dict[str, torch.Tensor]:
-    """Stack examples into tensors, padded on the right."""
-    labels = torch.tensor([one["labels"] for one in batch])  # floats where the model regresses
+    """Stack examples to tensors, padded on the right."""
+    labels = torch.tensor([one["labels"] for one in batch])  # floats for regression
     texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
     return pad(texts, pad_token) | {"labels": labels}
 
 
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of a batch, or of an example, what the encoder reads."""
+    """Return the encoder's inputs of a batch or an example."""
     return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
 
 
 class ByLength(Sampler[int]):
-    """Batches of like length, in an order fixed by seed and epoch: a resumed epoch goes on with its rest."""
+    """Groups batches by length, in an order fixed by seed and epoch, so that an epoch can be resumed."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths = list(lengths)
@@ -83,7 +83,7 @@ class ByLength(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Is called by the Trainer."""
+        """Set the epoch (called by the Trainer)."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class ByLength(Sampler[int]):
 
 
 class LengthTrainer(Trainer):
-    """The Trainer over examples in batches of like length."""
+    """A Trainer with batches of similar length."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = [len(one["input_ids"]) for one in self.train_dataset]
@@ -104,7 +104,7 @@ class LengthTrainer(Trainer):
 
 
 def read_state(checkpoint: Path) -> dict[str, Any] | None:
-    """Read a checkpoint's state, which is written last; None where that was interrupted."""
+    """Read a checkpoint's state, which is written last; None if writing was interrupted."""
     try:
         state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -113,15 +113,15 @@ def read_state(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def newest_checkpoint(work: Path) -> Path | None:
-    """Find the newest checkpoint that was written to the end."""
+    """Return the newest complete checkpoint, or None."""
     whole = [path for path in work.glob("checkpoint-*") if read_state(path) is not None]
     return max(whole, key=step_of) if whole else None
 
 
 def train_to_the_end(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
-    """Train through ``max_steps``, from the newest whole checkpoint in `work` on; return the history.
+    """Train to ``max_steps`` from the newest complete checkpoint in `work`, if any; return the history.
 
-    Stopped after its last checkpoint, a training is not gone on with: the Trainer would take one step more.
+    A run stopped after its last checkpoint is not resumed, because the Trainer would take one more step.
     """
     last = newest_checkpoint(work)
     if last is not None and step_of(last) == trainer.args.max_steps:
@@ -134,5 +134,5 @@ def train_to_the_end(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's folder is named after."""
+    """Return the step in the name of a checkpoint's folder."""
     return int(checkpoint.name.rpartition("-")[2])

@@ -92,7 +92,7 @@ def test_bert_base_has_the_flops_that_are_known():
     [{}, {"flops": None}, {"flops": {"mean_length": {"tokens": 3}, "max_length": {}}}],
 )
 def test_a_trace_without_flops(manifest):
-    with pytest.raises(InputError, match="tells no FLOPs"):
+    with pytest.raises(InputError, match="has no FLOPs"):
         Flops.from_manifest(manifest)
 
 
@@ -163,8 +163,8 @@ def test_what_an_answer_computes(policy, exits):
     ("changes", "word"),
     [
         ({"label": None}, "no labels"),
-        ({"length": None}, "how long"),
-        ({"manifest": {}}, "tells no FLOPs"),
+        ({"length": None}, "no lengths"),
+        ({"manifest": {}}, "has no FLOPs"),
         ({"cloud_confidence": np.full(60, 0.9), "cloud_prediction": np.zeros(60)}, "cloud"),
     ],
 )
@@ -366,7 +366,7 @@ def test_classes_are_numbered_as_elue_does_by_name():
     points = [replayed(one, policies, "m", "mrpc").points()[0, 1] for one in (trace, named, swapped)]
     assert points[0] == points[1] == points[2]
     other = trace.replace(manifest=trace.manifest | {"class_names": ["no", "yes"]})
-    with pytest.raises(InputError, match="must be called not_equivalent, equivalent"):
+    with pytest.raises(InputError, match="name them not_equivalent, equivalent"):
         replayed(other, policies, "m", "mrpc")
     replayed(other, policies, "m", "sst-2")  # accuracy does not ask which is which
 
@@ -452,11 +452,11 @@ def test_damaged_folders(spoiled, word, tmp_path):
         ("reference,task,flops\nR,sst-2,1\n", "no column 'performance'"),
         ("reference,task,flops,performance\nR,sst-2,1,x\n", "row 0"),
         ("reference,task,flops,performance\nR,sst-2,1,70\n", "one point only"),
-        ("reference,task,flops,performance\nR,sst-2,1,70\nS,sst-2,2,80\n", "one reference a file"),
+        ("reference,task,flops,performance\nR,sst-2,1,70\nS,sst-2,2,80\n", "one reference per file"),
         ("reference,task,flops,performance\nR,sst,1,70\nR,sst,2,80\n", "no task 'sst'"),
         ("reference,task,flops,performance\n", "no points"),
         ("reference,task,flops,performance\nR,sst-2,-1,70\nR,sst-2,2,80\n", "above 0"),
-        ("reference,task,flops,performance\n,sst-2,1,70\n,sst-2,2,80\n", "names no reference"),
+        ("reference,task,flops,performance\n,sst-2,1,70\n,sst-2,2,80\n", "is empty in some rows"),
         ("", "CSV"),
     ],
 )
@@ -524,7 +524,7 @@ def test_a_replayed_trace_and_a_running_model_write_the_same_files(name, task, p
         *("--text", place / "texts.csv", "--label-column", label, "--batch-size", 7),
     )
     assert ran.code == 0, ran
-    assert "texts reach 20 tokens: they were cut" in ran.err
+    assert "texts reach 20 tokens: they are truncated" in ran.err
     replayed_, run = (read_method(tmp_path / kind) for kind in ("replayed", "run"))
     assert replayed_.settings.keys() == run.settings.keys()
     for setting, one in replayed_.settings.items():
@@ -621,7 +621,7 @@ OF_TEXTS = ("--text", "texts.csv", "--label-column")
         ((*PREDICT, "nothing.parquet", "--task", "sst-2"), "nothing.parquet"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--label-column", "x"), "--label-column"),
         ((*PREDICT, "classes", "--task", "sst-2", "--policy", "splitee"), "replay it on a trace"),
-        ((*PREDICT, "classes", "--task", "sts-b", *OF_TEXTS, "score"), "gives classes"),
+        ((*PREDICT, "classes", "--task", "sts-b", *OF_TEXTS, "score"), "predicts classes"),
         ((*PREDICT, "classes", "--task", "sst-2", "--text", "texts.csv"), "--label-column"),
         ((*PREDICT, "classes", "--task", "sst-2", "--data-root", "nowhere"), "nowhere"),
         ((*PREDICT, "classes", "--task", "sst-2", "--batch-size", 0, "--data-root", "."), "at least 1"),

@@ -6,7 +6,7 @@ import toys
 from torch.nn import functional
 
 from splitee._internal.errors import InputError
-from splitee.training.distill import noted_states, prediction_loss, representation_loss
+from splitee.training.distill import prediction_loss, recorded_states, representation_loss
 
 IDS = torch.tensor([[0, 9, 12, 30, 2], [0, 8, 2, 1, 1]])
 MASK = (IDS != 1).long()
@@ -17,7 +17,7 @@ def test_states_are_the_librarys(kind):
     model = toys.model(kind)
     model.backbone(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)  # the library has hooks too
     hooks = len(model.layers[0]._forward_hooks), len(model.layers[0]._forward_pre_hooks)
-    with torch.no_grad(), noted_states(model) as states:
+    with torch.no_grad(), recorded_states(model) as states:
         model(IDS, MASK)
         expected = model.backbone(input_ids=IDS, attention_mask=MASK, output_hidden_states=True).hidden_states
         model(IDS, MASK)  # a later pass takes the place of an earlier one
@@ -68,5 +68,5 @@ def test_scores():
 def test_what_cannot_be():
     with pytest.raises(InputError, match="temperature"):
         prediction_loss(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), 0)
-    with pytest.raises(InputError, match="as many layers"):
+    with pytest.raises(InputError, match="equal numbers of layers"):
         representation_loss([torch.zeros(1, 2, 4)], [torch.zeros(1, 2, 8)], torch.ones(1, 2))

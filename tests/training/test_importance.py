@@ -110,9 +110,9 @@ SCORES = Importance([np.ones(2)], [np.ones(3)])
     [
         (lambda: taylor_importance(toys.model(), BATCHES, every_exit, "squared"), "choose one of absolute"),
         (lambda: taylor_importance(toys.model(), [], every_exit), "at least one batch"),
-        (lambda: slimming_events(Event(4, 10, None), Event(5, 10, None)), "heads: 5"),
-        (lambda: slimming_events(Event(4, 10, 8), Event(4, 10, 0)), "rank: 0"),
-        (lambda: keep_best(SCORES, Widths(((0, 1),), (3,)), 3, 1), "3 cannot be kept of 2"),
+        (lambda: slimming_events(Event(4, 10, None), Event(5, 10, None)), "heads: cannot keep 5"),
+        (lambda: slimming_events(Event(4, 10, 8), Event(4, 10, 0)), "rank: cannot keep 0"),
+        (lambda: keep_best(SCORES, Widths(((0, 1),), (3,)), 3, 1), "cannot keep 3 of 2"),
     ],
 )
 def test_what_cannot_be(make, word):

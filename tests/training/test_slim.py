@@ -134,7 +134,7 @@ def test_fewer_layers(place, tmp_path):
     teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
     ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
     whole = teacher(**ids).logits
-    states, answers = distill.Teacher(teacher, [], 0, note=False).says(ids, student)
+    states, answers = distill.Teacher(teacher, [], 0, cache=False).targets(ids, student)
     assert len(states) == 3
     assert torch.equal(answers, whole[:, [0, -1]])
     cut = first_layers(teacher, 2)
@@ -142,7 +142,7 @@ def test_fewer_layers(place, tmp_path):
         assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
     assert cut.num_parameters() < teacher.num_parameters()
     assert (
-        "9 cannot be kept"
+        "cannot keep 9"
         in commands.splitee(
             "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
         ).complaint
@@ -158,12 +158,12 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
         "attention_mask": torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]),
         "rows": torch.tensor([3, 0]),
     }
-    noted = distill.Teacher(teacher, learned, 1)
-    monkeypatch.setattr(distill, "NOTES", 0)
-    asked = distill.Teacher(teacher, learned, 1)
-    assert noted.noted
-    assert not asked.noted
-    (states, logits), (others, answers) = (one.says(batch, teacher) for one in (noted, asked))
+    cached = distill.Teacher(teacher, learned, 1)
+    monkeypatch.setattr(distill, "CACHE_BYTES", 0)
+    live = distill.Teacher(teacher, learned, 1)
+    assert cached.cached
+    assert not live.cached
+    (states, logits), (others, answers) = (one.targets(batch, teacher) for one in (cached, live))
     torch.testing.assert_close(logits, answers, atol=1e-5, rtol=0)
     there = batch["attention_mask"].bool()
     assert len(states) == len(others) == toys.LAYERS + 1
@@ -261,7 +261,7 @@ def test_importance_is_taken_over_rows_of_all_lengths(place):
     learned = [
         {"input_ids": [3] * int(n), "labels": 0, "row": i} for i, n in enumerate(rng.integers(2, 60, 800))
     ]
-    teacher = distill.Teacher(load_checkpoint(place / "bert"), [], 1, note=False)
+    teacher = distill.Teacher(load_checkpoint(place / "bert"), [], 1, cache=False)
     lesson = module.Lesson(teacher, learned, [], 1, recipe(importance_share=0.25, batch_size=16), print)
     rows = np.concatenate([batch["rows"] for batch in lesson.batches()])
     assert len(set(rows)) == len(rows) == 200
@@ -309,7 +309,7 @@ def test_rivals_keep_something_else(place, tmp_path):
 
 
 def test_stages_and_their_rates():
-    stages = plan(Event(12, 3072, 768), SlimRecipe(2, 512, 128), steps_an_epoch=215)
+    stages = plan(Event(12, 3072, 768), SlimRecipe(2, 512, 128), steps_per_epoch=215)
     assert [stage.name for stage in stages[-3:]] == ["event-10", "representation", "prediction"]
     assert stages[0].steps == round(5 * 215 / 10)
     assert stages[2].rate == pytest.approx(1e-5 * 1.12**2)
@@ -365,10 +365,10 @@ def test_below_one_head_in_proportion_units_and_rank_shrink_on(share):
         (("--params", 0.5, "--heads", 2), "leave out --heads"),
         (("--params", 0), "above 0 and at most 1"),
         (("--params", 1.5), "above 0 and at most 1"),
-        (("--params", 0.01), "params 0.01: the smallest that there is has 0."),
-        (("--heads", 5), "heads: 5 cannot be kept of 4"),
-        (("--ffn", 99), "units: 99"),
-        (("--rank", 99), "rank: 99"),
+        (("--params", 0.01), "params 0.01: the smallest possible model has 0."),
+        (("--heads", 5), "heads: cannot keep 5 of 4"),
+        (("--ffn", 99), "units: cannot keep 99"),
+        (("--rank", 99), "rank: cannot keep 99"),
         (("--heads", 0), "heads"),
         (("--heads", 2, "--batch-size", 0), "batch_size"),
         (("--heads", 2, "--prune-epochs", -1), "prune_epochs"),

@@ -182,7 +182,7 @@ def test_killed_and_resumed_it_is_the_same_checkpoint(trained, place, tmp_path):
     ran = commands.splitee(*command(place, out))
     assert ran.code == 0, ran
     assert (
-        ran.err.startswith(f"going on from step {steps()}") or "going on from step" in ran.err.splitlines()[0]
+        ran.err.startswith(f"resuming from step {steps()}") or "resuming from step" in ran.err.splitlines()[0]
     )
     # on the CPU the Trainer's own checkpoints (weights, optimizer, random states) resume bit for bit
     assert_same_checkpoint(trained[0], out)
@@ -231,7 +231,7 @@ def test_interrupted_anywhere_it_is_the_same_checkpoint(what, at, trained, place
     if what in ("compute_trace", "refuse_existing"):
         assert f"finished earlier, at step {3 * STEPS}" in ran.err
     else:
-        assert "going on from step" in ran.err
+        assert "resuming from step" in ran.err
     a, b = weights(trained[0]), weights(tmp_path / "model")
     assert all(torch.equal(a[key], b[key]) for key in a)
     configs = [
@@ -254,7 +254,7 @@ def test_a_half_written_checkpoint_is_passed_over(trained, place, tmp_path, monk
             (torn / "trainer_state.json").write_text(content)
     ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
-    assert ran.err.startswith("going on from step 36 ")
+    assert ran.err.startswith("resuming from step 36 ")
     assert_same_checkpoint(trained[0], tmp_path / "model")
 
 
@@ -341,7 +341,7 @@ def test_a_named_task(place, tmp_path):
         ({"label_column": "stars"}, "no column 'stars'"),
         ({"text_column": "review"}, "no column 'review'"),
         ({"validation_text": None}, "--validation-rows"),
-        ({"validation_text": None, "validation_rows": 1000}, "1000 cannot be held out"),
+        ({"validation_text": None, "validation_rows": 1000}, "cannot hold out 1000"),
         ({"validation_text": "nowhere.csv"}, "no such file"),
         ({"text": "one-class.csv"}, "all 3 labels are the same"),
         ({"validation_text": "one-class.csv"}, "all 3 labels are the same"),
@@ -406,11 +406,11 @@ def test_existing_output_is_never_lost(place, trained, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(splitee.training.finetune, "train_model", lambda *_: pytest.fail("work was begun"))
         assert f"{out} exists already" in commands.splitee(*command(place, out)).complaint
-        assert "is no checkpoint" in commands.splitee(*command(place, out), "--overwrite").complaint
+        assert "is not a checkpoint" in commands.splitee(*command(place, out), "--overwrite").complaint
     assert (out / "thesis.tex").read_text() == "precious"
     file = tmp_path / "file"
     file.write_text("precious")
-    assert "is no checkpoint" in commands.splitee(*command(place, file), "--overwrite").complaint
+    assert "is not a checkpoint" in commands.splitee(*command(place, file), "--overwrite").complaint
     assert file.read_text() == "precious"
     # what appears while it trains is not lost either
     late = tmp_path / "late"
@@ -450,7 +450,7 @@ def test_another_run_is_not_mixed_into_an_unfinished_one(place, tmp_path, monkey
 def test_labels_must_be_the_same_on_both_sides(place, tmp_path):
     train = load_rows(place / "train.csv", label="label")
     validation = load_rows(place / "validation.csv", label="label", label_names=("like", "dislike"))
-    with pytest.raises(InputError, match=r"has the labels like, dislike, train has dislike, like"):
+    with pytest.raises(InputError, match=r"has the labels like, dislike, but train has dislike, like"):
         finetune(place / "toy-bert", train, validation, tmp_path / "model")
     with pytest.raises(InputError, match="pooling 'max'"):
         Recipe(pooling="max")
