@@ -129,7 +129,7 @@ class LiveCommit(SplitLearner):
     def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
         if np.isnan(seen[0, 0]):
             seen[0, 0] = seen[0, split]  # C_L was not observed
-        gain = mean_rewards(seen, *self.worth, frozen(np.zeros(1)))
+        gain = mean_rewards(seen, *self.worth, frozen(np.zeros(1, dtype=np.int32)))
         self.gains[self.t] = gain[: self.problem.device_exits + 1]
 
 

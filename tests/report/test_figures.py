@@ -24,22 +24,22 @@ FILES = [f"{name}.{kind}" for name in NAMES for kind in ("png", "pdf")]
 
 
 class Greedy:
-    """One's own policy, with a name that is neither short nor mathematics."""
+    """A custom policy, with a name that is neither short nor mathematics."""
 
     name = "my own $greedy$ policy that costs $"
-    every_exit = False
 
-    def start(self, layers: int, costs: splitee.CostModel, mu: float, rng: np.random.Generator) -> None:
-        self.sums, self.counts = np.zeros((2, layers))
+    def start(self, problem: object, rng: np.random.Generator) -> None:
+        self.sums, self.counts = np.zeros((2, problem.device_exits))
 
-    def choose(self, t: int) -> int:
+    def begin(self, t: int, context: object) -> int:
         return t if t <= len(self.sums) else 1 + int(np.argmax(self.sums / self.counts))
 
-    def learn(
-        self, t: int, layer: int, confidences: np.ndarray, offloaded: bool, final_confidence: float | None
-    ) -> None:
-        self.sums[layer - 1] += confidences[-1]
-        self.counts[layer - 1] += 1
+    def decide(self, exit: int, confidence: float, prediction: int) -> int:
+        return splitee.ANSWER if confidence >= np.float32(ALPHA) else splitee.OFFLOAD
+
+    def learn(self, t: int, feedback: object) -> None:
+        self.sums[feedback.layer - 1] += feedback.confidences[-1]
+        self.counts[feedback.layer - 1] += 1
 
 
 def replayed(

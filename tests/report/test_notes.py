@@ -40,27 +40,31 @@ def test_break_even_is_gamma_over_the_share_that_stays() -> None:
     assert "from o = 2.50 λ on (layer 1" in line(remarks(scene(device_layers=1), 0.8), "break-even")
 
 
-def test_break_even_compares_in_float64() -> None:
+def test_break_even_rounds_the_threshold_as_confidences_are() -> None:
     trace = splitee.Trace(np.full((4, 2), np.float32(0.7)), np.zeros((4, 2), dtype=int))
     results = splitee.replay(trace, [splitee.SplitEE(0.7)], repeats=1)
-    assert "no exit on the device reaches α = 0.7" in line(remarks(results, 0.7), "no exit")
+    assert "100 % exit at α = 0.7" in line(remarks(results, 0.7), "break-even")
+    assert "no exit on the device reaches α = 0.71" in line(remarks(results, 0.71), "no exit")
 
 
 class Always:
-    """A policy of one's own, which counts as a learner."""
+    """A custom policy, which counts as a learner: it splits at one layer, α = 0.8."""
 
-    every_exit, threshold = False, 0.8
+    threshold = 0.8
 
     def __init__(self, layer: int) -> None:
         self.layer, self.name = layer, f"always {layer}"
 
-    def start(self, *told: object) -> None:
+    def start(self, problem: object, rng: np.random.Generator) -> None:
         pass
 
-    def choose(self, t: int) -> int:
+    def begin(self, t: int, context: object) -> int:
         return self.layer
 
-    def learn(self, *told: object) -> None:
+    def decide(self, exit: int, confidence: float, prediction: int) -> int:
+        return splitee.ANSWER if confidence >= self.threshold else splitee.OFFLOAD
+
+    def learn(self, t: int, feedback: object) -> None:
         pass
 
 
@@ -105,19 +109,11 @@ def test_beaten_members_of_the_families_are_left_out_of_the_table() -> None:
 
 
 def test_repeats_that_settle_on_different_layers_are_told() -> None:
-    class Coin:
-        every_exit, threshold, name = False, 0.8, "coin"
-
-        def start(self, layers, costs, mu, rng):
+    class Coin(Always):
+        def start(self, problem, rng):
             self.layer = int(rng.integers(1, 3))
 
-        def choose(self, t):
-            return self.layer
-
-        def learn(self, *told):
-            pass
-
-    said = line(remarks(scene(policies=[Coin()]), 0.8), "settles on different layers")
+    said = line(remarks(scene(policies=[Coin(1)]), 0.8), "settles on different layers")
     assert "of 4 repeats" in said
 
 

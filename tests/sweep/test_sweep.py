@@ -86,7 +86,7 @@ def test_recommended_thresholds_are_each_trace_s_own(folder: Path) -> None:
 def test_threads_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     grid = read_grid(grid_file(folder))
     first = bytes_of(sweep(grid, folder / "first"))
-    monkeypatch.setattr("splitee.replay.replay.config.NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr("splitee.replay.player.config.NUMBA_NUM_THREADS", threads)
     assert bytes_of(sweep(grid, folder / "again")) == first
 
 
@@ -168,7 +168,7 @@ def test_cells_of_nobody_knows_which_grid_are_not_taken(folder: Path) -> None:
     path = grid_file(folder, traces=["one.parquet"], policies=["cloud-only"])
     (folder / "out.partial").mkdir()
     (folder / "out.partial" / "cell-000000.summary.parquet").touch()
-    assert "run.json is missing" in commands.splitee("sweep", path, "--out", "out").complaint
+    assert "run.json" in commands.splitee("sweep", path, "--out", "out").complaint
 
 
 def test_two_runs_at_once_do_not_meet(folder: Path) -> None:

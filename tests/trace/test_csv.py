@@ -54,7 +54,7 @@ def test_scores_come_in_pairs_or_are_asked_for():
         (LONG.replace(b"b,2,0.9", b"b,2,high"), "column 'confidence', row 4: 'high'"),
         (LONG.replace(b"b,2", b"b,1"), "sample 'b' has two rows for exit 1: rows 3 and 4"),
         (LONG.replace(b"b,2,0.9,yes,yes\n", b""), "sample 'b' has no row for exit 2"),
-        (LONG.replace(b"0.9,yes,yes", b"0.9,yes,no"), "sample 'b' has several values of 'label'"),
+        (LONG.replace(b"0.9,yes,yes", b"0.9,yes,no"), "sample 'b' has different values of 'label'"),
         (WIDE.replace(b"prediction_2", b"prediction_3"), "exit"),
         (WIDE.replace(b"label", b"id"), "'id'"),
         (b"", "empty"),
