@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import overload
+from typing import Any, overload
 
 from numpy.typing import ArrayLike
 
@@ -159,8 +159,10 @@ def _named(
     if isinstance(policies, Mapping):
         named = {name: _made(policy, setup) for name, policy in policies.items()}
     elif isinstance(policies, Sequence) and not isinstance(policies, str):
-        setting = setting_of(policies, setup.trace, setup.costs, setup.threshold)
-        named = _names(parse_policies(policies, setting))
+        given: Sequence[Any] = policies
+        if any(isinstance(policy, str) for policy in given):
+            given = parse_policies(given, setting_of(given, setup.trace, setup.costs, setup.threshold))
+        named = _names(given)
     else:
         policy = _made(policies, setup)
         named = {display_name(policy): policy}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from splitee._internal.jit import kernel
 from splitee.costs import Floats
-from splitee.policies.played import Actions, Played
+from splitee.policies.played import Played
 from splitee.policies.problem import Orders
 
 Whole = NDArray[np.int64]
@@ -32,13 +32,12 @@ def by_repeat(
     return counts, sure
 
 
-def by_sample(blocks: list[tuple[Played, Orders]], samples: int) -> tuple[NDArray[np.int32], Actions]:
+def by_sample(blocks: list[tuple[Played, Orders]], samples: int) -> NDArray[np.int32]:
     """Count the rounds of each sample in all repeats, shape (n, actions)."""
-    actions = blocks[0][0].actions
-    visits = np.zeros((samples, len(actions)), dtype=np.int32)
+    visits = np.zeros((samples, len(blocks[0][0].actions)), dtype=np.int32)
     for played, order in blocks:
         _by_sample(order, played.action, visits)
-    return visits, actions
+    return visits
 
 
 def cumulated(played: Played, losses: Floats, points: NDArray[np.int64]) -> Floats:

@@ -129,6 +129,8 @@ class Counted:
         accuracy = accuracy if labelled else np.full(len(accuracy), np.nan)
         agreement = plays[:, :, [AGREES, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
 
+        mu = table.mu
+
         def means(device: Floats, offload: Floats) -> Floats:
             # not a matrix product: its sums depend on how many repeats a block has
             paid: Floats = (by_action * device[self.actions.evaluated, self.actions.layer]).sum(axis=1)
@@ -143,8 +145,8 @@ class Counted:
             accuracy,
             agreement,
             cost,
-            sure / rounds - table.mu * cost,
-            accuracy - table.mu * cost,
+            sure / rounds - mu * cost,
+            accuracy - mu * cost,
             by_action[:, self.actions.offloaded].sum(axis=1) / rounds,
             *(means(term.device, term.offload) for term in self.terms),
         ]
@@ -152,24 +154,26 @@ class Counted:
 
     @property
     def per_sample(self) -> Floats:  # noqa: D102
-        table, actions = self.table, self.actions
+        table, every_mark, terms = self.table, self.setup.marks, self.terms
+        gamma, offload, mu = table.gamma, table.offload, table.mu
+        layer, answer = self.actions.layer, self.actions.answer
+        offloaded, evaluated = self.actions.offloaded, self.actions.evaluated
         blocks = [(played, self._order(first, played)) for first, played in self.blocks]
-        visits, _ = counts.by_sample(blocks, table.samples)
+        visits = counts.by_sample(blocks, table.samples)
         sums = np.zeros((len(self.metrics), table.samples))
         for a in np.flatnonzero(visits.any(axis=0)):
-            n, i, column = visits[:, a].astype(np.float64), actions.layer[a], actions.answer[a]
-            offloads = actions.offloaded[a]
-            marks = self.setup.marks[:, column]
+            n, i, column, offloads = visits[:, a].astype(np.float64), layer[a], answer[a], offloaded[a]
+            marks = every_mark[:, column]
             right = (marks & RIGHT > 0).astype(np.float64)
-            cost = table.gamma[actions.evaluated[a], i] + (table.offload[:, i] if offloads else 0.0)
+            cost = gamma[evaluated[a], i] + (offload[:, i] if offloads else 0.0)
             sums[0] += n * right
             sums[1] += n * (marks & AGREES > 0)
             sums[2] += n * cost
-            sums[3] += n * (table.confidence[:, column] - table.mu * cost)
-            sums[4] += n * (right - table.mu * cost)
+            sums[3] += n * (table.confidence[:, column] - mu * cost)
+            sums[4] += n * (right - mu * cost)
             sums[5] += n * offloads
-            for k, term in enumerate(self.terms, start=len(METRICS)):
-                sums[k] += n * term.device[actions.evaluated[a], i]
+            for k, term in enumerate(terms, start=len(METRICS)):
+                sums[k] += n * term.device[evaluated[a], i]
                 if offloads:
                     sums[k] += n * term.offload[:, i]
         if not self.setup.trace.has_labels:
@@ -185,11 +189,11 @@ class Counted:
             streams = self.setup.streams
             late = (streams.block(r, r + 1)[len(stops) // 2 :, 0] for r in range(self.times))
             return np.array([np.bincount(stops[order]).argmax() for order in late], dtype=np.int16)
-        settled = []
+        layer, settled = self.actions.layer, []
         for _, played in self.blocks:
             for repeat in played.action[len(played.action) // 2 :].T:
-                plays = np.bincount(repeat, minlength=len(self.actions))
-                settled.append(np.bincount(self.actions.layer, weights=plays).argmax())
+                plays = np.bincount(repeat, minlength=len(layer))
+                settled.append(np.bincount(layer, weights=plays).argmax())
         return np.array(settled, dtype=np.int16)
 
     @cached_property

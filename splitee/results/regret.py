@@ -117,8 +117,7 @@ class Regret:
         """
         repeats = self.setup.streams.repeats
         if not self.has_arms:
-            gaps = np.array([self.best(r) - reward for r, reward in enumerate(rewards)])
-            line = np.outer(gaps, points + 1)
+            line = np.outer(self._gaps(rewards), points + 1)
             return Curve(points + 1, line, line)
         stops = self.actions.layer[self.blocks[0][1].action[:, 0]]
         if self.by_sample and (stops == stops[0]).all():
@@ -126,11 +125,23 @@ class Regret:
             common, own = (np.tile(loss * (points + 1), (repeats, 1)) for loss in losses)
             return Curve(points + 1, common, own)
         sums = [
-            cumulated(played, np.stack([self.losses(first + r) for r in range(width)], axis=2), points)
+            cumulated(played, self._losses_of(range(first, first + width)), points)
             for first, played, width in self._every_round()
         ]
         common, own = np.concatenate(sums, axis=2).swapaxes(1, 2)
         return Curve(points + 1, common, own)
+
+    def _gaps(self, rewards: Floats) -> Floats:
+        """Return r* minus the mean reward in each repeat, shape (repeats,)."""
+        if self.setup.streams.shuffled:
+            return self.best(0) - rewards
+        return np.array([self.best(r) for r in range(len(rewards))]) - rewards
+
+    def _losses_of(self, repeats: range) -> Floats:
+        """Return the losses of each action in some repeats, shape (2, actions, repeats)."""
+        if self.setup.streams.shuffled:  # all repeats show the same samples
+            return np.repeat(self.losses(0)[:, :, None], len(repeats), axis=2)
+        return np.stack([self.losses(repeat) for repeat in repeats], axis=2)
 
     def _every_round(self) -> list[tuple[int, Played, int]]:
         """Return the blocks with the rounds of all repeats, each with its number of repeats."""
@@ -147,8 +158,7 @@ class Regret:
         if not self.has_arms:
             if segments is not None:
                 raise InputError("regret by segment is for policies whose actions are splits")
-            gaps = np.array([self.best(r) - reward for r, reward in enumerate(rewards)])
-            line: Floats = np.outer(gaps, np.arange(1, streams.rounds + 1))
+            line: Floats = np.outer(self._gaps(rewards), np.arange(1, streams.rounds + 1))
             return line
         lost = np.empty((streams.repeats, streams.rounds))
         for first, played, width in self._every_round():

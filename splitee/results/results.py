@@ -182,19 +182,20 @@ class Results(Mapping[str, Result]):
             "layer_repeats": int((result.settled == layer).sum()),
         }
         measures: dict[str, Series] = {}
+        totals, of_reference = result.totals, self.reference.totals
+        ours_drawn, theirs_drawn = (draws[result.name], draws[REFERENCE]) if draws else (None, None)
         for k, metric in enumerate(METRICS):
-            ours, theirs = (
-                (one.totals[:, k], draws[name][:, k] if draws else None)
-                for name, one in ((result.name, result), (REFERENCE, self.reference))
-            )
+            ours = totals[:, k], None if ours_drawn is None else ours_drawn[:, k]
+            theirs = of_reference[:, k], None if theirs_drawn is None else theirs_drawn[:, k]
             measures[metric] = ours
             if metric in ("accuracy", "agreement", "cost", "utility"):
                 measures |= compared(metric, ours, theirs)
         row |= with_intervals(measures)
         for k, metric in enumerate(result.measures.metrics[len(METRICS) :], start=len(METRICS)):
-            row[metric] = float(result.totals[:, k].mean())
-        row["regret"] = float(result.curve.common[:, -1].mean())
-        row["regret_own"] = float(result.curve.own[:, -1].mean())
+            row[metric] = float(totals[:, k].mean())
+        curve = result.curve
+        row["regret"] = float(curve.common[:, -1].mean())
+        row["regret_own"] = float(curve.own[:, -1].mean())
         row["learns"] = result.learns
         row["on_device"] = result.on_device
         row["sees_final"] = result.sees_final
@@ -202,7 +203,7 @@ class Results(Mapping[str, Result]):
         row["varies"] = result.varies
         row["interval"] = interval
         row["samples"] = self.samples
-        row["repeats"] = len(result.totals)
+        row["repeats"] = len(totals)
         return row
 
     def repeats(self) -> pd.DataFrame:
