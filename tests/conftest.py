@@ -1,7 +1,10 @@
-"""One hypothesis profile for all tests: no deadlines, so that a slow machine fails nothing."""
+"""One hypothesis profile without deadlines for all tests; libraries are kept quiet and offline."""
 
 import gc
+import os
 from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -153,15 +153,18 @@ class SplitLearner:
 
     def learn(self, t: int, feedback: Feedback) -> None:
         """Learn from what was evaluated, as in a replay."""
-        seen = np.full((1, self.problem.exits + 1), np.nan, dtype=np.float32)
+        seen = np.zeros((1, self.problem.exits + 1), dtype=np.float32)
+        known = True
         if feedback.offloaded:
             if feedback.cloud_confidence is None:
                 return  # the answer was lost: nothing is known of the offload
             seen[0, 0] = feedback.cloud_confidence
         elif feedback.layer == self.problem.exits and not self.problem.other_cloud:
             seen[0, 0] = feedback.confidences[-1]
+        else:
+            known = False
         seen[0, list(feedback.exits)] = feedback.confidences
-        self.update(seen, feedback.layer)
+        self.update(seen, feedback.layer, known)
 
     def begin_stream(self) -> None:
         """Make the state afresh."""
@@ -171,8 +174,8 @@ class SplitLearner:
         """Return the layer to split at."""
         raise NotImplementedError
 
-    def update(self, seen: NDArray[np.float32], split: int) -> None:
-        """Learn from confidences, shape (1, L + 1), NaN where none was seen."""
+    def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:
+        """Learn from confidences, shape (1, L + 1), 0 where none was seen; C_L (column 0) may be `known`."""
         raise NotImplementedError
 
 

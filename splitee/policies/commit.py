@@ -126,8 +126,8 @@ class LiveCommit(SplitLearner):
             self.t = t
             super().learn(t, feedback)
 
-    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
-        if np.isnan(seen[0, 0]):
+    def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
+        if not known:
             seen[0, 0] = seen[0, split]  # C_L was not observed
         gain = mean_rewards(seen, *self.worth, frozen(np.zeros(1, dtype=np.int32)))
         self.gains[self.t] = gain[: self.problem.device_exits + 1]
@@ -205,5 +205,5 @@ class LiveSource(SplitLearner):
     def choose(self, t: int) -> int:  # noqa: D102
         return self.best
 
-    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
+    def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
         pass

@@ -345,7 +345,7 @@ class LiveUCB(SplitLearner):
         choose(self.policy.first, weight, self.state[2], self.state[3], self.best, self.chosen)
         return int(self.chosen[0])
 
-    def update(self, seen, split: int) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
+    def update(self, seen, split: int, known: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
         policy, worth = self.policy, (*self.worth, self.problem.other_cloud)
         s, i = np.uintp(0), np.uintp(split)
         learn(policy.mode, policy.first, seen, *worth, s, i, s, self.state)

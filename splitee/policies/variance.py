@@ -254,7 +254,7 @@ class LiveByVariance(SplitLearner):
         choose(self.policy.rule, first, self.span, math.log(t), noise, *self.state, self.best, self.chosen)
         return int(self.chosen[0])
 
-    def update(self, seen: NDArray[np.float32], split: int) -> None:  # noqa: D102
+    def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
         s, i = np.uintp(0), np.uintp(split)
         gain = reward(seen, *self.worth, s, i, seen[0, 0])
         learn(i, s, gain, *self.state)

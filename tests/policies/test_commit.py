@@ -52,7 +52,7 @@ def test_a_source_of_another_model() -> None:
     one, two = (splitee.Trace([[0.6, 0.9]], [[0, 1]], manifest=facts) for facts in told)
     with pytest.raises(splitee.InputError, match="another model"):
         splitee.replay(one, splitee.SourceSplit(0.7, two), repeats=1)
-    with pytest.raises(splitee.InputError, match="different models"):
+    with pytest.raises(splitee.InputError, match="differ in their model"):
         splitee.concatenate([one.replace(name="one"), two.replace(name="two")])
 
 

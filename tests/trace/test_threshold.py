@@ -19,7 +19,7 @@ def accuracy_of(trace: Trace, alpha: float) -> float:
     ):
         answer = predictions[-1]
         for confidence, prediction in zip(confidences, predictions, strict=True):
-            if confidence >= alpha:
+            if confidence >= float(np.float32(alpha)):
                 answer = prediction
                 break
         right += answer == label
@@ -62,13 +62,14 @@ def test_the_grid_is_the_authors():
     assert GRID == ALPHAS
 
 
-def test_a_confidence_is_compared_in_float64():
-    # float32(0.7) is below 0.7: such a sample does not exit at α = 0.70, here as in a replay
+def test_the_threshold_is_rounded_as_confidences_are():
+    # float32(0.7) is below 0.7: such a sample exits at α = 0.70 all the same, here as in a replay
     trace = Trace([[np.float32(0.7), 0.99]] * 4, [[0, 1]] * 4, [1] * 4)
     found = recommend_threshold(trace, "best", bootstrap=1)
     assert found.accuracy["0.65"] == 0
-    assert found.accuracy["0.70"] == 1
-    assert found.value == 0.70
+    assert found.accuracy["0.70"] == 0
+    assert found.accuracy["0.75"] == 1
+    assert found.value == 0.75
 
 
 def test_exactly_half_a_point_is_within_half_a_point():
