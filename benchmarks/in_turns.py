@@ -59,7 +59,7 @@ class Engine:
         environment = os.environ | {"PYTHONPATH": paths, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         words = [sys.executable, "-c", WORKER]
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(words, env=environment, stdin=pipe, stdout=pipe, text=True)
+        self.process = subprocess.Popen(words, env=environment, cwd=checkout, stdin=pipe, stdout=pipe, text=True)
 
     def seconds(self, line: str) -> float:
         self.process.stdin.write(line + "\n")

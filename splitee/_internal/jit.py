@@ -24,18 +24,30 @@ _warned: list[str] = []
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called."""
+    return _compile(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function into the kernels that call it.
+
+    A call of its own would count references to every array that it is given, in every round.
+    """
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: Callable[..., Any], **options: bool) -> Any:
     _drop_stale()
     try:
-        return njit(cache=True, **_OPTIONS)(function)
+        return njit(cache=True, **_OPTIONS, **options)(function)
     except RuntimeError as error:  # numba found no folder that it can write to
         if not _warned:
             _warned.append(str(error))
             warnings.warn(
                 "compiled code cannot be cached (no cache folder is writable), so every process compiles it "
                 "again: set NUMBA_CACHE_DIR to a folder of yours",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return njit(**_OPTIONS)(function)
+        return njit(**_OPTIONS, **options)(function)
 
 
 def when_compiling(notify: Callable[[], object]) -> None:

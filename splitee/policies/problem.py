@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import kernel
+from splitee._internal.jit import inlined, kernel
 from splitee.costs import CostModel
 from splitee.trace import Trace
 
@@ -217,7 +217,7 @@ def check_threshold(threshold: float) -> None:
         raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
 
 
-@kernel
+@inlined
 def reward(confidence, alpha, mu, gamma, offload, s, i, far):  # type: ignore[no-untyped-def]
     """Return r(i) of sample s: C_i − μ·γ_i if C_i ≥ α or i = L, else far − μ·(γ_i + o).
 

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import kernel, prefetch
+from splitee._internal.jit import inlined, kernel, prefetch
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
@@ -35,7 +35,7 @@ LARGE = 2**20  # rows × columns of a table that no cache holds
 AHEAD = 6  # rounds; rows are prefetched so early
 
 
-@kernel
+@inlined
 def choose(first, weight, mean, width, best, chosen):  # type: ignore[no-untyped-def]
     """Find i_t = argmax_i Q(i) + weight·h(i) in every lane, the lowest arm on ties.
 
@@ -61,25 +61,26 @@ def choose(first, weight, mean, width, best, chosen):  # type: ignore[no-untyped
         for r in range(np.uintp(len(best))):
             index_a, index_b = mean[a, r] + weight * width[a, r], mean[b, r] + weight * width[b, r]
             index_c, index_d = mean[c, r] + weight * width[c, r], mean[d, r] + weight * width[d, r]
-            left, at_left = (index_b, b) if index_b > index_a else (index_a, a)
-            right, at_right = (index_d, d) if index_d > index_c else (index_c, c)
-            index, at = (right, at_right) if right > left else (left, at_left)
+            left, at_left = (index_b if index_b > index_a else index_a), (b if index_b > index_a else a)
+            right, at_right = (index_d if index_d > index_c else index_c), (d if index_d > index_c else c)
+            index, at = (right if right > left else left), (at_right if right > left else at_left)
             chosen[r] = at if index > best[r] else chosen[r]
             best[r] = index if index > best[r] else best[r]
 
 
-@kernel
-def credit(arm, r, gain, total, count, mean, width):  # type: ignore[no-untyped-def]
+@inlined
+def credit(arm, r, gain, roots, total, count, mean, width):  # type: ignore[no-untyped-def]
     """Add a reward to an arm of lane r: S, N, and with them Q = S/N and h = 1/sqrt(N)."""
     s, n = total[arm, r] + gain, count[arm, r] + 1.0
     total[arm, r], count[arm, r] = s, n
-    mean[arm, r], width[arm, r] = s / n, 1.0 / math.sqrt(n)
+    mean[arm, r], width[arm, r] = s / n, roots[np.uintp(np.int64(n))]
 
 
-@kernel
+@inlined
 def learn(  # type: ignore[no-untyped-def]
-    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state
-):
+    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
+    roots, total, count, mean, width,
+):  # fmt: skip
     """Learn from sample s, split at layer `split`, in lane r.
 
     SplitEE (ALONE) updates the arm it played. SplitEE-S updates every arm j ≤ split. If j would have
@@ -97,14 +98,15 @@ def learn(  # type: ignore[no-untyped-def]
     other_cloud : bool
         See `Table`.
     split, r : unsigned integers
-    state : tuple of arrays, shape (rows, lanes)
+    roots : float64 array, shape (rounds + 1,)
+        1/sqrt(N); see `inverse_roots`.
+    total, count, mean, width : float64 arrays, shape (rows, lanes)
         S, N, Q, h.
     """
-    total, count, mean, width = state
     cloud = confidence[s, 0]
     if mode == ALONE:
         gain = reward(confidence, alpha, mu, gamma, offload, s, split, cloud)
-        credit(split, r, gain, total, count, mean, width)
+        credit(split, r, gain, roots, total, count, mean, width)
         return
     offloaded = np.float64(confidence[s, split]) < alpha[split]
     known = mode == PUBLISHED or offloaded or (split == len(alpha) - 1 and not other_cloud)
@@ -113,7 +115,7 @@ def learn(  # type: ignore[no-untyped-def]
         would_offload = np.float64(confidence[s, arm]) < alpha[arm]
         if known or mode == CAUSAL or not would_offload:
             gain = reward(confidence, alpha, mu, gamma, offload, s, arm, far)
-            credit(arm, r, gain, total, count, mean, width)
+            credit(arm, r, gain, roots, total, count, mean, width)
 
 
 @kernel
@@ -129,15 +131,15 @@ def play(  # type: ignore[no-untyped-def]
     offload,
     other_cloud,
     order,
-    delay,
+    roots,
     state,
     action,
 ):
-    """Play all rounds in all lanes.
+    """Play all rounds in all lanes; feedback arrives at once.
 
     Parameters
     ----------
-    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, state
+    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, roots
         See `learn`.
     arms : int
         m: the arms are first..m.
@@ -145,16 +147,15 @@ def play(  # type: ignore[no-untyped-def]
         β·sqrt(ln t), t = 1, 2, …
     order : int32 array, shape (rounds, repeats)
         Which sample comes.
-    delay : int
-        Rounds after which an offloaded sample's feedback arrives; 0: at once.
+    state : tuple of arrays
+        S, N, Q, h; see `begin`.
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer of the split, plus L + 1 if it offloads.
     """
     rounds, repeats = order.shape
-    best, chosen = np.empty(state[0].shape[1]), np.zeros(state[0].shape[1], np.uintp)
-    _, _, mean, width = state
-    columns, arrivals = np.uintp(len(alpha)), 2 if delay else 1
-    large = confidence.size > LARGE
+    total, count, mean, width = state
+    best, chosen = np.empty(mean.shape[1]), np.zeros(mean.shape[1], np.uintp)
+    columns, large = np.uintp(len(alpha)), confidence.size > LARGE
     for t in range(rounds):
         if large and t + AHEAD < rounds:
             for r in range(repeats):
@@ -162,16 +163,42 @@ def play(  # type: ignore[no-untyped-def]
         if t > arms - first:
             choose(first, weights[t], mean, width, best, chosen)
         for r in range(np.uintp(repeats)):
+            split, s = chosen[r] if t > arms - first else np.uintp(first + t), np.uintp(order[t, r])
+            action[t, r] = split + columns if np.float64(confidence[s, split]) < alpha[split] else split
+            learn(
+                mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
+                roots, total, count, mean, width,
+            )  # fmt: skip
+
+
+@kernel
+def play_delayed(  # type: ignore[no-untyped-def]
+    mode, first, arms, weights, confidence, alpha, mu, gamma, offload, other_cloud, order, roots, state,
+    action, delay,
+):  # fmt: skip
+    """Play all rounds in all lanes; the feedback of an offloaded sample arrives `delay` ≥ 1 rounds later.
+
+    At the end of round t the feedback of round t − delay arrives, if it offloaded, and then that of round t,
+    if it did not. The other parameters are those of `play`.
+    """
+    rounds, repeats = order.shape
+    total, count, mean, width = state
+    best, chosen = np.empty(mean.shape[1]), np.zeros(mean.shape[1], np.uintp)
+    columns = np.uintp(len(alpha))
+    for t in range(rounds):
+        if t > arms - first:
+            choose(first, weights[t], mean, width, best, chosen)
+        for r in range(np.uintp(repeats)):
             i = chosen[r] if t > arms - first else np.uintp(first + t)
-            offloaded = np.float64(confidence[np.uintp(order[t, r]), i]) < alpha[i]
-            action[t, r] = i + columns if offloaded else i
-            for k in range(arrivals):  # of round t − delay, if it offloaded; then of round t itself
-                u = t - delay * (arrivals - 1 - k)
-                late = u >= 0 and action[u, r] >= columns
-                if delay == 0 or (u >= 0 and late == (u < t)):
-                    split = np.uintp(action[u, r]) - (columns if late else np.uintp(0))
-                    s = np.uintp(order[u, r])
-                    learn(mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r, state)
+            action[t, r] = i + columns if np.float64(confidence[order[t, r], i]) < alpha[i] else i
+            for u in range(t - delay, t + 1, delay):
+                if u >= 0 and (action[u, r] >= columns) == (u < t):
+                    s, split = np.uintp(order[u, r]), np.uintp(action[u, r])
+                    split = split - columns if split >= columns else split
+                    learn(
+                        mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
+                        roots, total, count, mean, width,
+                    )  # fmt: skip
 
 
 def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -189,6 +216,14 @@ def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, 
 def logarithms(rounds: int) -> Floats:
     """Return ln t, t = 1..rounds, by the C library that plain Python uses (NumPy's may differ)."""
     return np.array([math.log(t) for t in range(1, rounds + 1)])
+
+
+@lru_cache(maxsize=4)
+def inverse_roots(rounds: int) -> Floats:
+    """Return 1/sqrt(N), N = 0..rounds, 0 for N = 0: roots and divisions are the slowest instructions."""
+    roots = np.zeros(rounds + 1)
+    roots[1:] = 1.0 / np.sqrt(np.arange(1, rounds + 1))
+    return roots
 
 
 @dataclass(frozen=True)
@@ -215,18 +250,13 @@ class _UCB(SplitPolicy):
         action = room_for(order.shape, actions)
         state = begin(self.first, table.arms, order.shape[1])
         weights = float(self.exploration) * np.sqrt(logarithms(len(order)))
-        play(
-            self.mode,
-            self.first,
-            table.arms,
-            weights,
-            *self.worth(table),
-            table.other_cloud,
-            order,
-            delay,
-            state,
-            action,
-        )
+        worth = (*self.worth(table), table.other_cloud)
+        roots = inverse_roots(len(order))
+        given = (self.mode, self.first, table.arms, weights, *worth, order, roots, state, action)
+        if delay:
+            play_delayed(*given, delay)
+        else:
+            play(*given)
         return Played(action, actions)
 
     def live(self) -> LiveUCB:
@@ -337,6 +367,7 @@ class LiveUCB(SplitLearner):
     def begin_stream(self) -> None:  # noqa: D102
         self.state = begin(self.policy.first, self.problem.device_exits, 1)
         self.best, self.chosen = np.empty(LANES), np.zeros(LANES, np.uintp)
+        self.roots = inverse_roots(2**16)
 
     def choose(self, t: int) -> int:  # noqa: D102
         if t <= self.problem.device_exits + 1 - self.policy.first:
@@ -348,4 +379,6 @@ class LiveUCB(SplitLearner):
     def update(self, seen, split: int, known: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
         policy, worth = self.policy, (*self.worth, self.problem.other_cloud)
         s, i = np.uintp(0), np.uintp(split)
-        learn(policy.mode, policy.first, seen, *worth, s, i, s, self.state)
+        if self.state[1].max() + 1 >= len(self.roots):
+            self.roots = inverse_roots(2 * len(self.roots))
+        learn(policy.mode, policy.first, seen, *worth, s, i, s, self.roots, *self.state)

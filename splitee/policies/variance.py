@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import kernel
+from splitee._internal.jit import inlined, kernel
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
@@ -32,8 +32,8 @@ TUNED, THOMPSON = range(2)
 CHUNK = 2048  # rounds whose random numbers are drawn at a time
 
 
-@kernel
-def choose(rule, first, span, log_t, noise, total, count, mean, spread, best, chosen):  # type: ignore[no-untyped-def]
+@inlined
+def choose(rule, first, span, log_t, noise, count, mean, width, best, chosen):  # type: ignore[no-untyped-def]
     """Find the arm of the greatest index in every lane, the lowest on ties.
 
     Parameters
@@ -48,8 +48,8 @@ def choose(rule, first, span, log_t, noise, total, count, mean, spread, best, ch
         ln t.
     noise : float64 array, shape (arms, lanes)
         z of each arm from `first` on; empty for TUNED.
-    total, count, mean, spread : float64 arrays, shape (m + 1, lanes)
-        S, N, Q, M by arm.
+    count, mean, width : float64 arrays, shape (m + 1, lanes)
+        N, Q and, by `learn`, the part of the index that changes with feedback only.
     best : float64 array, shape (lanes,)
         Scratch: the greatest index so far.
     chosen : uintp array, shape (lanes,)
@@ -59,33 +59,40 @@ def choose(rule, first, span, log_t, noise, total, count, mean, spread, best, ch
         best[r] = -math.inf
     for arm in range(np.uintp(first), np.uintp(len(mean))):
         for r in range(np.uintp(len(best))):
-            n = count[arm, r]
             if rule == TUNED:
-                variance = spread[arm, r] / n / (span * span) + math.sqrt(2.0 * log_t / n)
-                index = mean[arm, r] + span * math.sqrt(log_t / n * min(0.25, variance))
+                x = log_t / count[arm, r]
+                variance = width[arm, r] + math.sqrt(2.0 * x)
+                index = mean[arm, r] + span * math.sqrt(x * (variance if variance < 0.25 else 0.25))
             else:
-                variance = (0.25 * (span * span) + spread[arm, r]) / n
-                index = mean[arm, r] + noise[arm - np.uintp(first), r] * math.sqrt(variance / n)
-            index = math.inf if n == 0.0 else index
+                index = mean[arm, r] + noise[arm - np.uintp(first), r] * width[arm, r]
             chosen[r] = arm if index > best[r] else chosen[r]
             best[r] = index if index > best[r] else best[r]
 
 
-@kernel
-def learn(arm, r, gain, total, count, mean, spread):  # type: ignore[no-untyped-def]
-    """Add a reward to an arm of lane r: S, N, Q, and M by r − Q before times r − Q after."""
+@inlined
+def learn(rule, span, arm, r, gain, total, count, mean, spread, width):  # type: ignore[no-untyped-def]
+    """Add a reward to an arm of lane r: S, N, Q, M (r − Q before times r − Q after), and the width.
+
+    `width` is V/R² for TUNED, sqrt(V/N) for THOMPSON.
+    """
     before = gain - mean[arm, r]
     total[arm, r] += gain
     count[arm, r] += 1.0
-    mean[arm, r] = total[arm, r] / count[arm, r]
-    spread[arm, r] += before * (gain - mean[arm, r])
+    n = count[arm, r]
+    mean[arm, r] = total[arm, r] / n
+    if n > 1.0:  # the first reward is its own mean; before it, Q was ∞
+        spread[arm, r] += before * (gain - mean[arm, r])
+    if rule == TUNED:
+        width[arm, r] = spread[arm, r] / n / (span * span)
+    else:
+        width[arm, r] = math.sqrt((0.25 * (span * span) + spread[arm, r]) / n / n)
 
 
 @kernel
 def play(  # type: ignore[no-untyped-def]
-    rule, first, span, logs, noise, start, confidence, alpha, mu, gamma, offload, order, delay, state, action
+    rule, first, span, logs, noise, start, confidence, alpha, mu, gamma, offload, order, state, action
 ):
-    """Play rounds start, start + 1, … in all lanes, as many as there are `logs`.
+    """Play rounds start, start + 1, … in all lanes, as many as there are `logs`; feedback arrives at once.
 
     Parameters
     ----------
@@ -101,39 +108,64 @@ def play(  # type: ignore[no-untyped-def]
         See `splitee.policies.problem.reward`.
     order : int32 array, shape (m, repeats)
         Which sample comes.
-    delay : int
-        Rounds after which an offloaded sample's feedback arrives; 0: at once.
     state : tuple of float64 arrays, shape (m + 1, repeats)
-        S, N, Q, M; kept from one call to the next.
+        S, N, Q, M and the width; kept from one call to the next.
     action : uint8 or uint16 array, shape (m, repeats)
         Filled in: the layer of the split, plus L + 1 if it offloads.
     """
-    total, count, mean, spread = state
+    total, count, mean, spread, width = state
     arms, repeats = total.shape
     best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
-    columns, arrivals = np.uintp(len(alpha)), 2 if delay else 1
+    columns = np.uintp(len(alpha))
     for k in range(len(logs)):
         t = start + k
         if t >= arms - first:
-            choose(rule, first, span, logs[k], noise[k], total, count, mean, spread, best, chosen)
+            choose(rule, first, span, logs[k], noise[k], count, mean, width, best, chosen)
+        for r in range(np.uintp(repeats)):
+            split, s = chosen[r] if t >= arms - first else np.uintp(first + t), np.uintp(order[t, r])
+            action[t, r] = split + columns if np.float64(confidence[s, split]) < alpha[split] else split
+            gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
+            learn(rule, span, split, r, gain, total, count, mean, spread, width)
+
+
+@kernel
+def play_delayed(  # type: ignore[no-untyped-def]
+    rule, first, span, logs, noise, start, confidence, alpha, mu, gamma, offload, order, state, action, delay
+):
+    """Play as `play` does; the feedback of an offloaded sample arrives `delay` ≥ 1 rounds later.
+
+    At the end of round t the feedback of round t − delay arrives, if it offloaded, and then that of round t,
+    if it did not.
+    """
+    total, count, mean, spread, width = state
+    arms, repeats = total.shape
+    best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
+    columns = np.uintp(len(alpha))
+    for k in range(len(logs)):
+        t = start + k
+        if t >= arms - first:
+            choose(rule, first, span, logs[k], noise[k], count, mean, width, best, chosen)
         for r in range(np.uintp(repeats)):
             i = chosen[r] if t >= arms - first else np.uintp(first + t)
-            offloaded = np.float64(confidence[np.uintp(order[t, r]), i]) < alpha[i]
-            action[t, r] = i + columns if offloaded else i
-            for arrival in range(arrivals):  # of round t − delay, if it offloaded; then of round t itself
-                u = t - delay * (arrivals - 1 - arrival)
-                late = u >= 0 and action[u, r] >= columns
-                if delay == 0 or (u >= 0 and late == (u < t)):
-                    split = np.uintp(action[u, r]) - (columns if late else np.uintp(0))
-                    s = np.uintp(order[u, r])
+            action[t, r] = i + columns if np.float64(confidence[order[t, r], i]) < alpha[i] else i
+            for u in range(t - delay, t + 1, delay):
+                if u >= 0 and (action[u, r] >= columns) == (u < t):
+                    s, split = np.uintp(order[u, r]), np.uintp(action[u, r])
+                    split = split - columns if split >= columns else split
                     gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
-                    learn(split, r, gain, total, count, mean, spread)
+                    learn(rule, span, split, r, gain, total, count, mean, spread, width)
 
 
-def begin(arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the state of a learner before its first round: S, N, Q, M, a row per arm from 0 to m."""
-    total, count, mean, spread = (np.zeros((arms + 1, repeats)) for _ in range(4))
-    return total, count, mean, spread
+State = tuple[Floats, Floats, Floats, Floats, Floats]
+
+
+def begin(arms: int, repeats: int) -> State:
+    """Return the state of a learner before its first round: S, N, Q, M and the width, rows 0 to m.
+
+    Q = ∞ says that nothing has arrived of an arm.
+    """
+    total, count, spread, width = (np.zeros((arms + 1, repeats)) for _ in range(4))
+    return total, count, np.full((arms + 1, repeats), math.inf), spread, width
 
 
 def reward_span(mu: float, offload: Floats, arms: int) -> float:
@@ -171,7 +203,11 @@ class _ByVariance(SplitPolicy):
         for start in range(0, len(order), CHUNK):
             some = logs[start : start + CHUNK]
             noise = self.noise(rngs, len(some), table.arms)
-            play(self.rule, self.first, span, some, noise, start, *worth, order, delay, state, action)
+            given = (self.rule, self.first, span, some, noise, start, *worth, order, state, action)
+            if delay:
+                play_delayed(*given, delay)
+            else:
+                play(*given)
         return Played(action, actions)
 
     def live(self) -> LiveByVariance:
@@ -251,10 +287,12 @@ class LiveByVariance(SplitLearner):
         noise = self.policy.noise([self.rng], 1, arms)[0]  # drawn in every round, as a replay does
         if t <= arms + 1 - first:
             return first + t - 1
-        choose(self.policy.rule, first, self.span, math.log(t), noise, *self.state, self.best, self.chosen)
+        _, count, mean, _, width = self.state
+        known = count, mean, width, self.best, self.chosen
+        choose(self.policy.rule, first, self.span, math.log(t), noise, *known)
         return int(self.chosen[0])
 
     def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
         s, i = np.uintp(0), np.uintp(split)
         gain = reward(seen, *self.worth, s, i, seen[0, 0])
-        learn(i, s, gain, *self.state)
+        learn(self.policy.rule, self.span, i, s, gain, *self.state)
