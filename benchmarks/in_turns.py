@@ -58,8 +58,8 @@ class Engine:
         paths = os.pathsep.join([str(checkout), str(HERE)])
         environment = os.environ | {"PYTHONPATH": paths, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         words = [sys.executable, "-c", WORKER]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(words, env=environment, cwd=checkout, stdin=pipe, stdout=pipe, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(words, env=environment, cwd=checkout, **pipes)
 
     def seconds(self, line: str) -> float:
         self.process.stdin.write(line + "\n")

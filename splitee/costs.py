@@ -129,13 +129,13 @@ class CostModel:
     def gamma(self, layers: int) -> Floats:
         """Return γ by exits evaluated and layer of the stop, shape (L + 1, L + 1); γ[0, 0] = 0.
 
-        layer·depth + exit·evaluated, by multiplication; (layer + exit)·i where all exits 1..i are evaluated
-        and sit at layers 1..i, as in the paper. The extra terms are added in their order.
+        layer·depth + exit·evaluated, by multiplication; (layer + exit)·i if all exits 1..i are evaluated and
+        sit at layers 1..i, as in the paper. The extra terms are added in their order.
         """
         depth, count = self._depth(layers), np.arange(layers + 1, dtype=np.float64)
         gamma = self.layer * depth[None, :] + self.exit * count[:, None]
-        if depth.tolist() == count.tolist():
-            np.fill_diagonal(gamma, (self.layer + self.exit) * count)
+        regular = np.cumprod(depth == count).astype(bool)  # as far as exits sit at layers 1, 2, …
+        np.fill_diagonal(gamma, np.where(regular, (self.layer + self.exit) * count, np.diagonal(gamma)))
         gamma[:, 0] = 0.0  # nothing is computed before the input is offloaded
         for device, _ in self._extra(layers):
             gamma = gamma + device

@@ -155,7 +155,7 @@ def device_cost_of(world: World, i: int, evaluated: int) -> float:
     """γ of stopping at exit i after so many exits were evaluated: λ₁·d_i + λ₂·evaluated."""
     if i == 0:
         return 0.0
-    if evaluated == i and world.depths == list(range(1, world.layers + 1)):
+    if evaluated == i and world.depths[:i] == list(range(1, i + 1)):
         cost = (world.layer + world.exit) * i
     else:
         cost = world.layer * world.depths[i - 1] + world.exit * evaluated

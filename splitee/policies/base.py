@@ -149,7 +149,7 @@ class SplitLearner:
         """Go on to the split, and answer there if the exit is sure."""
         if exit < self.split:
             return exit + 1
-        return OFFLOAD if confidence < self.worth[0][exit] else ANSWER
+        return OFFLOAD if np.float32(confidence) < self.worth[0][exit] else ANSWER
 
     def learn(self, t: int, feedback: Feedback) -> None:
         """Learn from what was evaluated, as in a replay."""

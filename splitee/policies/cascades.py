@@ -67,7 +67,7 @@ class LiveCascade:
     def decide(self, exit: int, confidence: float, prediction: float, entropy: float | None = None) -> int:
         """Answer if the rule is sure, else go on; offload or answer at the end."""
         if exit == self.end:
-            return OFFLOAD if confidence < self.alpha else ANSWER
+            return OFFLOAD if np.float32(confidence) < self.alpha else ANSWER
         score = np.array([prediction], dtype=np.float32) if isinstance(prediction, float) else None
         said = Said(
             np.array([confidence], dtype=np.float32),

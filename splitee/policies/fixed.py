@@ -60,7 +60,7 @@ class LiveStop:
         """Go on to the last exit; answer or offload there."""
         if exit < self.last:
             return exit + 1
-        return OFFLOAD if confidence < self.alpha else ANSWER
+        return OFFLOAD if np.float32(confidence) < self.alpha else ANSWER
 
     def learn(self, t: int, feedback: Feedback) -> None:
         """Learn nothing."""

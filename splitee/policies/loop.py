@@ -208,9 +208,11 @@ def _answer(table: Table, s: int, i: int) -> Any:
 
 def _checked(action: Any, exit_: int, problem: Problem, t: int, name: str) -> int:
     """Return an action; InputError unless it is possible after exit `exit_` (0: before any)."""
-    deeper = isinstance(action, Integral) and exit_ < int(action) <= problem.device_exits
-    if deeper or (exit_ > 0 and action in (ANSWER, OFFLOAD)) or (exit_ == 0 and action == 0):
-        return int(action)
+    if isinstance(action, Integral) and not isinstance(action, bool | np.bool_):
+        number = int(action)
+        ends = number in (ANSWER, OFFLOAD) if exit_ > 0 else number == 0
+        if ends or exit_ < number <= problem.device_exits:
+            return number
     if exit_ == 0:
         raise InputError(
             f"policy {name} began round {t} with {action!r}: begin returns 1 to {problem.device_exits}, the "

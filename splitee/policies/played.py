@@ -75,7 +75,7 @@ class Played:
     actions: Actions
 
 
-IN_MEMORY = 2**28  # bytes; larger arrays of actions lie in a temporary file
+IN_MEMORY = 2**24  # bytes of a block of repeats; larger ones lie in a temporary file
 
 
 def room_for(shape: tuple[int, ...], actions: Actions) -> NDArray[np.unsignedinteger]:

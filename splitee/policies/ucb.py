@@ -1,11 +1,19 @@
 """SplitEE and SplitEE-S: UCB over layers, without labels (Bajpai et al. 2023, algorithms 1 and 2).
 
-Every arm (layer) is played once, ascending. Afterwards round t plays, the lowest arm on ties,
+An arm i is a layer to split at: the device computes up to layer i and answers if its confidence C_i reaches
+the threshold α, or if i = L, the last layer; else it offloads, and the cloud answers with confidence C_L. The
+reward of a sample is, μ being the points of confidence that one unit of cost is worth,
+
+    r(i) = C_i − μ·γ_i if the device answers, else C_L − μ·(γ_i + o)
+
+with γ_i the cost of the device and o that of the offload. Every arm is played once, ascending. Afterwards
+round t plays, the lowest arm on ties,
 
     i_t = argmax_i  Q(i) + β·sqrt(ln t)·h(i),     Q(i) = S(i)/N(i),     h(i) = 1/sqrt(N(i)),
 
-S(i) being the sum and N(i) the number of the rewards r(i) that have arrived of arm i. An arm of which none
-has arrived yet has the index ∞.
+S(i) being the sum and N(i) the number of the rewards that have arrived of arm i, β ≥ 0 how much is explored.
+An arm of which none has arrived has the index ∞. SplitEE updates the arm it played, SplitEE-S every arm up to
+it.
 
 A kernel plays many repeats at once: the state of an arm is a row with one lane per repeat, and the innermost
 loops run over lanes, so that the compiler makes vector instructions of them.
@@ -23,16 +31,14 @@ from typing import ClassVar
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import inlined, kernel, prefetch
+from splitee._internal.jit import AHEAD, LARGE, inlined, kernel, prefetch
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
 
-ALONE, CAUSAL, PUBLISHED, SKIP = range(4)  # what an update learns of the arms below the split
+ALONE, CAUSAL, PUBLISHED, SKIP = range(4)  # ALONE: SplitEE; else what SplitEE-S takes for an unseen C_L
 _SIDES = {"causal": CAUSAL, "published": PUBLISHED, "skip": SKIP}
-LANES = 8  # lanes are padded to whole vectors
-LARGE = 2**20  # rows × columns of a table that no cache holds
-AHEAD = 6  # rounds; rows are prefetched so early
+VECTOR = 8  # lanes are padded to a multiple, so that loops over them are whole vectors
 
 
 @inlined
@@ -73,7 +79,7 @@ def credit(arm, r, gain, roots, total, count, mean, width):  # type: ignore[no-u
     """Add a reward to an arm of lane r: S, N, and with them Q = S/N and h = 1/sqrt(N)."""
     s, n = total[arm, r] + gain, count[arm, r] + 1.0
     total[arm, r], count[arm, r] = s, n
-    mean[arm, r], width[arm, r] = s / n, roots[np.uintp(np.int64(n))]
+    mean[arm, r], width[arm, r] = s / n, roots[np.uintp(np.int64(n))]  # by int64: the faster conversion
 
 
 @inlined
@@ -191,7 +197,7 @@ def play_delayed(  # type: ignore[no-untyped-def]
         for r in range(np.uintp(repeats)):
             i = chosen[r] if t > arms - first else np.uintp(first + t)
             action[t, r] = i + columns if np.float64(confidence[order[t, r], i]) < alpha[i] else i
-            for u in range(t - delay, t + 1, delay):
+            for u in range(t - delay, t + 1, delay):  # round t − delay, then round t
                 if u >= 0 and (action[u, r] >= columns) == (u < t):
                     s, split = np.uintp(order[u, r]), np.uintp(action[u, r])
                     split = split - columns if split >= columns else split
@@ -206,7 +212,7 @@ def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, 
 
     Q = ∞ says that nothing has arrived of an arm; Q = −∞ fills the rows after the last arm.
     """
-    rows, lanes = first + -(-(arms + 1 - first) // 4) * 4, -(-repeats // LANES) * LANES
+    rows, lanes = first + -(-(arms + 1 - first) // 4) * 4, -(-repeats // VECTOR) * VECTOR
     mean = np.full((rows, lanes), math.inf)
     mean[arms + 1 :] = -math.inf
     return np.zeros((rows, lanes)), np.zeros((rows, lanes)), mean, np.zeros((rows, lanes))
@@ -220,7 +226,7 @@ def logarithms(rounds: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def inverse_roots(rounds: int) -> Floats:
-    """Return 1/sqrt(N), N = 0..rounds, 0 for N = 0: roots and divisions are the slowest instructions."""
+    """Return 1/sqrt(N), N = 0..rounds (0 for 0); a table, since roots and divisions are slow."""
     roots = np.zeros(rounds + 1)
     roots[1:] = 1.0 / np.sqrt(np.arange(1, rounds + 1))
     return roots
@@ -366,7 +372,7 @@ class LiveUCB(SplitLearner):
 
     def begin_stream(self) -> None:  # noqa: D102
         self.state = begin(self.policy.first, self.problem.device_exits, 1)
-        self.best, self.chosen = np.empty(LANES), np.zeros(LANES, np.uintp)
+        self.best, self.chosen = np.empty(VECTOR), np.zeros(VECTOR, np.uintp)
         self.roots = inverse_roots(2**16)
 
     def choose(self, t: int) -> int:  # noqa: D102
@@ -378,7 +384,7 @@ class LiveUCB(SplitLearner):
 
     def update(self, seen, split: int, known: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
         policy, worth = self.policy, (*self.worth, self.problem.other_cloud)
-        s, i = np.uintp(0), np.uintp(split)
+        s, lane, i = np.uintp(0), np.uintp(0), np.uintp(split)
         if self.state[1].max() + 1 >= len(self.roots):
             self.roots = inverse_roots(2 * len(self.roots))
-        learn(policy.mode, policy.first, seen, *worth, s, i, s, self.roots, *self.state)
+        learn(policy.mode, policy.first, seen, *worth, s, i, lane, self.roots, *self.state)

@@ -20,7 +20,7 @@ from splitee.results.setup import Setup
 
 LANES = 64  # repeats of a block: their state stays in the first-level cache
 BLOCK_ROUNDS = 2**25  # rounds of a block, all repeats together: their orders take 128 MB
-SHARED = 2**18  # rounds of a call from which threads share them; starting a thread costs about 10,000
+SHARED = 2**18  # rounds of a call from which threads share them; starting a thread costs about 10,000 rounds
 
 
 class Player:
@@ -120,7 +120,7 @@ def play_all(setup: Setup, policies: Mapping[str, AnyPolicy]) -> dict[str, Resul
 
 
 def _blocks(repeats: int, rounds: int, shares: int) -> list[tuple[int, int]]:
-    """Cut the repeats into consecutive blocks (first, end) of like size; up to `shares` more."""
+    """Cut the repeats into blocks (first, end) of like size: at least `shares`, if each then has 8."""
     lanes = max(1, min(LANES, BLOCK_ROUNDS // rounds))
     count = max(-(-repeats // lanes), min(shares, repeats // 8), 1)
     cuts = [repeats * k // count for k in range(count + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import kernel
+from splitee._internal.jit import AHEAD, LARGE, kernel, prefetch
 from splitee.costs import Floats
 from splitee.policies.played import Played
 from splitee.policies.problem import Orders
@@ -26,10 +26,10 @@ def by_repeat(
         Sums of the answers' confidences.
     """
     repeats = played.action.shape[1]
-    counts = np.zeros((repeats, len(played.actions), 4), dtype=np.int64)
+    counts = np.zeros((len(played.actions), 4, repeats), dtype=np.int32)
     sure = np.zeros(repeats)
     _by_repeat(order, played.action, played.actions.answer, marks, confidence, counts, sure)
-    return counts, sure
+    return np.moveaxis(counts, 2, 0).astype(np.int64), sure
 
 
 def by_sample(blocks: list[tuple[Played, Orders]], samples: int) -> NDArray[np.int32]:
@@ -66,11 +66,16 @@ def offload_sums(played: Played, order: Orders, offload: Floats) -> Floats:
 
 @kernel
 def _by_repeat(order, action, answer, marks, confidence, counts, sure):  # type: ignore[no-untyped-def]
+    repeats, large = np.uintp(order.shape[1]), confidence.size > LARGE
     for t in range(order.shape[0]):
-        for r in range(order.shape[1]):
+        if large and t + AHEAD < order.shape[0]:
+            for r in range(repeats):
+                prefetch(confidence, np.uintp(order[t + AHEAD, r]))
+                prefetch(marks, np.uintp(order[t + AHEAD, r]))
+        for r in range(repeats):
             s, a = np.uintp(order[t, r]), np.uintp(action[t, r])
             column = np.uintp(answer[a])
-            counts[r, a, np.uintp(marks[s, column])] += 1
+            counts[a, np.uintp(marks[s, column]), r] += 1
             sure[r] += np.float64(confidence[s, column])
 
 

@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         Where there is none, it is damaged, or another version wrote it.
     """
     if not (folder / _MANIFEST).is_file():
-        raise InputError(f"{folder} holds no results ({_MANIFEST} is missing)")
+        raise InputError(f"{folder} holds no results ({_MANIFEST} is missing){_hint(folder)}")
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -59,6 +59,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.pop("schema", None) != SCHEMA:
         raise InputError(f"{folder}: results of another schema; this splitee reads {SCHEMA}")
     return manifest
+
+
+def results_folder(folder: Path) -> Path:
+    """Return the folder of the results: `folder`, or its one scenario if `splitee run --out` wrote it."""
+    if (folder / _MANIFEST).is_file() or not (folder / "run.json").is_file():
+        return folder
+    scenarios = _scenarios(folder)
+    return scenarios[0] if len(scenarios) == 1 else folder
+
+
+def _scenarios(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.glob(f"*/{_MANIFEST}"))
+
+
+def _hint(folder: Path) -> str:
+    names = [str(scenario) for scenario in _scenarios(folder)] if folder.is_dir() else []
+    return f": load one of its scenarios, {', '.join(names)}" if names else ""
 
 
 def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:

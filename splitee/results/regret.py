@@ -106,7 +106,8 @@ class Regret:
         one, every = (self.means(self.table, kind, repeat, rounds) for kind in (False, True))
         own = (every if self.every_exit else one)[0 if self.sends else 1 : arms + 1].max()
         worth = np.where(self.actions.evaluated > 1, every[self.actions.layer], one[self.actions.layer])
-        losses: Floats = np.nan_to_num(np.stack([self.best(repeat, rounds) - worth, own - worth]))
+        losses: Floats = np.stack([self.best(repeat, rounds) - worth, own - worth])
+        losses[:, (self.actions.layer == 0) & np.isnan(worth)] = 0.0  # the input has no known cost
         return losses
 
     def curve(self, points: NDArray[np.int64], rewards: Floats) -> Curve:

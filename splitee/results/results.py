@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.results.files import REMEDY, read_tables, write_tables
+from splitee.results.files import REMEDY, read_tables, results_folder, write_tables
 from splitee.results.intervals import Floats, Series, bootstrap_means, compared, with_intervals
 from splitee.results.measures import METRICS, Reloaded
 from splitee.results.regret import Curve
@@ -293,7 +293,8 @@ def _check_interval(interval: str) -> None:
 def load_results(folder: str | Path) -> Results:
     """Read results that `Results.save` wrote.
 
-    Summaries, intervals, regret curves and, where they were saved, choices are as they were; what was not
+    A folder that `splitee run --out` wrote loads if it holds one scenario. Summaries, intervals, regret
+    curves and, if they were saved, choices are as they were; what was not
     saved says so when it is asked for.
 
     Raises
@@ -301,7 +302,7 @@ def load_results(folder: str | Path) -> Results:
     InputError
         Where the folder holds none, damaged ones, or those of another version.
     """
-    tables, facts = read_tables(Path(folder))
+    tables, facts = read_tables(results_folder(Path(folder)))
     try:
         described: dict[str, dict[str, Any]] = facts.pop("policies")
         facts.pop("libraries")  # of the time: saving again writes today's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from splitee.trace import Trace
 
 SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
 RIGHT, AGREES = 1, 2  # bits of `Setup.marks`
+_MARKS: WeakKeyDictionary[Trace, NDArray[np.uint8]] = WeakKeyDictionary()  # replays of a trace share them
 
 
 class Streams(Protocol):
@@ -75,11 +77,13 @@ class Setup:
     @cached_property
     def marks(self) -> NDArray[np.uint8]:
         """Bits RIGHT and AGREES (with exit L) of each answer, shape (n, L + 1); column 0: of the cloud's."""
-        answer = self.table.prediction
-        marks = np.where(answer == answer[:, -1:], AGREES, 0).astype(np.uint8)
-        if self.trace.label is not None:
-            marks |= np.where(answer == self.trace.label[:, None], RIGHT, 0).astype(np.uint8)
-        return marks
+        if self.trace not in _MARKS:
+            answer = self.table.prediction
+            marks = (answer == answer[:, -1:]).view(np.uint8) * np.uint8(AGREES)
+            if self.trace.label is not None:
+                marks |= (answer == self.trace.label[:, None]).view(np.uint8) * np.uint8(RIGHT)
+            _MARKS[self.trace] = marks
+        return _MARKS[self.trace]
 
     @cached_property
     def shown(self) -> Floats:

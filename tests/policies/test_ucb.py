@@ -9,7 +9,7 @@ from strategies import Case, cases, worlds
 from twins import EXAMPLES, check, costs_of, replayed, trace_of
 
 import splitee
-from splitee.policies import ucb
+from splitee._internal import jit
 from splitee.policies.loop import DeviceLoop
 
 SIDES = ("causal", "published", "skip")
@@ -89,7 +89,7 @@ def test_a_lost_answer_teaches_nothing() -> None:
 def test_rows_that_are_fetched_early_change_no_decision(
     side: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = ucb.LARGE // 4 + 50  # rows × columns beyond what a kernel takes for small
+    n = jit.LARGE // 4 + 50  # rows × columns beyond what a kernel takes for small
     rng = np.random.default_rng(4)
     confidence = rng.uniform([0.5, 0.6, 0.5], [0.9, 1.0, 1.0], (n, 3)).astype(np.float32)
     trace = splitee.Trace(confidence, rng.integers(2, size=(n, 3)), rng.integers(2, size=n))
