@@ -49,7 +49,6 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/two_cores.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/paper_grid.py
 	$(BIN)/python benchmarks/precompute.py

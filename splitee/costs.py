@@ -85,12 +85,12 @@ class CostModel:
 
     def __post_init__(self) -> None:
         for name in ("layer", "exit"):
-            object.__setattr__(self, name, _price(name, getattr(self, name), dimensions=0))
-        object.__setattr__(self, "offload", _price("offload", self.offload, dimensions=None))
+            object.__setattr__(self, name, _cost(name, getattr(self, name), dimensions=0))
+        object.__setattr__(self, "offload", _cost("offload", self.offload, dimensions=None))
         if self.offload_input is not None:
-            object.__setattr__(self, "offload_input", _price("offload_input", self.offload_input, 0))
+            object.__setattr__(self, "offload_input", _cost("offload_input", self.offload_input, 0))
         if self.sample_offload is not None:
-            object.__setattr__(self, "sample_offload", _price("sample_offload", self.sample_offload, 1))
+            object.__setattr__(self, "sample_offload", _cost("sample_offload", self.sample_offload, 1))
         m = self.device_layers
         if m is not None:
             if isinstance(m, bool) or not isinstance(m, Integral) or m < 1:
@@ -291,33 +291,33 @@ def _checked_extra(extra: Any) -> dict[str, tuple[Any, Any]] | None:
             raise InputError(f"extra cost {name!r}: give it another name, of letters, digits and _")
         if not isinstance(parts, Sequence) or len(parts) != 2:
             raise InputError(f"extra cost {name}: give (device, offload)")
-        device, offload = (_price(f"extra cost {name}", part, dimensions=-1) for part in parts)
+        device, offload = (_cost(f"extra cost {name}", part, dimensions=-1) for part in parts)
         checked[name] = (device, offload)
     return checked
 
 
-def _price(name: str, value: Any, dimensions: int | None) -> float | Floats:
+def _cost(name: str, value: Any, dimensions: int | None) -> float | Floats:
     """Return a cost, or an array of them, checked; `dimensions` None: at most one; −1: at most two."""
     if dimensions != 1 and isinstance(value, (int, float)):  # most are: arrays take longer
-        _check(name, 0 <= value <= _DEAREST)
+        _check(name, 0 <= value <= _LARGEST)
         return float(value)
     try:
-        price = np.array(value, dtype=np.float64)
+        cost = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is {value!r}: give a number (in λ)") from error
-    if price.ndim > (2 if dimensions == -1 else 1) or (dimensions in (0, 1) and price.ndim != dimensions):
-        raise InputError(f"{name} has shape {price.shape}: give {_SHAPES.get(name, 'an array by layer')}")
-    _check(name, bool(((price >= 0) & (price <= _DEAREST)).all()))
-    price.flags.writeable = False
-    return price if price.ndim else float(price)
+    if cost.ndim > (2 if dimensions == -1 else 1) or (dimensions in (0, 1) and cost.ndim != dimensions):
+        raise InputError(f"{name} has shape {cost.shape}: give {_SHAPES.get(name, 'an array by layer')}")
+    _check(name, bool(((cost >= 0) & (cost <= _LARGEST)).all()))
+    cost.flags.writeable = False
+    return cost if cost.ndim else float(cost)
 
 
-def _check(name: str, is_price: bool) -> None:
-    if not is_price:
-        raise InputError(f"{name} must be between 0 and {_DEAREST:g}")
+def _check(name: str, valid: bool) -> None:
+    if not valid:
+        raise InputError(f"{name} must be between 0 and {_LARGEST:g}")
 
 
-_DEAREST = 1e12  # far from where sums of costs would lose their digits
+_LARGEST = 1e12  # far from where sums of costs would lose their digits
 _TERMS = ("layers", "exits", "offload", "delta", "change", "device")  # names that are taken
 _SHAPES = {
     "layer": "one number",

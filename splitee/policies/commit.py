@@ -135,17 +135,17 @@ class LiveCommit(SplitLearner):
 
 @dataclass(frozen=True)
 class SourceSplit(SplitPolicy):
-    """The fixed split that is best on the source's validation trace at the target's prices; it sees no label.
+    """The fixed split that is best on the source's validation trace at the target's costs; it sees no label.
 
-    What one can do without learning on the target: it trusts that confidences there are as on the source.
+    This needs no learning on the target, and assumes that confidences there are as on the source.
 
     Parameters
     ----------
     threshold : float
         α.
     source : Trace
-        What the same model said of its source's validation data. Where the price of sending is given by
-        sample, its mean is taken.
+        The same model's trace of its source's validation data. If offload costs are given per sample, their
+        mean is used.
 
     Examples
     --------
@@ -189,8 +189,8 @@ class SourceSplit(SplitPolicy):
         return LiveSource(self)
 
     def to_dict(self) -> dict[str, Any]:  # noqa: D102
-        told = {"name": self.source.name, "fingerprint": self.source.fingerprint}
-        return {"policy": type(self).__name__, "threshold": float(self.threshold), "source": told}
+        source = {"name": self.source.name, "fingerprint": self.source.fingerprint}
+        return {"policy": type(self).__name__, "threshold": float(self.threshold), "source": source}
 
 
 class LiveSource(SplitLearner):

@@ -86,7 +86,7 @@ class Table:
     costs : CostModel
         Of all L layers.
     confidence : ndarray of float32, shape (n, L + 1)
-        Column 0: of whoever answers offloaded samples, C_L unless the cloud has another model. Column i: C_i.
+        Column 0: of the cloud, which is C_L unless it has another model. Column i: C_i.
     prediction : ndarray of int32, shape (n, L + 1)
         Answers, in the same columns.
     entropies : callable

@@ -1,9 +1,9 @@
 """What the authors' public code does, so that a reader can reconcile numbers. Never a default.
 
-It differs from the paper in its prices (0.8 λ a layer, 0.2 λ an exit), in what it learns from (λ·i for both
-algorithms), in its first samples (each arm meets one, neither charged nor counted, and the stream then starts
-again), in the index (ln t starts at 0 after those), and in reading C_L where it was never observed. The layer
-and exit prices of the call are ignored; its o and μ are used.
+It differs from the paper in its costs (0.8 λ per layer, 0.2 λ per exit), in what it learns from (λ·i for both
+algorithms), in its first samples (each arm plays one, neither charged nor counted, and the stream then starts
+again), in the index (ln t starts at 0 after those), and in reading C_L that was never observed. The layer and
+exit costs of the call are ignored; its o and μ are used.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ def learn(  # type: ignore[no-untyped-def]
 
     SplitEE (ALONE) updates the arm it played. SplitEE-S updates every arm j ≤ split. If j would have
     offloaded, r(j) contains C_L, which the device knows if it offloaded the sample, or reached exit L and the
-    cloud has no other model. If it does not, CAUSAL takes the deepest confidence seen, SKIP leaves j alone,
-    and PUBLISHED reads C_L all the same.
+    cloud has no other model. If it does not, CAUSAL takes the deepest confidence seen, SKIP does not update
+    j, and PUBLISHED reads C_L all the same.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Orders in which samples come, for `splitee.replay(..., orders=)`; without any it shuffles.
 
 A shuffled stream has no memory: what a learner meets first is like what it meets last. As it is, resampled,
-or one domain after another, a stream tells more about a learner.
+or one domain after another, a stream shows more of a learner.
 """
 
 from __future__ import annotations

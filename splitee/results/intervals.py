@@ -117,10 +117,10 @@ def compared(name: str, ours: Series, theirs: Series) -> dict[str, Series]:
         Shape (repeats,), and the paired bootstrap means, shape (resamples,), or None.
     """
     drawn = None if ours[1] is None or theirs[1] is None else (ours[1], theirs[1])
-    told: dict[str, Series] = {f"{name}_delta": (ours[0] - theirs[0], drawn and drawn[0] - drawn[1])}
+    differences: dict[str, Series] = {f"{name}_delta": (ours[0] - theirs[0], drawn and drawn[0] - drawn[1])}
     if name == "cost":
-        told["cost_change"] = _change(ours[0], theirs[0]), drawn and _change(*drawn)
-    return told
+        differences["cost_change"] = _change(ours[0], theirs[0]), drawn and _change(*drawn)
+    return differences
 
 
 def with_intervals(measures: Mapping[str, Series]) -> dict[str, float]:

@@ -111,14 +111,14 @@ class Result:
 
     @property
     def learns(self) -> bool:
-        """Whether what the policy plays depends on what it has seen; one's own policies count as such."""
+        """Whether its decisions depend on earlier samples; custom policies count as such."""
         if isinstance(self.policy, dict):
             return bool(self.policy["learns"])
         return self.policy.learns if isinstance(self.policy, Policy) else True
 
     @property
     def varies(self) -> bool:
-        """Whether each sample has its own layer, without learning: the layer settled on then tells little."""
+        """Whether each sample has its own layer, without learning, so that `settled` says little."""
         if isinstance(self.policy, dict):
             return bool(self.policy.get("varies", False))
         return self.policy.varies if isinstance(self.policy, Policy) else False

@@ -306,7 +306,7 @@ def load_results(folder: str | Path) -> Results:
     try:
         described: dict[str, dict[str, Any]] = facts.pop("policies")
         facts.pop("libraries")  # of the time: saving again writes today's
-        members = {name: _reloaded(name, told, tables) for name, told in described.items()}
+        members = {name: _reloaded(name, policy, tables) for name, policy in described.items()}
         ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
         reference = members.pop(REFERENCE)
     except (LookupError, ValueError, TypeError, AttributeError) as error:
@@ -314,13 +314,13 @@ def load_results(folder: str | Path) -> Results:
     return Results(members, lambda: reference, lambda: facts, ids)
 
 
-def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
+def _reloaded(name: str, policy: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
     repeats, regret, samples = (_of(name, tables[kind]) for kind in ("repeats", "regret", "samples"))
     metrics = (*METRICS, *(column for column in map(str, repeats) if column.startswith("cost_")))
     kept = "choices" in tables and name != REFERENCE
     return Result(
         name=name,
-        policy=told,
+        policy=policy,
         measures=Reloaded(
             metrics,
             samples["shown"].to_numpy(),
@@ -333,8 +333,8 @@ def _reloaded(name: str, told: dict[str, Any], tables: dict[str, pd.DataFrame]) 
                 regret["own"].to_numpy().reshape(len(repeats), -1),
             ),
         ),
-        on_device=bool(told["on_device"]),
-        threshold=float(told["regret_threshold"]),
+        on_device=bool(policy["on_device"]),
+        threshold=float(policy["regret_threshold"]),
         saved_choices=_of(name, tables["choices"]) if kept else None,
     )
 
