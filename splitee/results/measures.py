@@ -132,12 +132,11 @@ class Counted:
         mu = table.mu
 
         def means(device: Floats, offload: Floats) -> Floats:
-            # not a matrix product: its sums depend on how many repeats a block has
-            paid: Floats = (by_action * device[self.actions.evaluated, self.actions.layer]).sum(axis=1)
+            paid = _in_order(by_action * device[self.actions.evaluated, self.actions.layer])
             if len(offload) > 1:
                 paid = paid + counts.offload_sums(played, order, offload)
             else:
-                paid = paid + (by_action * _of_actions(self.actions, offload[0])).sum(axis=1)
+                paid = paid + _in_order(by_action * _of_actions(self.actions, offload[0]))
             return paid / rounds
 
         cost = means(table.gamma, table.offload)
@@ -206,6 +205,12 @@ class Counted:
         rounds = self.setup.streams.rounds
         points = np.unique(np.linspace(0, rounds - 1, CURVE_POINTS).round().astype(np.int64))
         return self.regret.curve(points, self.totals[:, METRICS.index("reward")])
+
+
+def _in_order(terms: Floats) -> Floats:
+    """Return sums over actions, shape (repeats,), added one by one: how others add depends on the layout."""
+    sums: Floats = np.cumsum(terms, axis=1)[:, -1]
+    return sums
 
 
 def _of_actions(actions: Actions, offload: Floats) -> Floats:
