@@ -244,10 +244,12 @@ def reward(confidence, alpha, mu, gamma, offload, s, i, far):  # type: ignore[no
 def mean_rewards(confidence, alpha, mu, gamma, offload, order):  # type: ignore[no-untyped-def]
     """Return r̄(0), …, r̄(L) over an order of samples; see `reward`."""
     means = np.zeros(len(alpha))
+    for t in range(len(order)):
+        s = np.uintp(order[t])
+        far = confidence[s, 0]
+        for i in range(np.uintp(len(alpha))):
+            means[i] += reward(confidence, alpha, mu, gamma, offload, s, i, far)
     for i in range(len(alpha)):
-        for t in range(len(order)):
-            s = order[t]
-            means[i] += reward(confidence, alpha, mu, gamma, offload, s, i, confidence[s, 0])
         means[i] /= len(order)
     return means
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,16 +35,25 @@ class Shuffles:
 
     def block(self, first: int, end: int) -> Orders:
         """Return the samples of repeats first..end − 1, shape (m, end − first)."""
-        return _shuffles(self.samples, self.seed, first, end)
+        key = self.samples, self.seed
+        kept_first, kept = _LAST.get(key, (0, None))
+        if kept is None or not kept_first <= first < end <= kept_first + kept.shape[1]:
+            kept_first, kept = first, _shuffles(*key, first, end)
+            while len(_LAST) > 1:
+                _LAST.pop(next(iter(_LAST)), None)  # another thread may have removed it
+            _LAST[key] = kept_first, kept
+        return frozen(kept[:, first - kept_first : end - kept_first])
 
 
-@lru_cache(maxsize=2)  # the policies of a call, and the costs of a study, play the same orders
+# the last block of two streams: the policies of a call, and the costs of a study, play the same orders
+_LAST: dict[tuple[int, int], tuple[int, Orders]] = {}
+
+
 def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:
     orders = np.empty((samples, end - first), dtype=np.int32)
     for column, repeat in enumerate(range(first, end)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, repeat)))
         orders[:, column] = rng.permutation(samples)
-    orders.flags.writeable = False
     return orders
 
 
