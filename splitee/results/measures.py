@@ -158,23 +158,28 @@ class Counted:
         layer, answer = self.actions.layer, self.actions.answer
         offloaded, evaluated = self.actions.offloaded, self.actions.evaluated
         blocks = [(played, self._order(first, played)) for first, played in self.blocks]
-        visits = counts.by_sample(blocks, table.samples)
+        visits = np.ascontiguousarray(counts.by_sample(blocks, table.samples).T)
         sums = np.zeros((len(self.metrics), table.samples))
-        for a in np.flatnonzero(visits.any(axis=0)):
-            n, i, column, offloads = visits[:, a].astype(np.float64), layer[a], answer[a], offloaded[a]
-            marks = every_mark[:, column]
+        for a, visited in enumerate(visits):
+            rows = np.flatnonzero(visited)
+            if not rows.size:
+                continue
+            n, i, column, offloads = visited[rows].astype(np.float64), layer[a], answer[a], offloaded[a]
+            marks = every_mark[rows, column]
             right = (marks & RIGHT > 0).astype(np.float64)
-            cost = gamma[evaluated[a], i] + (offload[:, i] if offloads else 0.0)
-            sums[0] += n * right
-            sums[1] += n * (marks & AGREES > 0)
-            sums[2] += n * cost
-            sums[3] += n * (table.confidence[:, column] - mu * cost)
-            sums[4] += n * (right - mu * cost)
-            sums[5] += n * offloads
+            o = offload[rows if len(offload) > 1 else 0, i] if offloads else 0.0
+            cost = gamma[evaluated[a], i] + o
+            sums[0, rows] += n * right
+            sums[1, rows] += n * (marks & AGREES > 0)
+            sums[2, rows] += n * cost
+            sums[3, rows] += n * (table.confidence[rows, column] - mu * cost)
+            sums[4, rows] += n * (right - mu * cost)
+            sums[5, rows] += n * offloads
             for k, term in enumerate(terms, start=len(METRICS)):
-                sums[k] += n * term.device[evaluated[a], i]
+                paid = term.device[evaluated[a], i]
                 if offloads:
-                    sums[k] += n * term.offload[:, i]
+                    paid = paid + term.offload[rows if len(term.offload) > 1 else 0, i]
+                sums[k, rows] += n * paid
         if not self.setup.trace.has_labels:
             sums[[0, 4]] = np.nan
         return (sums * self.times).T
