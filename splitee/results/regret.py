@@ -59,7 +59,6 @@ class Regret:
         self.setup, self.policy, self.table, self.threshold = setup, policy, table, threshold
         self.blocks, self.by_sample = blocks, by_sample
         self.actions = blocks[0][1].actions
-        self._means: dict[tuple[object, ...], Floats] = {}
         self._arms()
 
     def _arms(self) -> None:
@@ -83,14 +82,15 @@ class Regret:
         """Return r̄(0), …, r̄(L) over a repeat, or some of its rounds."""
         streams = self.setup.streams
         same = streams.shuffled and rounds == slice(None)
-        key = (table is self.table, every_exit, None if same else repeat, rounds.start, rounds.stop)
-        if key not in self._means:
+        key = (table, self.threshold, every_exit, None if same else repeat, rounds.start, rounds.stop)
+        known = self.setup.mean_rewards
+        if key not in known:
             if same:
                 order = np.arange(table.samples, dtype=np.int32)
             else:
                 order = streams.block(repeat, repeat + 1)[rounds, 0]
-            self._means[key] = table.mean_rewards(self.threshold, every_exit, order)
-        return self._means[key]
+            known[key] = table.mean_rewards(self.threshold, every_exit, order)
+        return known[key]
 
     def best(self, repeat: int, rounds: slice = slice(None)) -> float:
         """Return the common r*: the best split of the device, one exit evaluated."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -56,6 +56,8 @@ class Setup:
         α of policies without one.
     delay : int
         Rounds after which the feedback of an offloaded sample arrives.
+    mean_rewards : dict
+        r̄ by table, α, exits evaluated and order, which the regrets of several policies share.
     """
 
     trace: Trace
@@ -64,6 +66,7 @@ class Setup:
     streams: Streams
     threshold: float
     delay: int = 0
+    mean_rewards: dict[tuple[object, ...], Floats] = field(default_factory=dict, repr=False)
 
     @cached_property
     def table(self) -> Table:
