@@ -153,36 +153,44 @@ class Counted:
 
     @property
     def per_sample(self) -> Floats:  # noqa: D102
-        table, every_mark, terms = self.table, self.setup.marks, self.terms
-        gamma, offload, mu = table.gamma, table.offload, table.mu
-        layer, answer = self.actions.layer, self.actions.answer
-        offloaded, evaluated = self.actions.offloaded, self.actions.evaluated
-        blocks = [(played, self._order(first, played)) for first, played in self.blocks]
-        visits = np.ascontiguousarray(counts.by_sample(blocks, table.samples).T)
+        table, actions = self.table, self.actions
         sums = np.zeros((len(self.metrics), table.samples))
-        for a, visited in enumerate(visits):
-            rows = np.flatnonzero(visited)
-            if not rows.size:
-                continue
-            n, i, column, offloads = visited[rows].astype(np.float64), layer[a], answer[a], offloaded[a]
-            marks = every_mark[rows, column]
-            right = (marks & RIGHT > 0).astype(np.float64)
-            o = offload[rows if len(offload) > 1 else 0, i] if offloads else 0.0
-            cost = gamma[evaluated[a], i] + o
-            sums[0, rows] += n * right
-            sums[1, rows] += n * (marks & AGREES > 0)
-            sums[2, rows] += n * cost
-            sums[3, rows] += n * (table.confidence[rows, column] - mu * cost)
-            sums[4, rows] += n * (right - mu * cost)
-            sums[5, rows] += n * offloads
-            for k, term in enumerate(terms, start=len(METRICS)):
-                paid = term.device[evaluated[a], i]
-                if offloads:
-                    paid = paid + term.offload[rows if len(term.offload) > 1 else 0, i]
-                sums[k, rows] += n * paid
+        every = np.arange(table.samples)
+        if self.by_sample:  # one round per sample
+            self._add(sums, every, 1.0, self.blocks[0][1].action[:, 0])
+        else:
+            blocks = [(played, self._order(first, played)) for first, played in self.blocks]
+            visits = counts.by_sample(blocks, table.samples)
+            for a in range(len(actions)):
+                rows = np.flatnonzero(visits[:, a])
+                self._add(sums, rows, visits[rows, a].astype(np.float64), np.full(len(rows), a))
         if not self.setup.trace.has_labels:
             sums[[0, 4]] = np.nan
         return (sums * self.times).T
+
+    def _add(
+        self, sums: Floats, rows: NDArray[np.intp], n: float | Floats, action: NDArray[np.integer]
+    ) -> None:
+        """Add n rounds of samples `rows`, each with its action, to the sums, shape (metrics, n)."""
+        table, actions, mu = self.table, self.actions, self.table.mu
+        i, column, offloads = actions.layer[action], actions.answer[action], actions.offloaded[action]
+        evaluated, marks = actions.evaluated[action], self.setup.marks[rows, column]
+
+        def paid(device: Floats, offload: Floats) -> Floats:
+            o = offload[rows if len(offload) > 1 else 0, i]
+            return device[evaluated, i] + np.where(
+                offloads, o, 0.0
+            )  # o may be unknown (NaN) if it is not paid
+
+        cost, right = paid(table.gamma, table.offload), (marks & RIGHT > 0).astype(np.float64)
+        sums[0, rows] += n * right
+        sums[1, rows] += n * (marks & AGREES > 0)
+        sums[2, rows] += n * cost
+        sums[3, rows] += n * (table.confidence[rows, column] - mu * cost)
+        sums[4, rows] += n * (right - mu * cost)
+        sums[5, rows] += n * offloads
+        for k, term in enumerate(self.terms, start=len(METRICS)):
+            sums[k, rows] += n * paid(term.device, term.offload)
 
     @cached_property
     def settled(self) -> NDArray[np.int16]:  # noqa: D102
