@@ -178,9 +178,8 @@ class Counted:
 
         def paid(device: Floats, offload: Floats) -> Floats:
             o = offload[rows if len(offload) > 1 else 0, i]
-            return device[evaluated, i] + np.where(
-                offloads, o, 0.0
-            )  # o may be unknown (NaN) if it is not paid
+            both: Floats = device[evaluated, i] + np.where(offloads, o, 0.0)  # an unpaid o may be NaN
+            return both
 
         cost, right = paid(table.gamma, table.offload), (marks & RIGHT > 0).astype(np.float64)
         sums[0, rows] += n * right
