@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from splitee._internal.errors import InputError
@@ -17,6 +17,17 @@ from splitee._internal.errors import InputError
 ALL, HALF, RECOMMENDED = "all", "half", "recommended"
 
 T = TypeVar("T")
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Raise InputError unless `value` is a whole number of at least `least`; True and False are none.
+
+    Examples
+    --------
+    >>> check_whole("layer", 3)
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name} is {value!r}: give a whole number, at least {least}")
 
 
 def number(value: object) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.policies.loop import ANSWER, METHODS, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, alpha_by_layer, check_threshold
+from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, alpha_by_layer
 from splitee.trace import Trace
 
 Worth = tuple[NDArray[np.float32], Floats, float, Floats, Floats]
@@ -101,8 +100,6 @@ class SplitPolicy(Policy):
 
     def worth(self, table: Table) -> Worth:
         """Return what `splitee.policies.problem.reward` takes for this policy."""
-        if self.first == 0:
-            table.costs.offload_by_layer(table.layers, send_input=True)
         return table.worth(self.threshold, self.every_exit)
 
     def split_at(self, table: Table, layer: Layers) -> BySample:
@@ -193,18 +190,6 @@ def check_switch(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}: give True or False")
 
 
-def check_layer(layer: int) -> None:
-    """Raise InputError unless `layer` can be one (1-based)."""
-    if isinstance(layer, bool) or not isinstance(layer, Integral) or layer < 1:
-        raise InputError(f"layer is {layer!r}: give a whole number, at least 1")
-
-
-def check_count(name: str, value: object) -> None:
-    """Raise InputError unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name} is {value!r}: give a whole number, at least 1")
-
-
 def check_policy(name: str, policy: object) -> None:
     """Raise InputError unless this is a policy of the package or a custom one."""
     if isinstance(policy, type):
@@ -216,8 +201,6 @@ def check_policy(name: str, policy: object) -> None:
             f"policy {name} ({type(policy).__name__}) has no {' and no '.join(lacking)}: "
             f"a policy has {', '.join(METHODS)}"
         )
-    if (own := getattr(policy, "threshold", None)) is not None:
-        check_threshold(own)
 
 
 def display_name(policy: AnyPolicy) -> str:

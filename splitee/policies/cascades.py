@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import BySample, Policy, SplitPolicy, check_layer
+from splitee._internal.numbers import check_whole
+from splitee.policies.base import BySample, Policy, SplitPolicy
 from splitee.policies.fixed import exit_actions
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.problem import Layers, Problem, Table, as_alpha, check_threshold
@@ -286,7 +287,7 @@ class CascadeSplit(SplitPolicy):
     varies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_layer(self.layer)
+        check_whole("layer", self.layer)
         check_threshold(self.threshold)
 
     @property
@@ -307,4 +308,4 @@ def _check(cascade: _Cascade) -> None:
     """Raise InputError if a parameter is out of range; the rule checks its own."""
     _ = cascade.rule
     if cascade.last_layer is not None:
-        check_layer(cascade.last_layer)
+        check_whole("layer", cascade.last_layer)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import check_whole
 from splitee.costs import CostModel
-from splitee.policies.base import BySample, SplitLearner, SplitPolicy, check_count
+from splitee.policies.base import BySample, SplitLearner, SplitPolicy
 from splitee.policies.fixed import everywhere
 from splitee.policies.loop import Context, DeviceLoop, Feedback
 from splitee.policies.played import Actions, Played, room_for
@@ -54,7 +55,7 @@ class ExploreThenCommit(SplitPolicy):
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
-        check_count("samples", self.samples)
+        check_whole("samples", self.samples)
 
     @property
     def label(self) -> str:  # noqa: D102

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from splitee._internal.numbers import check_whole
 from splitee.policies.base import (
     BySample,
     Policy,
     SplitPolicy,
-    check_layer,
     split_actions,
 )
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
@@ -97,7 +97,7 @@ class _AtLayer(Policy):
     layer: int
 
     def __post_init__(self) -> None:
-        check_layer(self.layer)
+        check_whole("layer", self.layer)
 
     @property
     def label(self) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.policies.base import check_layer
+from splitee._internal.numbers import check_whole
 from splitee.policies.problem import as_alpha, check_threshold
 
 Sure = NDArray[np.bool_]  # (b,): whether the exit may answer
@@ -135,8 +135,7 @@ class Patience(Rule):
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        if isinstance(self.patience, bool) or not isinstance(self.patience, Integral) or self.patience < 1:
-            raise InputError(f"patience is {self.patience!r}: give a whole number, at least 1")
+        check_whole("patience", self.patience)
         if not (isinstance(self.tolerance, Real) and 0 < self.tolerance < math.inf):
             raise InputError(f"tolerance is {self.tolerance!r}: give a difference of scores, above 0")
 
@@ -157,7 +156,7 @@ class AtExit(Rule):
     exit_: int
 
     def __post_init__(self) -> None:
-        check_layer(self.exit_)
+        check_whole("layer", self.exit_)
 
     def check(self, exits: int) -> None:  # noqa: D102
         if self.exit_ > exits:

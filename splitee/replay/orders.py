@@ -7,12 +7,12 @@ or one domain after another, a stream shows more of a learner.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import check_whole
 
 Orders = NDArray[np.int64]  # (repeats, m): 0-based sample indices
 
@@ -25,7 +25,7 @@ def as_is(samples: int) -> Orders:
     >>> as_is(3).tolist()
     [[0, 1, 2]]
     """
-    _check(samples=samples)
+    check_whole("samples", samples)
     return np.arange(samples, dtype=np.int64)[None]
 
 
@@ -37,7 +37,8 @@ def bootstrap(samples: int, repeats: int = 20, seed: int = 0) -> Orders:
     >>> bootstrap(4, repeats=2).shape
     (2, 4)
     """
-    _check(samples=samples, repeats=repeats)
+    check_whole("samples", samples)
+    check_whole("repeats", repeats)
     draws = [_generator(seed, 3, r).integers(samples, size=samples) for r in range(repeats)]
     return np.array(draws, dtype=np.int64)
 
@@ -62,7 +63,7 @@ def in_sequence(segments: Sequence[ArrayLike], repeats: int = 20, seed: int = 0)
     >>> sorted(order[:2].tolist()), sorted(order[2:].tolist())
     ([0, 1], [2, 3, 4])
     """
-    _check(repeats=repeats)
+    check_whole("repeats", repeats)
     try:
         parts = [np.asarray(segment) for segment in segments]
     except (TypeError, ValueError) as error:
@@ -76,14 +77,7 @@ def in_sequence(segments: Sequence[ArrayLike], repeats: int = 20, seed: int = 0)
     return np.array(rows, dtype=np.int64)
 
 
-def _check(**counts: int) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-            raise InputError(f"{name} is {count!r}: give a whole number, at least 1")
-
-
 def _generator(seed: int, kind: int, repeat: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"seed is {seed!r}: give a whole number, at least 0")
+    check_whole("seed", seed, least=0)
     # 0 to 2 are the shuffles, the policies' own and the bootstrap of the data intervals
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(kind, repeat)))

@@ -155,9 +155,8 @@ class Counted:
     def per_sample(self) -> Floats:  # noqa: D102
         table, actions = self.table, self.actions
         sums = np.zeros((len(self.metrics), table.samples))
-        every = np.arange(table.samples)
         if self.by_sample:  # one round per sample
-            self._add(sums, every, 1.0, self.blocks[0][1].action[:, 0])
+            self._add(sums, np.arange(table.samples), 1.0, self.blocks[0][1].action[:, 0])
         else:
             blocks = [(played, self._order(first, played)) for first, played in self.blocks]
             visits = counts.by_sample(blocks, table.samples)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import splitee
-from splitee.policies.base import check_count, display_name
+from splitee._internal.numbers import check_whole
+from splitee.policies.base import display_name
 from splitee.policies.played import Actions, Played
 from splitee.policies.problem import DEFAULT_THRESHOLD, Problem, Table, alpha_by_layer, as_alpha
 from splitee.policies.rules import Confidence, Said
@@ -83,4 +84,4 @@ def test_a_model_of_many_layers() -> None:
 def test_names_and_counts() -> None:
     assert display_name(splitee.SplitEES(0.7)) == "SplitEE-S (causal)"
     with pytest.raises(splitee.InputError, match="samples is 0"):
-        check_count("samples", 0)
+        check_whole("samples", 0)
