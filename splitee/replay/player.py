@@ -16,6 +16,7 @@ from splitee.policies.played import Played
 from splitee.policies.problem import check_threshold
 from splitee.results.measures import Counted
 from splitee.results.result import Result
+from splitee.results.rounds import Rounds
 from splitee.results.setup import Setup
 
 LANES = 64  # repeats of a block: their state stays in the first-level cache
@@ -80,8 +81,8 @@ class Player:
         setup, layers = self.setup, self.setup.trace.layers
         arms = setup.costs.arms(layers)
         fits = not isinstance(self.policy, Policy) or bool(self.policy.deepest(layers, arms) <= arms)
-        counted = Counted(setup, self.policy, self.table, self.threshold, blocks, by_sample)
-        return Result(self.name, self.policy, counted, fits, self.threshold)
+        rounds = Rounds(setup, self.policy, self.table, self.threshold, blocks, by_sample)
+        return Result(self.name, self.policy, Counted(rounds), fits, self.threshold)
 
 
 def play_all(setup: Setup, policies: Mapping[str, AnyPolicy]) -> dict[str, Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -11,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee.costs import CostTerm, Floats
-from splitee.policies.base import AnyPolicy
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Orders, Table, frozen
+from splitee.policies.problem import Orders
 from splitee.results import counts
 from splitee.results.regret import Curve, Regret
-from splitee.results.setup import AGREES, RIGHT, Setup
+from splitee.results.rounds import Rounds
+from splitee.results.setup import AGREES, RIGHT
 
 METRICS = ("accuracy", "agreement", "cost", "reward", "utility", "offload_rate")
 """What is measured of every policy; agreement is with the last exit. The terms of the cost follow."""
@@ -65,43 +64,15 @@ class Reloaded:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Measures counted from rounds.
+    """Measures counted from rounds."""
 
-    Attributes
-    ----------
-    setup : Setup
-    policy : policy
-    table : Table
-        Under the costs that the policy reports.
-    threshold : float
-        Its α.
-    blocks : sequence of (first repeat, Played)
-    by_sample : bool
-        Whether the action depends on the sample only: there is one block then, of one repeat that shows every
-        sample once in the trace's order, and it stands for all repeats.
-    """
-
-    setup: Setup
-    policy: AnyPolicy
-    table: Table
-    threshold: float
-    blocks: Sequence[tuple[int, Played]]
-    by_sample: bool
-
-    @property
-    def actions(self) -> Actions:
-        """The actions of all blocks."""
-        return self.blocks[0][1].actions
-
-    @property
-    def times(self) -> int:
-        """For how many repeats the rounds stand."""
-        return self.setup.streams.repeats if self.by_sample else 1
+    rounds: Rounds
 
     @cached_property
     def terms(self) -> list[CostTerm]:
         """The terms of the cost."""
-        return self.table.costs.terms(self.table.layers, self.table.samples)
+        table = self.rounds.table
+        return table.costs.terms(table.layers, table.samples)
 
     @property
     def metrics(self) -> tuple[str, ...]:  # noqa: D102
@@ -109,22 +80,18 @@ class Counted:
 
     @property
     def shown(self) -> Floats:  # noqa: D102
-        return self.setup.shown
-
-    def _order(self, first: int, played: Played) -> Orders:
-        if self.by_sample:
-            return frozen(np.arange(self.table.samples)[:, None])
-        return self.setup.streams.block(first, first + played.action.shape[1])
+        return self.rounds.setup.shown
 
     @cached_property
     def totals(self) -> Floats:  # noqa: D102
-        return np.concatenate([self._totals(*block) for block in self.blocks]).repeat(self.times, axis=0)
+        each = [self._totals(played, order) for played, order in self.rounds.with_orders()]
+        return np.concatenate(each).repeat(self.rounds.times, axis=0)
 
-    def _totals(self, first: int, played: Played) -> Floats:
-        order, table = self._order(first, played), self.table
-        plays, sure = counts.by_repeat(played, order, self.setup.marks, table.confidence)
+    def _totals(self, played: Played, order: Orders) -> Floats:
+        table, actions = self.rounds.table, self.rounds.actions
+        plays, sure = counts.by_repeat(played, order, self.rounds.setup.marks, table.confidence)
         rounds, by_action = len(order), plays.sum(axis=2)
-        labelled = self.setup.trace.has_labels
+        labelled = self.rounds.setup.trace.has_labels
         accuracy = plays[:, :, [RIGHT, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
         accuracy = accuracy if labelled else np.full(len(accuracy), np.nan)
         agreement = plays[:, :, [AGREES, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
@@ -132,11 +99,11 @@ class Counted:
         mu = table.mu
 
         def means(device: Floats, offload: Floats) -> Floats:
-            paid = _in_order(by_action * device[self.actions.evaluated, self.actions.layer])
+            paid = _in_order(by_action * device[actions.evaluated, actions.layer])
             if len(offload) > 1:
                 paid = paid + counts.offload_sums(played, order, offload)
             else:
-                paid = paid + _in_order(by_action * _of_actions(self.actions, offload[0]))
+                paid = paid + _in_order(by_action * _of_actions(actions, offload[0]))
             return paid / rounds
 
         cost = means(table.gamma, table.offload)
@@ -146,34 +113,34 @@ class Counted:
             cost,
             sure / rounds - mu * cost,
             accuracy - mu * cost,
-            by_action[:, self.actions.offloaded].sum(axis=1) / rounds,
+            by_action[:, actions.offloaded].sum(axis=1) / rounds,
             *(means(term.device, term.offload) for term in self.terms),
         ]
         return np.stack(columns, axis=1)
 
     @property
     def per_sample(self) -> Floats:  # noqa: D102
-        table, actions = self.table, self.actions
-        sums = np.zeros((len(self.metrics), table.samples))
-        if self.by_sample:  # one round per sample
-            self._add(sums, np.arange(table.samples), 1.0, self.blocks[0][1].action[:, 0])
+        rounds, samples = self.rounds, self.rounds.table.samples
+        sums = np.zeros((len(self.metrics), samples))
+        if rounds.by_sample:  # one round per sample
+            self._add(sums, np.arange(samples), 1.0, rounds.blocks[0][1].action[:, 0])
         else:
-            blocks = [(played, self._order(first, played)) for first, played in self.blocks]
-            visits = counts.by_sample(blocks, table.samples)
-            for a in range(len(actions)):
+            visits = counts.by_sample(rounds.with_orders(), samples)
+            for a in range(len(rounds.actions)):
                 rows = np.flatnonzero(visits[:, a])
                 self._add(sums, rows, visits[rows, a].astype(np.float64), np.full(len(rows), a))
-        if not self.setup.trace.has_labels:
+        if not rounds.setup.trace.has_labels:
             sums[[0, 4]] = np.nan
-        return (sums * self.times).T
+        return (sums * rounds.times).T
 
     def _add(
         self, sums: Floats, rows: NDArray[np.intp], n: float | Floats, action: NDArray[np.integer]
     ) -> None:
         """Add n rounds of samples `rows`, each with its action, to the sums, shape (metrics, n)."""
-        table, actions, mu = self.table, self.actions, self.table.mu
+        table, actions = self.rounds.table, self.rounds.actions
+        mu, every_mark = table.mu, self.rounds.setup.marks
         i, column, offloads = actions.layer[action], actions.answer[action], actions.offloaded[action]
-        evaluated, marks = actions.evaluated[action], self.setup.marks[rows, column]
+        evaluated, marks = actions.evaluated[action], every_mark[rows, column]
 
         def paid(device: Floats, offload: Floats) -> Floats:
             o = offload[rows if len(offload) > 1 else 0, i]
@@ -192,15 +159,12 @@ class Counted:
 
     @cached_property
     def settled(self) -> NDArray[np.int16]:  # noqa: D102
-        if self.by_sample:
-            stops = self.actions.layer[self.blocks[0][1].action[:, 0]]
+        rounds, layer, settled = self.rounds, self.rounds.actions.layer, []
+        if rounds.by_sample:
+            stops = layer[rounds.blocks[0][1].action[:, 0]]
             if (stops == stops[0]).all():
-                return np.full(self.times, stops[0], dtype=np.int16)
-            streams = self.setup.streams
-            late = (streams.block(r, r + 1)[len(stops) // 2 :, 0] for r in range(self.times))
-            return np.array([np.bincount(stops[order]).argmax() for order in late], dtype=np.int16)
-        layer, settled = self.actions.layer, []
-        for _, played in self.blocks:
+                return np.full(rounds.times, stops[0], dtype=np.int16)
+        for _, played in rounds.of_every_repeat():
             for repeat in played.action[len(played.action) // 2 :].T:
                 plays = np.bincount(repeat, minlength=len(layer))
                 settled.append(np.bincount(layer, weights=plays).argmax())
@@ -209,11 +173,11 @@ class Counted:
     @cached_property
     def regret(self) -> Regret:
         """The regret of this policy."""
-        return Regret(self.setup, self.policy, self.table, self.threshold, self.blocks, self.by_sample)
+        return Regret(self.rounds)
 
     @cached_property
     def curve(self) -> Curve:  # noqa: D102
-        rounds = self.setup.streams.rounds
+        rounds = self.rounds.setup.streams.rounds
         points = np.unique(np.linspace(0, rounds - 1, CURVE_POINTS).round().astype(np.int64))
         return self.regret.curve(points, self.totals[:, METRICS.index("reward")])
 

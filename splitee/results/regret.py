@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee.costs import Floats
-from splitee.policies.base import AnyPolicy, Policy, sends_input
-from splitee.policies.played import Played
+from splitee.policies.base import Policy, sends_input
 from splitee.policies.problem import Table, alpha_by_layer
 from splitee.results.counts import cumulated
-from splitee.results.setup import Setup
+from splitee.results.rounds import Rounds
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,12 @@ class Regret:
 
     Parameters
     ----------
-    setup : Setup
-    policy : policy
-    table : Table
-        Under the costs that the policy reports.
-    threshold : float
-        Its α; for a policy without, that of the splits it is compared with.
-    blocks, by_sample
-        See `splitee.results.measures.Counted`.
+    rounds : Rounds
     """
 
-    def __init__(
-        self,
-        setup: Setup,
-        policy: AnyPolicy,
-        table: Table,
-        threshold: float,
-        blocks: Sequence[tuple[int, Played]],
-        by_sample: bool,
-    ) -> None:
-        self.setup, self.policy, self.table, self.threshold = setup, policy, table, threshold
-        self.blocks, self.by_sample = blocks, by_sample
-        self.actions = blocks[0][1].actions
+    def __init__(self, rounds: Rounds) -> None:
+        self.rounds, self.setup, self.policy = rounds, rounds.setup, rounds.policy
+        self.table, self.threshold, self.actions = rounds.table, rounds.threshold, rounds.actions
         self._arms()
 
     def _arms(self) -> None:
@@ -72,8 +55,7 @@ class Regret:
         self.every_exit = not one
         self.sends = bool((actions.layer == 0).any())
         self.has_arms = one or bool((actions.evaluated == actions.layer).all())
-        for first, played in self.blocks if self.has_arms else []:
-            order = self.setup.streams.block(first, first + played.action.shape[1])
+        for played, order in self.rounds.with_orders() if self.has_arms else []:
             layer = actions.layer[played.action]
             unsure = self.table.confidence[order, layer].astype(np.float64) < alpha[layer]
             self.has_arms &= bool((unsure == actions.offloaded[played.action]).all())
@@ -120,14 +102,15 @@ class Regret:
         if not self.has_arms:
             line = np.outer(self._gaps(rewards), points + 1)
             return Curve(points + 1, line, line)
-        stops = self.actions.layer[self.blocks[0][1].action[:, 0]]
-        if self.by_sample and (stops == stops[0]).all():
-            losses = self.losses(0)[:, self.blocks[0][1].action[0, 0]]
+        decided = self.rounds.blocks[0][1].action[:, 0]
+        stops = self.actions.layer[decided]
+        if self.rounds.by_sample and (stops == stops[0]).all():
+            losses = self.losses(0)[:, decided[0]]
             common, own = (np.tile(loss * (points + 1), (repeats, 1)) for loss in losses)
             return Curve(points + 1, common, own)
         sums = [
-            cumulated(played, self._losses_of(range(first, first + width)), points)
-            for first, played, width in self._every_round()
+            cumulated(played, self._losses_of(range(first, first + played.action.shape[1])), points)
+            for first, played in self.rounds.of_every_repeat()
         ]
         common, own = np.concatenate(sums, axis=2).swapaxes(1, 2)
         return Curve(points + 1, common, own)
@@ -144,14 +127,6 @@ class Regret:
             return np.repeat(self.losses(0)[:, :, None], len(repeats), axis=2)
         return np.stack([self.losses(repeat) for repeat in repeats], axis=2)
 
-    def _every_round(self) -> list[tuple[int, Played, int]]:
-        """Return the blocks with the rounds of all repeats, each with its number of repeats."""
-        if not self.by_sample:
-            return [(first, played, played.action.shape[1]) for first, played in self.blocks]
-        order = self.setup.streams.block(0, self.setup.streams.repeats)
-        decided = self.blocks[0][1].action[:, 0]
-        return [(0, Played(decided[order], self.actions), order.shape[1])]
-
     def cumulative(self, against: str, rewards: Floats, segments: Sequence[int] | None = None) -> Floats:
         """Return the regret at every round, shape (repeats, m); see `splitee.Result.regret`."""
         kind, streams = ("common", "own").index(against), self.setup.streams
@@ -162,8 +137,8 @@ class Regret:
             line: Floats = np.outer(self._gaps(rewards), np.arange(1, streams.rounds + 1))
             return line
         lost = np.empty((streams.repeats, streams.rounds))
-        for first, played, width in self._every_round():
-            for r in range(width):
+        for first, played in self.rounds.of_every_repeat():
+            for r in range(played.action.shape[1]):
                 for part in cuts:
                     losses = self.losses(first + r, part)[kind]
                     lost[first + r, part] = losses[played.action[part, r]]

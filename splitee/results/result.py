@@ -75,7 +75,7 @@ class Result:
     @property
     def setup(self) -> Setup | None:
         """The trace, costs and orders; None if the result was loaded from a file."""
-        return self.measures.setup if isinstance(self.measures, Counted) else None
+        return self.measures.rounds.setup if isinstance(self.measures, Counted) else None
 
     @property
     def shown(self) -> Floats:
@@ -145,32 +145,29 @@ class Result:
     def _by_round(self, of_actions: NDArray[Any]) -> NDArray[Any]:
         """Return a property of the actions for every round, shape (repeats, m)."""
         assert isinstance(self.measures, Counted)
-        streams, blocks = self.measures.setup.streams, self.measures.blocks
-        if self.measures.by_sample:
-            by_sample = of_actions[blocks[0][1].action[:, 0]]
-            return np.ascontiguousarray(by_sample[streams.block(0, streams.repeats)].T)
-        return np.concatenate([of_actions[played.action].T for _, played in blocks])
+        every = self.measures.rounds.of_every_repeat()
+        return np.concatenate([of_actions[played.action].T for _, played in every])
 
     @cached_property
     def split(self) -> Layers:
         """Layer at which the device stopped, shape (repeats, m); 1-based, 0 if the input was offloaded."""
         if not isinstance(self.measures, Counted):
             return self._saved("split").astype(np.int16)
-        return self._by_round(self.measures.actions.layer.astype(np.int16))
+        return self._by_round(self.measures.rounds.actions.layer.astype(np.int16))
 
     @cached_property
     def offloaded(self) -> NDArray[np.bool_]:
         """Whether the cloud answered, shape (repeats, m)."""
         if not isinstance(self.measures, Counted):
             return self._saved("offloaded").astype(bool)
-        return self._by_round(self.measures.actions.offloaded)
+        return self._by_round(self.measures.rounds.actions.offloaded)
 
     @property
     def evaluated(self) -> NDArray[np.int16]:
         """How many exits the device evaluated, shape (repeats, m)."""
         if not isinstance(self.measures, Counted):
             raise InputError("a loaded result does not say how many exits were evaluated")
-        return self._by_round(self.measures.actions.evaluated.astype(np.int16))
+        return self._by_round(self.measures.rounds.actions.evaluated.astype(np.int16))
 
     def regret(self, against: str = "common", segments: Sequence[int] | None = None) -> Floats:
         """Return the cumulative regret, shape (repeats, m).
@@ -212,7 +209,7 @@ class Result:
                 raise InputError(f"the choices of {self.name} were not saved")
             return self.saved_choices
         repeats, m = self.split.shape
-        setup = self.measures.setup
+        setup = self.measures.rounds.setup
         orders = setup.streams.block(0, repeats).T.ravel()
         return pd.DataFrame(
             {

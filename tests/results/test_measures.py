@@ -6,6 +6,7 @@ from made_up import random_trace
 
 import splitee
 from splitee.results import counts, measures
+from splitee.results.rounds import Rounds
 from splitee.results.setup import AGREES, RIGHT
 
 
@@ -62,5 +63,7 @@ def test_marks_say_right_and_agreed() -> None:
     assert result.setup.marks.tolist() == [[AGREES, RIGHT, AGREES]]
     assert result.agreement.tolist() == [0.0]
     assert measures.METRICS[1] == "agreement"
-    played = result.measures.blocks[0][1]
+    rounds: Rounds = result.measures.rounds
+    assert (rounds.by_sample, rounds.times) == (True, 1)
+    played = rounds.blocks[0][1]
     assert counts.by_sample([(played, np.zeros((1, 1), dtype=np.int32))], 1).sum() == 1
