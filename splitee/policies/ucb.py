@@ -126,21 +126,9 @@ def learn(  # type: ignore[no-untyped-def]
 
 @kernel
 def play(  # type: ignore[no-untyped-def]
-    mode,
-    first,
-    arms,
-    weights,
-    confidence,
-    alpha,
-    mu,
-    gamma,
-    offload,
-    other_cloud,
-    order,
-    roots,
-    state,
+    mode, first, arms, weights, confidence, alpha, mu, gamma, offload, other_cloud, order, roots, state,
     action,
-):
+):  # fmt: skip
     """Play all rounds in all lanes; feedback arrives at once.
 
     Parameters

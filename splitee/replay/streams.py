@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,18 +36,21 @@ class Shuffles:
 
     def block(self, first: int, end: int) -> Orders:
         """Return the samples of repeats first..end − 1, shape (m, end − first)."""
-        key = self.samples, self.seed
-        kept_first, kept = _LAST.get(key, (0, None))
-        if kept is None or not kept_first <= first < end <= kept_first + kept.shape[1]:
-            kept_first, kept = first, _shuffles(*key, first, end)
-            while len(_LAST) > 1:
-                _LAST.pop(next(iter(_LAST)), None)  # another thread may have removed it
-            _LAST[key] = kept_first, kept
-        return frozen(kept[:, first - kept_first : end - kept_first])
+        stream = self.samples, self.seed
+        with _LOCK:  # threads that ask for the same block make it once
+            for (*whose, a, b), orders in _KEPT.items():
+                if whose == [*stream] and a <= first and end <= b:
+                    return frozen(orders[:, first - a : end - a])
+            _KEPT[*stream, first, end] = orders = _shuffles(*stream, first, end)
+            while len(_KEPT) > 16 or (len(_KEPT) > 1 and sum(map(np.size, _KEPT.values())) > KEPT_ROUNDS):
+                del _KEPT[next(iter(_KEPT))]
+        return frozen(orders)
 
 
-# the last block of two streams: the policies of a call, and the costs of a study, play the same orders
-_LAST: dict[tuple[int, int], tuple[int, Orders]] = {}
+# the policies of a call, and the costs of a study, play the same orders
+KEPT_ROUNDS = 2**25  # rounds of all blocks that are kept, the last ones made: 128 MB
+_KEPT: dict[tuple[int, int, int, int], Orders] = {}  # by samples, seed, first and end
+_LOCK = Lock()
 
 
 def _shuffles(samples: int, seed: int, first: int, end: int) -> Orders:

@@ -1,9 +1,12 @@
 """Streams: shuffles are the same whatever part is asked for, and given orders are copied."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import splitee
+from splitee.replay import streams as module
 from splitee.replay.streams import Given, Shuffles
 
 
@@ -33,3 +36,44 @@ def test_given_orders() -> None:
     assert streams.description.startswith("given, SHA-256 ")
     with pytest.raises(splitee.InputError, match="orders name sample 3"):
         Given([[3]], 3, 0)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The blocks of repeats whose shuffles are made from now on."""
+    blocks: list[tuple[int, int]] = []
+    make = module._shuffles
+
+    def noted(samples: int, seed: int, first: int, end: int) -> object:
+        blocks.append((first, end))
+        return make(samples, seed, first, end)
+
+    monkeypatch.setattr(module, "_shuffles", noted)
+    monkeypatch.setattr(module, "_KEPT", {})
+    return blocks
+
+
+def test_all_policies_and_measures_meet_shuffles_that_were_made_once(made: list[tuple[int, int]]) -> None:
+    trace = splitee.Trace([[0.6, 0.9], [0.8, 0.7]], [[0, 1], [1, 1]], [0, 1])
+    policies = [splitee.SplitEE(alpha) for alpha in (0.6, 0.7, 0.8)]
+    results = splitee.replay(trace, policies, repeats=200, seed=3)
+    results.summary()
+    assert made == [(0, 50), (50, 100), (100, 150), (150, 200)]
+
+
+def test_threads_that_ask_for_one_block_make_it_once(made: list[tuple[int, int]]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        blocks = list(pool.map(lambda _: Shuffles(100_000, 4, 11).block(0, 4), range(4)))
+    assert made == [(0, 4)]
+    assert all((block == blocks[0]).all() for block in blocks)
+
+
+def test_what_is_kept_is_bounded(made: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_ROUNDS", 100)
+    for seed in range(5):
+        Shuffles(30, 9, seed).block(0, 2)
+    assert sum(orders.size for orders in module._KEPT.values()) <= 100
+    monkeypatch.setattr(module, "KEPT_ROUNDS", 10**9)
+    for seed in range(50):
+        Shuffles(3, 9, seed).block(0, 2)
+    assert len(module._KEPT) == 16
