@@ -6,6 +6,7 @@ Compiled code is kept beside the package or, where that folder is read-only, in 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -13,11 +14,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils, event
 from numba.extending import intrinsic
+from numpy.typing import DTypeLike, NDArray
 
+LINE = 64  # bytes of a cache line
 LARGE = 2**17  # elements of a float32 table (512 KB) beyond which its rows are prefetched
 AHEAD = 6  # rounds ahead that rows are prefetched
 _OPTIONS = {"nogil": True, "error_model": "numpy"}  # no fastmath: sums stay as written
@@ -86,9 +90,17 @@ def _drop_stale() -> None:
             continue
 
 
+def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """Return zeros that begin at a cache line, so that no vector or row of whole lines lies in two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    space = np.zeros(size + LINE, dtype=np.uint8)
+    begin = -space.ctypes.data % LINE
+    return space[begin : begin + size].view(dtype).reshape(shape)
+
+
 @intrinsic
 def prefetch(typing, table, row):  # type: ignore[no-untyped-def]
-    """Ask the memory for a row of up to 64 bytes of a C-contiguous table, without waiting.
+    """Ask the memory for the first and the last 64 bytes of a row of a C-contiguous table, without waiting.
 
     A trace of 10⁴ samples is larger than the near caches, one of 10⁶ than all. The orders say which samples
     come next, so their rows can be on the way while earlier rounds are played.
@@ -103,7 +115,8 @@ def _prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     signature = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
     fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], signature)
-    for offset in (0, 48):  # a row may begin in one cache line and end in the next
-        address = builder.inttoptr(builder.add(start, ir.IntType(64)(offset)), byte)
+    last = builder.sub(builder.add(start, stride), ir.IntType(64)(64))
+    for line in (start, last):
+        address = builder.inttoptr(line, byte)
         builder.call(fetch, [address, i32(0), i32(3), i32(1)])  # read, keep near, data
     return context.get_dummy_value()

@@ -200,7 +200,7 @@ class LiveSource(SplitLearner):
     policy: SourceSplit
 
     def begin_stream(self) -> None:  # noqa: D102
-        source = Table.of(self.policy.source, CostModel(), 0.0, self.threshold).confidence
+        source = Table.of(self.policy.source, CostModel(), 0.0, self.threshold).rows
         self.best = self.policy._best((source, *self.worth), self.problem.device_exits)
 
     def choose(self, t: int) -> int:  # noqa: D102

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import inlined, kernel
+from splitee._internal.jit import aligned, inlined, kernel
 from splitee.costs import CostModel
 from splitee.trace import Trace
 
@@ -85,8 +85,9 @@ class Table:
     problem : Problem
     costs : CostModel
         Of all L layers.
-    confidence : ndarray of float32, shape (n, L + 1)
-        Column 0: of the cloud, which is C_L unless it has another model. Column i: C_i.
+    rows : ndarray of float32, shape (n, W), W > L
+        Confidences. Column 0: of the cloud, which is C_L unless it has another model. Column i: C_i. The
+        columns after L are 0: see `_in_cache_lines`.
     prediction : ndarray of int32, shape (n, L + 1)
         Answers, in the same columns.
     entropies : callable
@@ -99,7 +100,7 @@ class Table:
 
     problem: Problem
     costs: CostModel
-    confidence: NDArray[np.float32]
+    rows: NDArray[np.float32]
     prediction: NDArray[np.int32]
     entropies: Callable[[], NDArray[np.float32] | None]
     value: NDArray[np.float32] | None
@@ -120,11 +121,11 @@ class Table:
             threshold,
             other_cloud=trace.cloud_confidence is not None,
         )
-        confidence, prediction = _with_cloud(trace)
+        rows, prediction = _with_cloud(trace)
         return cls(
             problem,
             costs,
-            confidence,
+            rows,
             prediction,
             partial(getattr, trace, "entropy"),  # not a lambda: results can be pickled
             trace.value,
@@ -134,7 +135,12 @@ class Table:
     @property
     def samples(self) -> int:
         """The number of samples n of the trace."""
-        return len(self.confidence)
+        return len(self.rows)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The confidences without the columns after L, shape (n, L + 1)."""
+        return self.rows[:, : self.layers + 1]
 
     @property
     def layers(self) -> int:
@@ -179,9 +185,9 @@ class Table:
     def worth(
         self, threshold: float, every_exit: bool
     ) -> tuple[NDArray[np.float32], Floats, float, Floats, Floats]:
-        """Return (confidence, α by layer, μ, γ, o), as `reward` takes them."""
+        """Return (rows, α by layer, μ, γ, o), as `reward` takes them."""
         alpha = alpha_by_layer(threshold, self.layers)
-        return self.confidence, alpha, self.mu, self.device(every_exit), self.offload
+        return self.rows, alpha, self.mu, self.device(every_exit), self.offload
 
     def mean_rewards(self, threshold: float, every_exit: bool, order: NDArray[np.integer]) -> Floats:
         """Return r̄(0), …, r̄(L) over an order of samples, shape (L + 1,), summed in stream order.
@@ -225,7 +231,7 @@ def reward(confidence, alpha, mu, gamma, offload, s, i, far):  # type: ignore[no
 
     Parameters
     ----------
-    confidence : float32 array, shape (n, L + 1)
+    confidence : float32 array, shape (n, W), W > L
     alpha, gamma : float64 arrays, shape (L + 1,)
         See `alpha_by_layer` and `Table.device`.
     mu : float
@@ -233,11 +239,10 @@ def reward(confidence, alpha, mu, gamma, offload, s, i, far):  # type: ignore[no
     s, i : unsigned integers
     far : float32
     """
-    own = np.float64(confidence[s, i])
-    if own < alpha[i]:
-        o = offload[s, i] if offload.shape[0] > 1 else offload[0, i]
-        return np.float64(far) - mu * (gamma[i] + o)
-    return own - mu * gamma[i]
+    own, o = np.float64(confidence[s, i]), offload[s if len(offload) > 1 else np.uintp(0), i]
+    offloads = own < alpha[i]  # values are selected: a branch would be mispredicted for every other sample
+    score, cost = (np.float64(far) if offloads else own), (gamma[i] + o if offloads else gamma[i])
+    return score - mu * cost
 
 
 @kernel
@@ -258,12 +263,23 @@ _KNOWN: WeakKeyDictionary[Trace, tuple[NDArray[np.float32], NDArray[np.int32]]] 
 
 
 def _with_cloud(trace: Trace) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return confidences and predictions with the cloud's before them; replays of a trace share them."""
+    """Return `Table.rows` and `Table.prediction`; replays of a trace share them."""
     if trace not in _KNOWN:
         cloud = trace.confidence[:, -1] if trace.cloud_confidence is None else trace.cloud_confidence
         answer = trace.prediction[:, -1] if trace.cloud_prediction is None else trace.cloud_prediction
         _KNOWN[trace] = (
-            np.ascontiguousarray(np.concatenate([cloud[:, None], trace.confidence], axis=1)),
+            _in_cache_lines(np.concatenate([cloud[:, None], trace.confidence], axis=1)),
             np.ascontiguousarray(np.concatenate([answer[:, None], trace.prediction], axis=1)),
         )
     return _KNOWN[trace]
+
+
+def _in_cache_lines(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows padded with zeros to whole cache lines of 64 bytes.
+
+    A round reads one row at random. Where the row begins in one line and ends in the next, both are waited for.
+    """
+    n, columns = confidence.shape
+    rows = aligned((n, -(-columns // 16) * 16), np.float32)
+    rows[:, :columns] = confidence
+    return rows

@@ -39,7 +39,7 @@ def _reward(confidence, alpha, mu, offload, s, arm):  # type: ignore[no-untyped-
 @kernel
 def _play(side, confidence, alpha, mu, offload, logs, order, layer):  # type: ignore[no-untyped-def]
     """Fill in the layers of one repeat, shape (m,); `side`: update all arms up to the one played."""
-    layers = confidence.shape[1] - 1
+    layers = len(alpha) - 1
     total, count = np.zeros(layers + 1), np.zeros(layers + 1)
     for arm in range(1, layers + 1):  # sample i of the stream plays arm i
         total[arm] += _reward(confidence, alpha, mu, offload, order[arm - 1], arm)

@@ -31,7 +31,7 @@ from typing import ClassVar
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import AHEAD, LARGE, inlined, kernel, prefetch
+from splitee._internal.jit import AHEAD, LARGE, aligned, inlined, kernel, prefetch
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
@@ -195,15 +195,20 @@ def play_delayed(  # type: ignore[no-untyped-def]
                     )  # fmt: skip
 
 
+def whole_vectors(repeats: int) -> int:
+    """Return the number of lanes of so many repeats: a multiple of `VECTOR`."""
+    return -(-repeats // VECTOR) * VECTOR
+
+
 def begin(first: int, arms: int, repeats: int) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the state of a learner before its first round: S, N, Q and h, a row per arm, a lane per repeat.
 
     Q = ∞ says that nothing has arrived of an arm; Q = −∞ fills the rows after the last arm.
     """
-    rows, lanes = first + -(-(arms + 1 - first) // 4) * 4, -(-repeats // VECTOR) * VECTOR
-    mean = np.full((rows, lanes), math.inf)
-    mean[arms + 1 :] = -math.inf
-    return np.zeros((rows, lanes)), np.zeros((rows, lanes)), mean, np.zeros((rows, lanes))
+    rows = first + -(-(arms + 1 - first) // 4) * 4
+    total, count, mean, width = aligned((4, rows, whole_vectors(repeats)))
+    mean[: arms + 1], mean[arms + 1 :] = math.inf, -math.inf
+    return total, count, mean, width
 
 
 @lru_cache(maxsize=4)

@@ -22,11 +22,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import inlined, kernel
+from splitee._internal.jit import AHEAD, LARGE, aligned, inlined, kernel, prefetch
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
-from splitee.policies.ucb import logarithms
+from splitee.policies.ucb import VECTOR, logarithms, whole_vectors
 
 TUNED, THOMPSON = range(2)
 CHUNK = 2048  # rounds whose random numbers are drawn at a time
@@ -75,17 +75,11 @@ def learn(rule, span, arm, r, gain, total, count, mean, spread, width):  # type:
 
     `width` is V/R² for TUNED, sqrt(V/N) for THOMPSON.
     """
-    before = gain - mean[arm, r]
-    total[arm, r] += gain
-    count[arm, r] += 1.0
-    n = count[arm, r]
-    mean[arm, r] = total[arm, r] / n
-    if n > 1.0:  # the first reward is its own mean; before it, Q was ∞
-        spread[arm, r] += before * (gain - mean[arm, r])
-    if rule == TUNED:
-        width[arm, r] = spread[arm, r] / n / (span * span)
-    else:
-        width[arm, r] = math.sqrt((0.25 * (span * span) + spread[arm, r]) / n / n)
+    before, s, n = gain - mean[arm, r], total[arm, r] + gain, count[arm, r] + 1.0
+    q = s / n
+    m = spread[arm, r] + (before * (gain - q) if n > 1.0 else 0.0)  # before the first reward, Q was ∞
+    total[arm, r], count[arm, r], mean[arm, r], spread[arm, r] = s, n, q, m
+    width[arm, r] = m / n / (span * span) if rule == TUNED else math.sqrt((0.25 * (span * span) + m) / n / n)
 
 
 @kernel
@@ -108,17 +102,20 @@ def play(  # type: ignore[no-untyped-def]
         See `splitee.policies.problem.reward`.
     order : int32 array, shape (m, repeats)
         Which sample comes.
-    state : tuple of float64 arrays, shape (m + 1, repeats)
+    state : tuple of float64 arrays, shape (m + 1, lanes)
         S, N, Q, M and the width; kept from one call to the next.
     action : uint8 or uint16 array, shape (m, repeats)
         Filled in: the layer of the split, plus L + 1 if it offloads.
     """
     total, count, mean, spread, width = state
-    arms, repeats = total.shape
-    best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
-    columns = np.uintp(len(alpha))
+    arms, repeats = len(total), order.shape[1]
+    best, chosen = np.empty(total.shape[1]), np.zeros(total.shape[1], np.uintp)
+    columns, large = np.uintp(len(alpha)), confidence.size > LARGE
     for k in range(len(logs)):
         t = start + k
+        if large and t + AHEAD < len(order):
+            for r in range(repeats):
+                prefetch(confidence, np.uintp(order[t + AHEAD, r]))
         if t >= arms - first:
             choose(rule, first, span, logs[k], noise[k], count, mean, width, best, chosen)
         for r in range(np.uintp(repeats)):
@@ -138,8 +135,8 @@ def play_delayed(  # type: ignore[no-untyped-def]
     if it did not.
     """
     total, count, mean, spread, width = state
-    arms, repeats = total.shape
-    best, chosen = np.empty(repeats), np.zeros(repeats, np.uintp)
+    arms, repeats = len(total), order.shape[1]
+    best, chosen = np.empty(total.shape[1]), np.zeros(total.shape[1], np.uintp)
     columns = np.uintp(len(alpha))
     for k in range(len(logs)):
         t = start + k
@@ -164,8 +161,9 @@ def begin(arms: int, repeats: int) -> State:
 
     Q = ∞ says that nothing has arrived of an arm.
     """
-    total, count, spread, width = (np.zeros((arms + 1, repeats)) for _ in range(4))
-    return total, count, np.full((arms + 1, repeats), math.inf), spread, width
+    total, count, mean, spread, width = aligned((5, arms + 1, whole_vectors(repeats)))
+    mean[:] = math.inf
+    return total, count, mean, spread, width
 
 
 def reward_span(mu: float, offload: Floats, arms: int) -> float:
@@ -187,10 +185,10 @@ class _ByVariance(SplitPolicy):
         check_switch("send_input", self.send_input)
 
     def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int) -> NDArray[np.float64]:
-        """Return standard normal numbers, shape (rounds, arms, repeats), if it needs any."""
+        """Return standard normal numbers, shape (rounds, arms, lanes), if it needs any."""
         if self.rule != THOMPSON:
             return np.empty((rounds, 0, 0))
-        drawn = np.empty((rounds, arms + 1 - self.first, len(rngs)))
+        drawn = np.zeros((rounds, arms + 1 - self.first, whole_vectors(len(rngs))))
         for lane, rng in enumerate(rngs):
             drawn[:, :, lane] = rng.standard_normal(drawn.shape[:2])
         return drawn
@@ -280,7 +278,7 @@ class LiveByVariance(SplitLearner):
     def begin_stream(self) -> None:  # noqa: D102
         self.state = begin(self.problem.device_exits, 1)
         self.span = reward_span(self.problem.mu, self.worth[3], self.problem.device_exits)
-        self.best, self.chosen = np.empty(1), np.zeros(1, np.uintp)
+        self.best, self.chosen = np.empty(VECTOR), np.zeros(VECTOR, np.uintp)
 
     def choose(self, t: int) -> int:  # noqa: D102
         first, arms = self.policy.first, self.problem.device_exits

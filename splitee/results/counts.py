@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import AHEAD, LARGE, kernel, prefetch
+from splitee._internal.jit import kernel
 from splitee.costs import Floats
 from splitee.policies.played import Played
 from splitee.policies.problem import Orders
 
 Whole = NDArray[np.int64]
+SOME = 256  # rounds that are counted at a time
 
 
 def by_repeat(
@@ -26,10 +27,10 @@ def by_repeat(
         Sums of the answers' confidences.
     """
     repeats = played.action.shape[1]
-    counts = np.zeros((len(played.actions), 4, repeats), dtype=np.int32)
-    sure = np.zeros(repeats)
-    _by_repeat(order, played.action, played.actions.answer, marks, confidence, counts, sure)
-    return np.moveaxis(counts, 2, 0).astype(np.int64), sure
+    counts, sure = np.zeros((repeats, len(played.actions), 4), dtype=np.int64), np.zeros(repeats)
+    seen = np.empty((SOME, repeats), dtype=np.uint8)
+    _by_repeat(order, played.action, played.actions.answer, marks, confidence, seen, counts, sure)
+    return counts, sure
 
 
 def by_sample(blocks: list[tuple[Played, Orders]], samples: int) -> NDArray[np.int32]:
@@ -65,18 +66,23 @@ def offload_sums(played: Played, order: Orders, offload: Floats) -> Floats:
 
 
 @kernel
-def _by_repeat(order, action, answer, marks, confidence, counts, sure):  # type: ignore[no-untyped-def]
-    repeats, large = np.uintp(order.shape[1]), confidence.size > LARGE
-    for t in range(order.shape[0]):
-        if large and t + AHEAD < order.shape[0]:
-            for r in range(repeats):
-                prefetch(confidence, np.uintp(order[t + AHEAD, r]))
-                prefetch(marks, np.uintp(order[t + AHEAD, r]))
-        for r in range(repeats):
-            s, a = np.uintp(order[t, r]), np.uintp(action[t, r])
-            column = np.uintp(answer[a])
-            counts[a, np.uintp(marks[s, column]), r] += 1
-            sure[r] += np.float64(confidence[s, column])
+def _by_repeat(order, action, answer, marks, confidence, seen, counts, sure):  # type: ignore[no-untyped-def]
+    """Fill in `counts` and `sure`; `seen`, shape (SOME, repeats), holds the marks of some rounds.
+
+    Rounds are counted after their marks have been read. If each count waited for its mark, the memory would
+    be asked for one mark at a time.
+    """
+    rounds, repeats = order.shape
+    for start in range(0, rounds, len(seen)):
+        some = min(len(seen), rounds - start)
+        for t in range(some):
+            for r in range(np.uintp(repeats)):
+                s, column = np.uintp(order[start + t, r]), np.uintp(answer[np.uintp(action[start + t, r])])
+                seen[t, r] = marks[s, column]
+                sure[r] += np.float64(confidence[s, column])
+        for t in range(some):
+            for r in range(np.uintp(repeats)):
+                counts[r, np.uintp(action[start + t, r]), np.uintp(seen[t, r])] += 1
 
 
 @kernel

@@ -89,7 +89,7 @@ class Counted:
 
     def _totals(self, played: Played, order: Orders) -> Floats:
         table, actions = self.rounds.table, self.rounds.actions
-        plays, sure = counts.by_repeat(played, order, self.rounds.setup.marks, table.confidence)
+        plays, sure = counts.by_repeat(played, order, self.rounds.setup.marks, table.rows)
         rounds, by_action = len(order), plays.sum(axis=2)
         labelled = self.rounds.setup.trace.has_labels
         accuracy = plays[:, :, [RIGHT, RIGHT | AGREES]].sum(axis=(1, 2)) / rounds
