@@ -19,6 +19,7 @@ from splitee.results.setup import AGREES, RIGHT
 
 METRICS = ("accuracy", "agreement", "cost", "reward", "utility", "offload_rate")
 """What is measured of every policy; agreement is with the last exit. The terms of the cost follow."""
+AT_A_TIME = 2**18  # samples whose rounds are summed at a time
 CURVE_POINTS = 400  # rounds at which the regret of a repeat is kept
 
 
@@ -121,41 +122,41 @@ class Counted:
     @property
     def per_sample(self) -> Floats:  # noqa: D102
         rounds, samples = self.rounds, self.rounds.table.samples
-        sums = np.zeros((len(self.metrics), samples))
-        if rounds.by_sample:  # one round per sample
-            self._add(sums, np.arange(samples), 1.0, rounds.blocks[0][1].action[:, 0])
-        else:
-            visits = counts.by_sample(rounds.with_orders(), samples)
-            for a in range(len(rounds.actions)):
-                rows = np.flatnonzero(visits[:, a])
-                self._add(sums, rows, visits[rows, a].astype(np.float64), np.full(len(rows), a))
-        if not rounds.setup.trace.has_labels:
-            sums[[0, 4]] = np.nan
-        return (sums * rounds.times).T
+        if rounds.by_sample:  # one round per sample stands for all repeats
+            action = rounds.blocks[0][1].action[:, 0]
+            return self._of_rounds(np.arange(samples), action) * rounds.times
+        visits, sums = counts.by_sample(rounds.with_orders(), samples), []
+        for first in range(0, samples, AT_A_TIME):
+            some = visits[first : first + AT_A_TIME]
+            s, action = np.nonzero(some)
+            each = self._of_rounds(first + s, action) * some[s, action][:, None]
+            sums.append([np.bincount(s, column, len(some)) for column in each.T])
+        return np.concatenate(sums, axis=1).T
 
-    def _add(
-        self, sums: Floats, rows: NDArray[np.intp], n: float | Floats, action: NDArray[np.integer]
-    ) -> None:
-        """Add n rounds of samples `rows`, each with its action, to the sums, shape (metrics, n)."""
-        table, actions = self.rounds.table, self.rounds.actions
-        mu, every_mark = table.mu, self.rounds.setup.marks
-        i, column, offloads = actions.layer[action], actions.answer[action], actions.offloaded[action]
-        evaluated, marks = actions.evaluated[action], every_mark[rows, column]
+    def _of_rounds(self, s: NDArray[np.intp], action: NDArray[np.integer]) -> Floats:
+        """Return each metric of rounds in which samples `s` got these actions, shape (rounds, metrics)."""
+        table, actions, setup = self.rounds.table, self.rounds.actions, self.rounds.setup
+        mu, marks = table.mu, setup.marks[s, actions.answer[action]]
+        i, offloads, evaluated = actions.layer[action], actions.offloaded[action], actions.evaluated[action]
 
         def paid(device: Floats, offload: Floats) -> Floats:
-            o = offload[rows if len(offload) > 1 else 0, i]
+            o = offload[s if len(offload) > 1 else 0, i]
             both: Floats = device[evaluated, i] + np.where(offloads, o, 0.0)  # an unpaid o may be NaN
             return both
 
         cost, right = paid(table.gamma, table.offload), (marks & RIGHT > 0).astype(np.float64)
-        sums[0, rows] += n * right
-        sums[1, rows] += n * (marks & AGREES > 0)
-        sums[2, rows] += n * cost
-        sums[3, rows] += n * (table.confidence[rows, column] - mu * cost)
-        sums[4, rows] += n * (right - mu * cost)
-        sums[5, rows] += n * offloads
-        for k, term in enumerate(self.terms, start=len(METRICS)):
-            sums[k, rows] += n * paid(term.device, term.offload)
+        if not setup.trace.has_labels:
+            right[:] = np.nan
+        columns = [
+            right,
+            marks & AGREES > 0,
+            cost,
+            table.rows[s, actions.answer[action]] - mu * cost,
+            right - mu * cost,
+            offloads,
+            *(paid(term.device, term.offload) for term in self.terms),
+        ]
+        return np.stack(columns, axis=1)
 
     @cached_property
     def settled(self) -> NDArray[np.int16]:  # noqa: D102
