@@ -277,7 +277,7 @@ def _with_cloud(trace: Trace) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 def _in_cache_lines(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows padded with zeros to whole cache lines of 64 bytes.
 
-    A round reads one row at random. Where the row begins in one line and ends in the next, both are waited for.
+    A round reads one row at random. A row that begins in one line and ends in the next would take two reads.
     """
     n, columns = confidence.shape
     rows = aligned((n, -(-columns // 16) * 16), np.float32)

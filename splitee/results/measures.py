@@ -128,8 +128,8 @@ class Counted:
         visits, sums = counts.by_sample(rounds.with_orders(), samples), []
         for first in range(0, samples, AT_A_TIME):
             some = visits[first : first + AT_A_TIME]
-            s, action = np.nonzero(some)
-            each = self._of_rounds(first + s, action) * some[s, action][:, None]
+            s, taken = np.nonzero(some)
+            each = self._of_rounds(first + s, taken) * some[s, taken][:, None]
             sums.append([np.bincount(s, column, len(some)) for column in each.T])
         return np.concatenate(sums, axis=1).T
 
