@@ -582,9 +582,20 @@ def cascade(
     return rounds
 
 
-def elasticbert(world: World, order: list[int], threshold: float, last: int | None = None) -> list[Round]:
-    """ElasticBERT by confidence: C_i ≥ α."""
-    return cascade(world, order, lambda s, i: world.confidence[s][i - 1] >= float32(threshold), last)
+def alpha_of(threshold: float | list[float], i: int) -> float:
+    """α_i: one threshold for all exits, or one for each."""
+    return threshold[i - 1] if isinstance(threshold, list) else threshold
+
+
+def elasticbert(
+    world: World, order: list[int], threshold: float | list[float], last: int | None = None
+) -> list[Round]:
+    """ElasticBERT by confidence: C_i ≥ α_i."""
+
+    def is_sure(s: int, i: int) -> bool:
+        return world.confidence[s][i - 1] >= float32(alpha_of(threshold, i))
+
+    return cascade(world, order, is_sure, last)
 
 
 def deebert(
@@ -619,14 +630,15 @@ def patient_with_scores(values: list[float], patience: int, tolerance: float, la
     return last
 
 
-def cascade_split(world: World, order: list[int], layer: int, threshold: float) -> list[Round]:
+def cascade_split(world: World, order: list[int], layer: int, threshold: float | list[float]) -> list[Round]:
     """Answer at the first sure exit i ≤ layer; what is unsure there too is offloaded, unless at L."""
     rounds = []
     for s in order:
         i = 1
-        while i < layer and not exits(world, s, i, threshold):
+        while i < layer and not exits(world, s, i, alpha_of(threshold, i)):
             i = i + 1
-        rounds.append(split_at(world, s, i, threshold, every_exit=True))
+        alpha = 0.0 if i == world.layers else alpha_of(threshold, i)  # exit L always answers
+        rounds.append(split_at(world, s, i, alpha, every_exit=True))
     return rounds
 
 

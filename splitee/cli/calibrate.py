@@ -70,6 +70,12 @@ def command(trace: str, source: str | None, out: Path, overwrite: bool, as_json:
         click.echo(json.dumps(document, allow_nan=False))
         return
     _print(rows, target, fitted)
+    for exit_, found in made.manifest["calibration"].get("undetermined", {}).items():
+        click.echo(
+            f"warning: exit {exit_} is not calibrated: the likelihood has no minimum up to T = {found:.4g} "
+            f"(its answers on {fitted.name} are all right, or no better than chance)",
+            err=True,
+        )
     before = target.recommended_threshold
     was = "none was recommended before" if before is None else f"before: {before:g}"
     click.echo(f"{out}: α = {chosen['value']:g} ({chosen['rule']}, on calibrated {fitted.name}); {was}")

@@ -135,6 +135,20 @@ def mu(type_: Read, help: str) -> Decorator[Any]:
     return click.option("--mu", type=type_, default="0.1", show_default=True, help=help)
 
 
+def layer_cost() -> Decorator[Any]:
+    """--layer-cost: λ₁."""
+    return click.option(
+        "--layer-cost", type=NUMBER, default="5/6", show_default=True, help="λ₁, the cost of one layer in λ."
+    )
+
+
+def exit_cost() -> Decorator[Any]:
+    """--exit-cost: λ₂."""
+    return click.option(
+        "--exit-cost", type=NUMBER, default="1/6", show_default=True, help="λ₂, the cost of one exit in λ."
+    )
+
+
 def source(help: str) -> Decorator[Any]:
     """--source: the validation trace of the source."""
     return click.option("--source", metavar="TRACE", help=help)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import ALL, HALF, items
+from splitee._internal.numbers import ALL, HALF
 from splitee.cli import options
 
 if TYPE_CHECKING:
@@ -52,20 +52,8 @@ _ASKED = (
     type=options.LAYER_COUNTS,
     help="m, the layers on the device: a number, half or all; lists too.  [default: all,half]",
 )
-@click.option(
-    "--layer-cost",
-    type=options.NUMBER,
-    default="5/6",
-    show_default=True,
-    help="λ₁, the cost of one layer in λ.",
-)
-@click.option(
-    "--exit-cost",
-    type=options.NUMBER,
-    default="1/6",
-    show_default=True,
-    help="λ₂, the cost of one exit in λ.",
-)
+@options.layer_cost()
+@options.exit_cost()
 @click.option(
     "--offload-input", type=options.NUMBER, help="Cost of offloading the input itself, in λ.  [default: o]"
 )
@@ -123,7 +111,7 @@ def command(
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
     explore-then-commit[:SAMPLES], source-split, final-exit, cloud-only, random, best-split, oracle,
-    elasticbert[:ALPHA], deebert:NATS, pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER,
+    elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER,
     split:LAYER, cascade-split:LAYER; and, as their authors released them, splitee-released,
     splitee-s-released, elasticbert-released. LAYER is a number, half or all.
 
@@ -137,14 +125,22 @@ def command(
     from splitee.cli.scenarios import folder_names, scenarios_of
     from splitee.cli.traces import read_traces, source_of
     from splitee.costs import CostModel
-    from splitee.policies.names import DEFAULT, OPTIONAL, PAPER, Setting, canonical, parse_policies
+    from splitee.policies.names import (
+        DEFAULT,
+        OPTIONAL,
+        PAPER,
+        Setting,
+        canonical,
+        parse_policies,
+        policy_items,
+    )
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks
 
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise InputError(f"--max-drop {max_drop:g} is not in points of accuracy: give 0 to 100")
     _check_out(out, choices, overwrite)
-    asked = list(dict.fromkeys(canonical(name) for name in items(policies)))
+    asked = list(dict.fromkeys(canonical(name) for name in policy_items(policies)))
     loaded = read_traces(traces or (DEFAULT_TRACE,))
     if device_layers is None:
         device_layers = (ALL,) if preset == "paper" else (ALL, HALF)

@@ -1,4 +1,4 @@
-"""`splitee trace`: show, verify, import, export, calibrate and join traces."""
+"""`splitee trace`: list, show, verify, import, export, calibrate and join traces, and choose thresholds."""
 
 from __future__ import annotations
 
@@ -6,58 +6,30 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import atomic_path, refuse_place
 from splitee.cli import Group, options
 from splitee.cli.calibrate import command as calibrate
-from splitee.cli.traces import STDIN, read_trace, threshold_of
-from splitee.costs import CostModel
-from splitee.trace import Trace, with_cloud
+from splitee.cli.listing import command as list_
+from splitee.cli.show import command as show
+from splitee.cli.threshold import command as threshold
+from splitee.cli.traces import STDIN, read_trace, summary_line
+from splitee.trace import with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv
 from splitee.trace.importing import FORMATS, import_trace
-from splitee.trace.reliability import expected_calibration_error
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Show, verify, import, export, calibrate and join traces.
+    """List, show, verify, import, export, calibrate and join traces, and choose thresholds.
 
     A trace is one Parquet file with the outputs of every exit of a model for every sample. TRACE is such a
     file, the name of a bundled trace, or - for standard input.
     """
-
-
-@command.command(short_help="Show every exit of TRACE: accuracy, confidence, break-even cost.")
-@click.argument("trace")
-@options.threshold(options.THRESHOLD, "α, the confidence to exit.  [default: the recommended α, else 0.7]")
-@options.as_json()
-def show(trace: str, threshold: float | str | None, as_json: bool) -> None:
-    """Show accuracy, confidence, calibration error and break-even offload cost of every exit of TRACE."""
-    loaded = read_trace(trace)
-    alpha, source = threshold_of(loaded, threshold)
-    rows = _exits(loaded, alpha)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "manifest": loaded.manifest,
-                    "labels": loaded.has_labels,
-                    "threshold": {"value": alpha, "source": source},
-                    "exits": rows,
-                }
-            )
-        )
-    else:
-        _print_header(loaded)
-        _print_exits(loaded, rows, f"α = {alpha:g} ({source})")
 
 
 @command.command()
@@ -73,7 +45,7 @@ def verify(trace: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"ok": True, "fingerprint": loaded.fingerprint, "warnings": warnings}))
         return
-    click.echo(f"ok: {_summary(loaded)}")
+    click.echo(f"ok: {summary_line(loaded)}")
     for warning in warnings:
         click.echo(f"warning: {warning}")
 
@@ -135,7 +107,7 @@ def import_(
     trace.save(out, overwrite=overwrite)
     for line in [*notes, *(f"warning: {warning}" for warning in check_trace(trace))]:
         click.echo(line, err=True)
-    click.echo(f"{out}: {_summary(trace)}")
+    click.echo(f"{out}: {summary_line(trace)}")
 
 
 @command.command(short_help="Write TRACE as a CSV table.")
@@ -185,86 +157,8 @@ def join(device: str, cloud: str, out: Path, name: str | None, overwrite: bool) 
     if name:
         joined = joined.replace(name=name)
     joined.save(out, overwrite=overwrite)
-    click.echo(f"{out}: {_summary(joined)}; {far.name} answers in the cloud")
+    click.echo(f"{out}: {summary_line(joined)}; {far.name} answers in the cloud")
 
 
-command.add_command(calibrate)
-
-
-def _summary(trace: Trace) -> str:
-    labels = "with labels" if trace.has_labels else "without labels"
-    return (
-        f"{trace.name}, {trace.samples:,} samples × {trace.layers} exits, {trace.classes} classes, {labels},"
-        f" fingerprint {trace.fingerprint[:12]}"
-    )
-
-
-def _exits(trace: Trace, threshold: float) -> list[dict[str, Any]]:
-    """Describe each exit; values that need labels are None without them."""
-    device = CostModel(exit_layers=trace.exit_layers).device(trace.layers)
-    accuracy, agreement = trace.accuracy_per_exit(), trace.agreement_per_exit()
-    rows = []
-    for i, layer in enumerate(trace.exit_layers):
-        confidence = trace.confidence[:, i].astype(np.float64)
-        share = float((confidence >= threshold).mean())
-        stays = 1.0 if i + 1 == trace.layers else share  # the last exit never offloads
-        error = None
-        if trace.label is not None:
-            error = expected_calibration_error(confidence, trace.prediction[:, i] == trace.label)
-        rows.append(
-            {
-                "exit": i + 1,
-                "layer": layer,
-                "accuracy": float(accuracy[i]) if trace.has_labels else None,
-                "agreement": float(agreement[i]),
-                "mean_confidence": float(confidence.mean()),
-                "calibration_error": error,
-                "share_at_threshold": share,
-                # None means never: JSON has no infinity
-                "break_even_offload": float(device[i]) / stays if stays else None,
-            }
-        )
-    return rows
-
-
-def _print_header(trace: Trace) -> None:
-    click.echo(_summary(trace))
-    manifest = trace.manifest
-    if trace.recommended_threshold is not None:
-        rule = manifest["recommended_threshold"].get("rule")
-        click.echo(f"recommended α = {trace.recommended_threshold:g}" + (f" ({rule})" if rule else ""))
-    for key in ("model", "data"):
-        if key in manifest:
-            fact = manifest[key]
-            click.echo(f"{key}: {fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False)}")
-
-
-def _print_exits(trace: Trace, rows: list[dict[str, Any]], threshold: str) -> None:
-    right = ("accuracy", "accuracy") if trace.has_labels else ("agrees with last", "agreement")
-    table = Table(title=threshold, title_justify="left")
-    for heading in (
-        "exit",
-        "layer",
-        right[0],
-        "confidence",
-        "calibration error",
-        "share ≥ α",
-        "break-even o",
-    ):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        error, cost = row["calibration_error"], row["break_even_offload"]
-        table.add_row(
-            str(row["exit"]),
-            str(row["layer"]),
-            f"{row[right[1]]:.2%}",
-            f"{row['mean_confidence']:.3f}",
-            "–" if error is None else f"{error:.3f}",
-            f"{row['share_at_threshold']:.1%}",
-            "never" if cost is None else f"{cost:.2f} λ",
-        )
-    Console().print(table)
-    click.echo(
-        "break-even o: the offload cost at which splitting here costs as much as offloading every input;"
-        " above it, the split is cheaper."
-    )
+for subcommand in (show, calibrate, threshold, list_):
+    command.add_command(subcommand)

@@ -51,3 +51,12 @@ def source_of(trace: Trace, given: str | None) -> Trace | None:
 
     name = given or find_source(trace.manifest)
     return None if name is None else read_trace(name)
+
+
+def summary_line(trace: Trace) -> str:
+    """Describe a trace in one line."""
+    labels = "with labels" if trace.has_labels else "without labels"
+    return (
+        f"{trace.name}, {trace.samples:,} samples × {trace.layers} exits, {trace.classes} classes, {labels},"
+        f" fingerprint {trace.fingerprint[:12]}"
+    )

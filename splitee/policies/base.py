@@ -14,7 +14,7 @@ from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.policies.loop import ANSWER, METHODS, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, alpha_by_layer
+from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, Threshold, alpha_by_layer
 from splitee.trace import Trace
 
 Worth = tuple[NDArray[np.float32], Floats, float, Floats, Floats]
@@ -91,7 +91,7 @@ class SplitPolicy(Policy):
     Subclasses have `threshold` (α); those that may offload the input have `send_input`.
     """
 
-    threshold: float
+    threshold: Threshold
 
     @property
     def first(self) -> int:

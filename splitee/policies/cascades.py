@@ -16,12 +16,13 @@ from splitee._internal.numbers import check_whole
 from splitee.policies.base import BySample, Policy, SplitPolicy
 from splitee.policies.fixed import exit_actions
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
-from splitee.policies.problem import Layers, Problem, Table, as_alpha, check_threshold
+from splitee.policies.problem import Layers, Problem, Table, Threshold, as_alpha, by_exit
 from splitee.policies.rules import TOLERANCE, Confidence, Entropy, Memory, Patience, Rule, Said
 
 
 def first_sure(rule: Rule, table: Table, last: int) -> Layers:
     """Return the first layer at which the rule lets each sample stop, at the latest `last`, shape (n,)."""
+    rule.check(table.layers)
     first = np.full(table.samples, last, dtype=np.int16)
     memory: Memory | None = None
     entropy = table.entropy if isinstance(rule, Entropy) else None
@@ -57,6 +58,7 @@ class LiveCascade:
 
     def start(self, problem: Problem, rng: np.random.Generator) -> None:
         """Begin a stream."""
+        self.rule.check(problem.exits)
         self.end = problem.exits if self.last is None else self.last
         self.regresses = problem.classes == 0
 
@@ -126,8 +128,8 @@ class ElasticBERT(_Cascade):
 
     Parameters
     ----------
-    threshold : float, optional
-        α.
+    threshold : float or sequence of float, optional
+        α, or one for each exit but the last (see `splitee.trace.threshold.thresholds_for_budget`).
     entropy : float, optional
         S, in nats.
     patience : int, optional
@@ -146,7 +148,7 @@ class ElasticBERT(_Cascade):
     ('ElasticBERT (C ≥ 0.9)', 'ElasticBERT (H < 0.3, ≤ 6)')
     """
 
-    threshold: float | None = None
+    threshold: Threshold | None = None
     entropy: float | None = None
     patience: int | None = None
     last: int | None = None
@@ -156,12 +158,13 @@ class ElasticBERT(_Cascade):
         given = [value is not None for value in (self.threshold, self.entropy, self.patience)]
         if sum(given) != 1:
             raise InputError("ElasticBERT takes exactly one of threshold, entropy and patience")
+        object.__setattr__(self, "threshold", by_exit(self.threshold))
         _check(self)
 
     @property
     def label(self) -> str:  # noqa: D102
         if self.threshold is not None:
-            return self._marked(f"C ≥ {self.threshold:g}")
+            return self._marked(f"C ≥ {_listed(self.threshold)}")
         if self.entropy is not None:
             return self._marked(f"H < {self.entropy:g}")
         return self._marked(f"patience {self.patience}")
@@ -264,14 +267,14 @@ class PABEE(_Cascade):
 class CascadeSplit(SplitPolicy):
     """Answer at the first sure exit up to a layer; offload what is not sure there either.
 
-    Stops at the first i ≤ layer with C_i ≥ α, else at the layer, and offloads from there unless it is L.
+    Stops at the first i ≤ layer with C_i ≥ α_i, else at the layer, and offloads from there unless it is L.
 
     Parameters
     ----------
     layer : int
         1-based.
-    threshold : float
-        α.
+    threshold : float or sequence of float
+        α, or one for each exit but the last.
 
     Examples
     --------
@@ -280,7 +283,7 @@ class CascadeSplit(SplitPolicy):
     """
 
     layer: int
-    threshold: float
+    threshold: Threshold
     name: ClassVar[str] = "cascade split"
     every_exit: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
@@ -288,20 +291,33 @@ class CascadeSplit(SplitPolicy):
 
     def __post_init__(self) -> None:
         check_whole("layer", self.layer)
-        check_threshold(self.threshold)
+        object.__setattr__(self, "threshold", by_exit(self.threshold))
+
+    @property
+    def rule(self) -> Confidence:
+        """When an exit may answer."""
+        return Confidence(self.threshold)
 
     @property
     def label(self) -> str:  # noqa: D102
         return f"{self.name} {self.layer}"
 
     def by_sample(self, table: Table) -> BySample:  # noqa: D102
-        return self.split_at(table, first_sure(Confidence(self.threshold), table, self.layer))
+        return self.split_at(table, first_sure(self.rule, table, self.layer))
 
     def deepest(self, layers: int, arms: int) -> int:  # noqa: D102
         return self.layer
 
     def live(self) -> DeviceLoop:  # noqa: D102
-        return LiveCascade(self.label, Confidence(self.threshold), self.layer, self.threshold)
+        several = self.rule.threshold
+        alpha = several[min(self.layer, len(several)) - 1] if isinstance(several, tuple) else several
+        return LiveCascade(self.label, self.rule, self.layer, alpha)
+
+
+def _listed(threshold: Threshold) -> str:
+    """Return α, or the α of each exit; of many the first and the last."""
+    each = [f"{one:.4g}" for one in (threshold if isinstance(threshold, tuple) else (threshold,))]
+    return ", ".join(each) if len(each) <= 4 else f"{each[0]}, …, {each[-1]}"
 
 
 def _check(cascade: _Cascade) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import items, layer_count, layers_held, number, share, whole
@@ -127,7 +127,7 @@ _WITH_PARAMETER: dict[str, tuple[str, Callable[[Setting, str], Policy]]] = {
     "exit": ("LAYER", lambda s, layer: FixedExit(_layer(s, layer))),
     "split": ("LAYER", lambda s, layer: FixedSplit(_layer(s, layer), s.threshold)),
     "cascade-split": ("LAYER", lambda s, layer: CascadeSplit(_layer(s, layer), s.threshold)),
-    "elasticbert": ("ALPHA", lambda s, alpha: ElasticBERT(share(alpha), last=s.last)),
+    "elasticbert": ("ALPHA", lambda s, alpha: ElasticBERT(_alphas(alpha), last=s.last)),
     "deebert": ("NATS", lambda s, entropy: DeeBERT(_nats(s, entropy), last=s.last)),
     "pabee": ("PATIENCE", lambda s, patience: PABEE(whole(patience, 1), last=s.last)),
     "explore-then-commit": ("SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, whole(n, 1))),
@@ -194,6 +194,24 @@ def canonical(name: object) -> str:
     return f"{known}:{parameter}" if colon else known
 
 
+def policy_items(given: object) -> list[Any]:
+    """Return the entries of a list of policies, or of a text with commas: a name may have several numbers.
+
+    Examples
+    --------
+    >>> policy_items("splitee, elasticbert:0.95,0.9,0.8, random")
+    ['splitee', 'elasticbert:0.95,0.9,0.8', 'random']
+    """
+    entries: list[Any] = []
+    for entry in items(given):
+        follows = entries and isinstance(entries[-1], str) and ":" in entries[-1]
+        if follows and isinstance(entry, str) and entry[:1].isdigit():
+            entries[-1] += f",{entry}"
+        else:
+            entries.append(entry)
+    return entries
+
+
 def parse_policies(given: str | Iterable[str | P], setting: Setting) -> list[Policy | P]:
     """Return the policies that names stand for; entries that are not texts are kept as they are.
 
@@ -222,7 +240,7 @@ def parse_policies(given: str | Iterable[str | P], setting: Setting) -> list[Pol
         if not isinstance(entry, str):
             made.append(entry)
             continue
-        for name in items(entry):
+        for name in policy_items(entry):
             new = [policy for policy in _made(canonical(name), setting) if policy not in named]
             named.update(new)
             made += new
@@ -279,7 +297,7 @@ def setting_of(
     """
     if threshold is None:
         threshold = trace.recommended_threshold
-    names = [name for entry in given if isinstance(entry, str) for name in items(entry)]
+    names = [name for entry in given if isinstance(entry, str) for name in policy_items(entry)]
     asked = any(_squeezed(name) == "sourcesplit" for name in names)
     source = find_source(trace.manifest) if asked else None
     return Setting(
@@ -306,6 +324,11 @@ def _made(name: str, setting: Setting) -> Iterable[Policy]:
 
 def _layer(setting: Setting, text: str) -> int:
     return layers_held(layer_count(text), setting.layers)
+
+
+def _alphas(text: str) -> float | tuple[float, ...]:
+    alphas = tuple(share(part) for part in items(text))
+    return alphas[0] if len(alphas) == 1 else alphas
 
 
 def _nats(setting: Setting, text: str) -> float:

@@ -8,7 +8,7 @@ Column 0 of the arrays by layer is the cloud, columns 1..L are the exits: offloa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
@@ -25,6 +25,7 @@ from splitee.trace import Trace
 Floats = NDArray[np.float64]
 Layers = NDArray[np.int16]  # from 1; 0 = the input is offloaded
 Orders = NDArray[np.int32]  # samples from 0, shape (m, repeats): all repeats of a round lie together
+Threshold = float | tuple[float, ...]  # α, the same at every exit, or one for each
 DEFAULT_THRESHOLD = 0.7  # α for traces that recommend none
 
 
@@ -61,7 +62,7 @@ class Problem:
     unit: str = "λ"
     other_cloud: bool = False
 
-    def worth(self, threshold: float, every_exit: bool) -> tuple[Floats, float, Floats, Floats]:
+    def worth(self, threshold: Threshold, every_exit: bool) -> tuple[Floats, float, Floats, Floats]:
         """Return (α by layer, μ, γ, o) as `reward` takes them, shapes (L + 1,) and (1, L + 1).
 
         Entries of layers that the device does not hold are 0.
@@ -183,7 +184,7 @@ class Table:
         return self.costs.offload_costs(self.layers, self.samples)
 
     def worth(
-        self, threshold: float, every_exit: bool
+        self, threshold: Threshold, every_exit: bool
     ) -> tuple[NDArray[np.float32], Floats, float, Floats, Floats]:
         """Return (rows, α by layer, μ, γ, o), as `reward` takes them."""
         alpha = alpha_by_layer(threshold, self.layers)
@@ -210,17 +211,36 @@ def as_alpha(threshold: float) -> float:
     return float(np.float32(threshold))
 
 
-def alpha_by_layer(threshold: float, layers: int) -> Floats:
-    """Return the confidence below which layers 0..L offload: ∞ (the input), α, …, α, −∞ (exit L)."""
-    alpha = np.full(layers + 1, as_alpha(threshold))
+def alpha_by_layer(threshold: Threshold, layers: int) -> Floats:
+    """Return the confidence below which layers 0..L offload: ∞ (the input), α of each layer, −∞ (exit L).
+
+    Layers after the last of several thresholds have that one.
+    """
+    given = threshold if isinstance(threshold, tuple) else (threshold,)
+    alpha = np.full(layers + 1, as_alpha(given[-1]))
+    alpha[1 : len(given) + 1] = [as_alpha(each) for each in given[:layers]]
     alpha[0], alpha[-1] = np.inf, -np.inf
     return alpha
 
 
 def check_threshold(threshold: float) -> None:
     """Raise InputError unless α lies in [0, 1]."""
-    if not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+    if isinstance(threshold, bool) or not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise InputError(f"threshold is {threshold!r}: give a confidence between 0 and 1")
+
+
+def by_exit(threshold: float | Sequence[float] | None) -> Threshold | None:
+    """Return one α, or one for each exit as a tuple; InputError unless all lie in [0, 1]."""
+    if threshold is None:
+        return None
+    if not isinstance(threshold, Sequence | np.ndarray) or isinstance(threshold, str):
+        check_threshold(threshold)
+        return threshold
+    if not len(threshold):
+        raise InputError("threshold is empty: give one confidence, or one for each exit")
+    for one in threshold:
+        check_threshold(one)
+    return tuple(float(one) for one in threshold)
 
 
 @inlined

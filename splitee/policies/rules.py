@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import check_whole
-from splitee.policies.problem import as_alpha, check_threshold
+from splitee.policies.problem import Threshold, as_alpha, by_exit
 
 Sure = NDArray[np.bool_]  # (b,): whether the exit may answer
 Memory = NDArray[np.float64]  # (b, …): what a rule remembers of each sample from exit to exit
@@ -71,7 +71,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Confidence(Rule):
-    """Confidence C_i ≥ α, α rounded to float32 as confidences are.
+    """Confidence C_i ≥ α_i, rounded to float32 as confidences are.
+
+    Parameters
+    ----------
+    threshold : float or tuple of float
+        α, or α_1, α_2, … of each exit but the last.
 
     Examples
     --------
@@ -80,13 +85,20 @@ class Confidence(Rule):
     array([False,  True])
     """
 
-    threshold: float
+    threshold: Threshold
 
     def __post_init__(self) -> None:
-        check_threshold(self.threshold)
+        object.__setattr__(self, "threshold", by_exit(self.threshold))
+
+    def check(self, exits: int) -> None:  # noqa: D102
+        if isinstance(self.threshold, tuple) and len(self.threshold) not in (exits - 1, exits):
+            raise InputError(
+                f"{len(self.threshold)} thresholds for {exits} exits: give one for all, or {exits - 1}"
+            )
 
     def sure(self, exit_: int, said: Said, memory: Memory | None) -> tuple[Sure, Memory | None]:  # noqa: D102
-        return said.confidence.astype(np.float64) >= as_alpha(self.threshold), None
+        alpha = self.threshold[exit_ - 1] if isinstance(self.threshold, tuple) else self.threshold
+        return said.confidence.astype(np.float64) >= as_alpha(alpha), None
 
 
 @dataclass(frozen=True)

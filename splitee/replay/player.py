@@ -39,7 +39,7 @@ class Player:
         self.setup, self.name, self.policy = setup, name, policy
         layers = setup.trace.layers
         own = getattr(policy, "threshold", None)
-        self.threshold = setup.threshold if own is None else float(own)
+        self.threshold = setup.threshold if own is None or isinstance(own, tuple) else float(own)
         check_threshold(self.threshold)
         self.table = setup.table
         if isinstance(policy, Policy):

@@ -45,7 +45,9 @@ def calibrate(trace: Trace, source: Trace) -> Trace:
     -------
     Trace
         See `apply_temperatures`. Its manifest holds the temperatures and the source under `calibration`, and
-        a new `recommended_threshold`, chosen on the calibrated source by the rule that the trace had.
+        a new `recommended_threshold`, chosen on the calibrated source by the rule that the trace had. A
+        temperature at an end of the range is not applied (T = 1): the labels do not determine it. These are
+        listed by exit under ``undetermined``.
 
     Raises
     ------
@@ -61,14 +63,18 @@ def calibrate(trace: Trace, source: Trace) -> Trace:
     ([0.7, 0.6], 'source')
     """
     _check_pair(trace, source)
-    temperatures = fit_temperatures(source)
+    fitted = fit_temperatures(source)
+    undetermined = (fitted < LOWEST * 1.001) | (fitted > HIGHEST / 1.001)
+    temperatures = np.where(undetermined, 1.0, fitted)
     made = apply_temperatures(trace, temperatures)
     chosen = recommend_threshold(apply_temperatures(source, temperatures), *_rule(trace))
-    facts = {
+    facts: dict[str, Any] = {
         "temperatures": temperatures.tolist(),
         "source": {"name": source.name, "fingerprint": source.fingerprint, "samples": source.samples},
         "method": METHOD,
     }
+    if undetermined.any():
+        facts["undetermined"] = {str(i + 1): float(fitted[i]) for i in np.flatnonzero(undetermined)}
     return made.replace(
         manifest=trace.manifest | {"calibration": facts, "recommended_threshold": chosen.to_dict()}
     )

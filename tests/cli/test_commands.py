@@ -13,11 +13,14 @@ from splitee.cli import Group, cli
 MODULES = (
     "splitee.cli.calibrate",
     "splitee.cli.elue",
+    "splitee.cli.listing",
     "splitee.cli.precompute",
     "splitee.cli.report",
     "splitee.cli.run",
+    "splitee.cli.show",
     "splitee.cli.slim",
     "splitee.cli.sweep",
+    "splitee.cli.threshold",
     "splitee.cli.trace",
     "splitee.cli.train",
 )

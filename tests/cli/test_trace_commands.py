@@ -1,4 +1,7 @@
-"""The commands as a person runs them: in another process, judged by output, exit code and files."""
+"""The commands as a person runs them: in another process, judged by output, exit code and files.
+
+Also splitee.cli.listing, splitee.cli.show and splitee.cli.threshold.
+"""
 
 import json
 import subprocess
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 from commands import refused
 
-from splitee.trace import Trace, load_trace
+from splitee.trace import Trace, bundled_traces, load_trace
+from splitee.trace.threshold import recommend_threshold
 
 splitee = partial(commands.run, "trace")
 
@@ -53,6 +57,42 @@ def test_show_json_is_one_document(saved):
     # nothing is sent from the last exit, whatever its confidence
     assert last["break_even_offload"] == pytest.approx(5 / 6 * 12 + 1 / 6)
     assert last["calibration_error"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_show_says_how_informative_the_confidence_is(saved):
+    first, second, last = json.loads(splitee("show", saved, "--json").stdout)["exits"]
+    assert first["auroc"] == 0.5  # 0.8 is right, 0.6 wrong, 0.55 right
+    assert second["auroc"] is None  # every answer is right
+    assert (last["auroc_agreement"], last["macro_f1"], last["balanced_accuracy"]) == (None, 1, 1)
+
+
+def test_list_names_the_bundled_traces_and_those_of_a_folder(saved, tmp_path):
+    every = json.loads(splitee("list", "--json").stdout)["traces"]
+    assert [one["trace"] for one in every] == bundled_traces()
+    for one in every:
+        trace = load_trace(one["trace"])
+        facts = trace.samples, trace.layers, trace.classes, trace.has_labels, trace.recommended_threshold
+        assert tuple(one[k] for k in ("samples", "exits", "classes", "labels", "threshold")) == facts
+    (tmp_path / "other.parquet").write_bytes(b"PAR1")
+    done = splitee("list", tmp_path)
+    assert "toy.parquet" in done.stdout
+    assert "not a trace: " in done.stderr
+    assert "other.parquet" in done.stderr
+    assert "is not a folder" in refused(splitee("list", saved))
+
+
+def test_threshold_by_a_rule_and_by_a_budget(saved):
+    chosen = json.loads(splitee("threshold", "rte_validation", "--rule", "best", "--json").stdout)
+    assert chosen == recommend_threshold(load_trace("rte_validation"), "best").to_dict()
+    assert "α = 0.8 by the rule within:0.5" in splitee("threshold", "rte_validation").stdout
+    done = splitee("threshold", "rte_validation", "--budget", "6")
+    policy = done.stdout.rpartition("--policy ")[2].strip()
+    args = ("run", "rte_validation", "--policy", policy, "--repeats", "1", "--device-layers", "all", "--json")
+    replayed = json.loads(commands.run(*args).stdout)["scenarios"][0]["policies"]
+    assert len(replayed) == 1
+    assert f"mean cost {replayed[0]['cost']:.3f} λ, accuracy {replayed[0]['accuracy']:.2%}" in done.stdout
+    assert "give one" in refused(splitee("threshold", saved, "--budget", "2", "--rule", "best"))
+    assert "budget 99" in refused(splitee("threshold", saved, "--budget", "99"))
 
 
 def test_show_without_labels_tells_agreement(saved):

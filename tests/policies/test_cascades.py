@@ -57,6 +57,23 @@ def test_cascade_split(case: Case) -> None:
     assert live.offloaded[0].tolist() == [played.offloaded for played in rounds]
 
 
+@EXAMPLES
+@given(cases(worlds(exit_layers=None)), st.data())
+def test_one_threshold_per_exit(case: Case, data: st.DataObject) -> None:
+    world, layers = case.world, case.world.layers
+    alphas = data.draw(
+        st.lists(st.sampled_from([0.0, 0.5, 0.6, 0.75, 0.9, 1.0]), min_size=layers - 1, max_size=layers - 1)
+    )
+    rounds = naive.elasticbert(world, case.order, alphas)
+    check(replayed(case, splitee.ElasticBERT(alphas)), rounds, case, has_arms=False)
+    policy = splitee.CascadeSplit(case.layer, alphas)
+    rounds = naive.cascade_split(world, case.order, case.layer, alphas)
+    check(replayed(case, policy), rounds, case, has_arms=False)
+    live = replayed(case, policy.live())
+    assert live.split[0].tolist() == [played.split for played in rounds]
+    assert live.offloaded[0].tolist() == [played.offloaded for played in rounds]
+
+
 def test_entropy_that_a_trace_does_not_tell() -> None:
     trace = splitee.Trace([[0.6, 0.9]], [[0, 2]])
     with pytest.raises(splitee.InputError, match="entrop"):
@@ -75,6 +92,11 @@ def test_what_a_cascade_cannot_be() -> None:
         lambda: splitee.PABEE(2, last=0),
         lambda: splitee.CascadeSplit(0, 0.5),
         lambda: splitee.CascadeSplit(1, 2.0),
+        lambda: splitee.CascadeSplit(1, [0.5, 2.0]),
+        lambda: splitee.ElasticBERT([]),
+        lambda: splitee.replay(
+            splitee.load_trace("rte_validation"), splitee.ElasticBERT([0.9, 0.8]), repeats=1
+        ),
     ):
         with pytest.raises(splitee.InputError):
             wrong()

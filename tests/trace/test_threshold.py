@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from splitee._internal.errors import InputError
 from splitee.trace import Trace
-from splitee.trace.threshold import GRID, check_rule, recommend_threshold
+from splitee.trace.threshold import (
+    GRID,
+    alpha_grid,
+    check_rule,
+    recommend_threshold,
+    thresholds_for_budget,
+)
 
 ALPHAS = (0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 
@@ -127,3 +133,46 @@ def test_rules_that_are_none(rule):
         check_rule(rule)
     with pytest.raises(InputError, match="alpha rule"):
         recommend_threshold(Trace([[0.6, 0.9]], [[0, 1]], [1]), rule)
+
+
+@given(traces(), st.floats(0, 100))
+def test_agreement_needs_no_labels(trace, points):
+    found = recommend_threshold(trace.replace(label=None), f"agree:{points!r}", bootstrap=1)
+    like_last = trace.replace(label=trace.prediction[:, -1])
+    fits = [alpha for alpha in ALPHAS if 100 * (1 - accuracy_of(like_last, alpha)) <= points + 1e-9]
+    assert found.value == (min(fits) if fits else ALPHAS[-1])
+
+
+def test_many_classes_have_a_grid_from_above_chance():
+    assert alpha_grid(3) == GRID
+    assert alpha_grid(4)[0] == 0.3
+    assert len(alpha_grid(1000)) == 19
+
+
+@given(traces(), st.floats(0, 1))
+def test_a_budget_is_met(trace, place):
+    cost = np.arange(1.0, trace.layers + 1)
+    budget = 1 + place * (trace.layers - 1)
+    found = thresholds_for_budget(trace, budget, cost)
+    stops = []
+    for confidences in trace.confidence.tolist():
+        alphas = [float(np.float32(alpha)) for alpha in found.thresholds]
+        sure = [c >= a for c, a in zip(confidences, alphas, strict=False)]
+        stops.append(sure.index(True) if True in sure else trace.layers - 1)
+    assert found.cost == pytest.approx(np.mean([cost[i] for i in stops]))
+    assert sum(found.shares) == pytest.approx(1)
+    # rounding a share moves half a sample by one exit; equal confidences only make it cheaper
+    assert found.cost <= budget + 0.5 * trace.layers / trace.samples + 1e-6
+
+
+def test_a_budget_with_distinct_confidences_is_spent():
+    rng = np.random.default_rng(0)
+    trace = Trace(rng.uniform(0.5, 1, (5000, 6)), rng.integers(0, 2, (5000, 6)))
+    for budget in (1.0, 2.2, 3.5, 5.9, 6.0):
+        assert thresholds_for_budget(trace, budget, range(1, 7)).cost == pytest.approx(budget, abs=2e-3)
+
+
+@pytest.mark.parametrize(("budget", "cost"), [(0.5, [1, 2]), (3, [1, 2]), (1, [2, 1]), (1, [1])])
+def test_budgets_that_cannot_be_met(budget, cost):
+    with pytest.raises(InputError):
+        thresholds_for_budget(Trace([[0.6, 0.9]], [[0, 1]]), budget, cost)
