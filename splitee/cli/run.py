@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,12 @@ _ASKED = (
 )
 @click.option("--preset", type=click.Choice(["paper"]), help="Scenario and policies of the SplitEE paper.")
 @click.option("--all-rows", is_flag=True, help="Show every fixed exit and split, dominated ones too.")
+@click.option(
+    "--by",
+    type=click.Choice(["group", "class"]),
+    multiple=True,
+    help="More tables: results by group of samples; macro-F1 and balanced accuracy (class). Repeatable.",
+)
 @options.out("Folder for results (Parquet, CSV) and figures.", required=False)
 @click.option("--choices", is_flag=True, help="With --out: save every single decision too (large).")
 @options.overwrite("Replace results in --out.")
@@ -99,6 +106,7 @@ def command(
     max_drop: float | None,
     preset: str | None,
     all_rows: bool,
+    by: tuple[str, ...],
     out: Path | None,
     choices: bool,
     overwrite: bool,
@@ -136,6 +144,8 @@ def command(
     )
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks
+    from splitee.results.breakdown import check_breakdown
+    from splitee.results.results import BREAKDOWNS
 
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise InputError(f"--max-drop {max_drop:g} is not in points of accuracy: give 0 to 100")
@@ -144,6 +154,8 @@ def command(
     loaded = read_traces(traces or (DEFAULT_TRACE,))
     if device_layers is None:
         device_layers = (ALL,) if preset == "paper" else (ALL, HALF)
+    for what, trace in product(by, loaded):
+        check_breakdown(what, trace)
     alphas = {trace.name: _thresholds(trace, threshold, preset) for trace in loaded}
     scenarios = scenarios_of(loaded, alphas, offload, mu, device_layers)
     folders = folder_names([scenario.facts for scenario in scenarios])
@@ -200,12 +212,15 @@ def command(
                 "preset": preset,
                 "source": known.name if known and source else None,
                 "policies": _plain(results.rows(interval)),
+                **{f"by_{what}": _plain(BREAKDOWNS[what](results)) for what in by},
                 "remarks": lines,
             }
         )
         if not as_json:
             try:
                 _show(scenario, results, lines, interval, all_rows)
+                for what in by:
+                    _show_by(what, document[-1][f"by_{what}"])
             except SystemExit:  # the reader has closed the pipe: rich exits
                 if out is None:
                     raise
@@ -252,6 +267,18 @@ def _show(scenario: Scenario, results: Results, lines: list[str], interval: str,
     console.print()
 
 
+def _show_by(what: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    from splitee.report.tables import WIDTH, breakdown_table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    console.print(breakdown_table(rows, f"by {what}"))
+    console.print()
+
+
 def _write(
     out: Path,
     folders: Sequence[str],
@@ -272,7 +299,7 @@ def _write(
         facts = {
             k: v
             for k, v in described.items()
-            if k not in ("policies", "remarks", "repeats", "samples", *_ASKED)
+            if k not in ("policies", "remarks", "by_group", "by_class", "repeats", "samples", *_ASKED)
         }
         both = pd.concat([results.summary("data"), results.summary("run")], ignore_index=True)
         tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))

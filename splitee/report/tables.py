@@ -218,3 +218,48 @@ def _delta(row: Row, measure: str) -> str:
     if low != low or (low == high == 0):
         return f"{delta:+.2f}"
     return f"{delta:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+_BREAKDOWN = {  # column of a breakdown: heading, format
+    "samples": ("samples", ",d"),
+    "accuracy": ("accuracy [95 %]", ".2%"),
+    "agreement": ("agreement", ".2%"),
+    "cost": ("cost λ [95 %]", ".2f"),
+    "exited": ("exits on device", ".1%"),
+    "mean_layer": ("mean layer", ".2f"),
+    "macro_f1": ("macro-F1 [95 %]", ".4f"),
+    "balanced_accuracy": ("balanced accuracy [95 %]", ".2%"),
+}
+
+
+def breakdown_table(rows: Rows, title: str) -> Table:
+    """Lay out results by group or by class (`splitee.results.breakdown`) for the terminal.
+
+    Parameters
+    ----------
+    rows : list of dict
+        At least one; None stands for a value that is not known.
+    title : str
+    """
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    names = [key for key in ("policy", "group") if key in rows[0]]
+    numbers = [key for key in _BREAKDOWN if key in rows[0]]
+    for key in names:
+        table.add_column(key)
+    for key in numbers:
+        table.add_column(_BREAKDOWN[key][0], justify="right")
+    for row in rows:
+        table.add_row(*(Text(str(row[key])) for key in names), *(_with_interval(row, key) for key in numbers))
+    return table
+
+
+def _with_interval(row: Row, key: str) -> str:
+    heading, form = _BREAKDOWN[key]
+    if row[key] is None:
+        return "–"
+    ends = [row.get(f"{key}_low"), row.get(f"{key}_high")] if "[95 %]" in heading else []
+    shown = format(row[key], form)
+    if not ends or None in ends:
+        return shown
+    low, high = (format(end, form).rstrip("%") for end in ends)
+    return f"{shown} [{low}, {high}]"

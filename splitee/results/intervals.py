@@ -7,8 +7,9 @@ says what would happen on other data; the *run* interval only says how much the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,27 @@ def bootstrap_means(
         rounds += weights @ times[rows]
     drawn /= rounds[:, None]
     return [drawn[:, columns] for columns in places]
+
+
+def bootstrap_sums(matrices: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0) -> list[Floats]:
+    """Return sums over the rows of matrices in each bootstrap resample of the rows.
+
+    Parameters
+    ----------
+    matrices : sequence of sparse matrix or ndarray, shape (n, k)
+        All of the same n; k may differ.
+    resamples, seed : int
+        See `bootstrap_means`: the same resamples.
+
+    Returns
+    -------
+    list of ndarray, each of shape (resamples, k)
+    """
+    sums: list[Floats] = [np.zeros((resamples, matrix.shape[1])) for matrix in matrices]
+    for rows, weights in _weights(matrices[0].shape[0], resamples, seed):
+        for total, matrix in zip(sums, matrices, strict=True):
+            total += weights @ matrix[rows]
+    return sums
 
 
 def data_interval(means: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:

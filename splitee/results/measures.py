@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -121,17 +122,43 @@ class Counted:
 
     @property
     def per_sample(self) -> Floats:  # noqa: D102
+        sums = np.empty((self.rounds.table.samples, len(self.metrics)))
+        for some, s, action, times in self._pieces():
+            each = self._of_rounds(s, action) * times[:, None]
+            for k, column in enumerate(each.T):
+                sums[some, k] = np.bincount(s - some.start, column, some.stop - some.start)
+        return sums
+
+    @property
+    def layer_sums(self) -> Floats:
+        """Sums of the layers at which the device stopped, over all rounds of a sample, shape (n,)."""
+        layer = self.rounds.actions.layer
+        return np.concatenate(
+            [
+                np.bincount(s - some.start, layer[action] * times, some.stop - some.start)
+                for some, s, action, times in self._pieces()
+            ]
+        )
+
+    def answers(self) -> tuple[NDArray[np.intp], NDArray[np.int32], Floats]:
+        """Return what was answered: samples, classes, and how often each of these pairs came."""
+        table, column = self.rounds.table, self.rounds.actions.answer
+        each = [(s, table.prediction[s, column[action]], times) for _, s, action, times in self._pieces()]
+        s, answer, times = (np.concatenate(parts) for parts in zip(*each, strict=True))
+        return s, answer, times
+
+    def _pieces(self) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.integer], Floats]]:
+        """Yield (samples first..end − 1, sample, action, how often it came) of some samples at a time."""
         rounds, samples = self.rounds, self.rounds.table.samples
         if rounds.by_sample:  # one round per sample stands for all repeats
             action = rounds.blocks[0][1].action[:, 0]
-            return self._of_rounds(np.arange(samples), action) * rounds.times
-        visits, sums = counts.by_sample(rounds.with_orders(), samples), []
+            yield slice(0, samples), np.arange(samples), action, np.full(samples, float(rounds.times))
+            return
+        visits = counts.by_sample(rounds.with_orders(), samples)
         for first in range(0, samples, AT_A_TIME):
             some = visits[first : first + AT_A_TIME]
             s, taken = np.nonzero(some)
-            each = self._of_rounds(first + s, taken) * some[s, taken][:, None]
-            sums.append([np.bincount(s, column, len(some)) for column in each.T])
-        return np.concatenate(sums, axis=1).T
+            yield slice(first, first + len(some)), first + s, taken, some[s, taken].astype(np.float64)
 
     def _of_rounds(self, s: NDArray[np.intp], action: NDArray[np.integer]) -> Floats:
         """Return each metric of rounds in which samples `s` got these actions, shape (rounds, metrics)."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee.results.breakdown import by_class, by_group
 from splitee.results.files import REMEDY, read_tables, results_folder, write_tables
 from splitee.results.intervals import Floats, Series, bootstrap_means, compared, with_intervals
 from splitee.results.measures import METRICS, Reloaded
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "final-exit (reference)"
+BREAKDOWNS = {"group": by_group, "class": by_class}
 
 
 class _Once:
@@ -98,14 +100,17 @@ class Results(Mapping[str, Result]):
         """How many distinct samples were shown."""
         return int((self.reference.shown > 0).sum())
 
-    def summary(self, interval: str = "data") -> pd.DataFrame:
-        """Return one row a policy.
+    def summary(self, interval: str = "data", by: str | None = None) -> pd.DataFrame:
+        """Return one row per policy.
 
         Parameters
         ----------
         interval : {"data", "run"}
             What the columns ``*_low`` and ``*_high`` (95 %) are taken over: resampled samples, paired between
             policies, or orders. The first is the one for claims.
+        by : {"group", "class"}, optional
+            "group": one row per policy and group of samples instead, see `breakdown.by_group`.
+            "class": macro-F1 and balanced accuracy instead, see `breakdown.by_class`.
 
         Returns
         -------
@@ -118,7 +123,11 @@ class Results(Mapping[str, Result]):
         """
         import pandas as pd
 
-        return pd.DataFrame(self.rows(interval))
+        if by is None:
+            return pd.DataFrame(self.rows(interval))
+        if by not in BREAKDOWNS:
+            raise InputError(f"by {by!r}: choose {' or '.join(BREAKDOWNS)}")
+        return pd.DataFrame(BREAKDOWNS[by](self))
 
     def rows(self, interval: str = "data") -> list[dict[str, Any]]:
         """Return what `summary` has, a dict a policy: nothing loads pandas, which takes a while."""

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,9 @@ from splitee.trace.columns import (
     optional,
     strings,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Trace:
@@ -175,6 +178,33 @@ class Trace:
         labels = "labels" if self.has_labels else "no labels"
         shape = f"{self.samples} samples × {self.layers} exits, {self.classes} classes"
         return f"<Trace {self.name!r}: {shape}, {labels}>"
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, some: ArrayLike | slice) -> Trace:
+        """Return a trace of some samples: a slice, indices or a mask; see `select`."""
+        return self.select(np.arange(self.samples)[some] if isinstance(some, slice) else np.atleast_1d(some))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table with one row per sample; columns by exit are called ``confidence_1``, ….
+
+        Logits are left out. `splitee trace import` makes the same trace of such a table, written as CSV.
+
+        Examples
+        --------
+        >>> Trace([[0.6, 0.9]], [[0, 1]], label=[1]).to_pandas().columns.tolist()
+        ['id', 'confidence_1', 'confidence_2', 'prediction_1', 'prediction_2', 'label']
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for name, values in self.columns.items():
+            if values.ndim == 1:
+                columns[name] = values
+            elif values.ndim == 2:
+                columns |= {f"{name}_{i + 1}": values[:, i] for i in range(self.layers)}
+        return pd.DataFrame(columns)
 
     @property
     def samples(self) -> int:
