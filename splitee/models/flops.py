@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from splitee.models.cutting import evaluating
 from splitee.models.multi_exit import MultiExitModel
 
 
@@ -34,7 +35,10 @@ def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
     model.backbone.set_attn_implementation("eager")
     layers, exits = [], []
     try:
-        with torch.inference_mode():
+        with (
+            torch.no_grad(),
+            evaluating(model),
+        ):  # under inference_mode the counter cannot follow parameters passed as arguments
             with FlopCounterMode(display=False) as counter:
                 cut = model.start(ids)
             layers.append(counter.get_total_flops())

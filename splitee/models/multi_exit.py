@@ -1,8 +1,9 @@
-"""Hugging Face encoders with a classifier (exit) after some or all layers, run layer by layer."""
+"""Encoders and decoders of transformers with a classifier (exit) after some or all layers, run one by one."""
 
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,14 @@ import splitee.models.slender  # noqa: F401  # registers its classes with the Au
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
-from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
+from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers
 from splitee.models.equilibrium import after_exit, before_exit
+from splitee.models.exits import POOLINGS, ExitHead, exit_losses, pool
+from splitee.models.opening import open_backbone
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
-POOLINGS = ("first", "mean")
 
 
 @dataclass
@@ -34,24 +36,6 @@ class MultiExitOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
-
-
-class ExitHead(nn.Module):
-    """One exit: dense layer, tanh, dropout, classifier, as BERT's pooler and classifier.
-
-    With ``dense=False`` the dense layer is left out, as in COST-EFF's exits.
-    """
-
-    def __init__(self, width: int, classes: int, dropout: float, dense: bool = True) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, width) if dense else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Map a pooled state, shape (batch, width), to logits, shape (batch, classes)."""
-        logits: Tensor = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
-        return logits
 
 
 class MultiExitModel(PreTrainedModel):
@@ -107,8 +91,11 @@ class MultiExitModel(PreTrainedModel):
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # each exit pools by itself
         take_poolers(backbone)
-        self._layers_at = find_layers(backbone)
-        depth = len(self.layers)
+        self._stack: Stack | None = None
+        self._warned = False
+        if backbone.device.type != "meta":  # else weights are still to come: `from_pretrained` checks then
+            self._open()
+        depth = backbone.config.num_hidden_layers
         self.exits = tuple(config.exits or range(1, depth + 1))
         if list(self.exits) != sorted(set(self.exits)) or self.exits[0] < 1 or self.exits[-1] != depth:
             raise InputError(
@@ -119,6 +106,24 @@ class MultiExitModel(PreTrainedModel):
             ExitHead(width, config.num_labels, config.exit_dropout, config.exit_dense) for _ in self.exits
         )
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
+        """Load a checkpoint as the library does, and check its backbone."""
+        loaded = super().from_pretrained(*arguments, **options)
+        (loaded[0] if isinstance(loaded, tuple) else loaded)._open()
+        return loaded
+
+    def _open(self) -> Stack:
+        """Check the backbone, once."""
+        if self._stack is None:
+            self._stack = open_backbone(self.backbone)
+            if self._stack.causal and self.config.pooling == "first":
+                raise InputError(
+                    f"pooling 'first' with a backbone of type {self.backbone.config.model_type!r}: in a "
+                    "decoder the first token sees no other, use 'last' (or 'mean')"
+                )
+        return self._stack
 
     @classmethod
     def from_backbone(
@@ -168,13 +173,12 @@ class MultiExitModel(PreTrainedModel):
             name, backbone, {key for key in loading["missing_keys"] if not key.startswith("pooler.")}
         )
         poolers = take_poolers(backbone)
-        check_cuttable(backbone)
+        stack = open_backbone(backbone)
         described = backbone.config.to_dict()
         described.pop("_name_or_path", None)  # a local path
         if "pooling" not in options:
-            options["pooling"] = (
-                "first" if poolers else "mean"
-            )  # the poolers were pretrained on the first token
+            # ElasticBERT's poolers were pretrained on the first token; in a decoder only the last sees all
+            options["pooling"] = "first" if poolers else "last" if stack.causal else "mean"
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
         for layer, head in zip(model.exits, model.exit_heads, strict=True):
@@ -186,33 +190,57 @@ class MultiExitModel(PreTrainedModel):
     @property
     def positions(self) -> int | None:
         """Number of positions of the encoder's position embeddings; None if it has no such table."""
-        for name, module in self.backbone.named_modules():
-            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa's positions start after the padding index
-                first = 0 if module.padding_idx is None else module.padding_idx + 1
-                return module.num_embeddings - first
-        return None
+        table = position_table(self.backbone)
+        return None if table is None else table[0] - table[1]
 
     @property
-    def layers(self) -> nn.ModuleList:
-        """The encoder's layers, in order."""
-        parent, name = self._layers_at
-        layers: nn.ModuleList = getattr(parent, name)
-        return layers
+    def layers(self) -> list[nn.Module]:
+        """The encoder's layers, in order (ALBERT: one layer, L times)."""
+        return self._open().layers
 
     def start(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Cut:
-        """Run the embeddings and layer 1; all inputs have shape (batch, tokens)."""
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids
-        return first_layer(self.backbone, self._layers_at, inputs)
+        """Run the embeddings and layer 1; all inputs have shape (batch, tokens).
+
+        Raises
+        ------
+        InputError
+            If the batch is padded on the left and the backbone would answer otherwise than without padding.
+        """
+        stack = self._open()
+        if attention_mask is None:
+            self._warn_of_padding(input_ids)
+            attention_mask = torch.ones_like(input_ids)
+        elif not stack.pads_left and bool((attention_mask[:, 0] == 0).any()):
+            raise InputError(
+                f"padding on the left changes the answers of a backbone of type "
+                f"{self.backbone.config.model_type!r}: pad on the right"
+            )
+        inputs = prepared(self.backbone, input_ids, attention_mask, token_type_ids)
+        return first_layer(self.backbone, stack, inputs)
+
+    def _warn_of_padding(self, ids: Tensor) -> None:
+        """Warn, once per model, if a batch without attention_mask starts or ends with padding."""
+        config = self.backbone.config
+        pad = getattr(config, "pad_token_id", None)
+        if self._warned or pad is None or ids.shape[1] < 2:
+            return
+        is_pad = ids == pad
+        first, last = is_pad[:, 0], is_pad[:, -1]
+        if pad in [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep")]:
+            first, last = first & is_pad[:, 1], last & is_pad[:, -2]  # a single one is no padding
+        if bool((first | last).any()):
+            self._warned = True
+            warnings.warn(
+                f"input_ids hold the padding token ({pad}) but no attention_mask is given, so padding is "
+                "read as text: give attention_mask",
+                stacklevel=4,
+            )
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
         """Run further layers up to `until` (1-based)."""
-        return run_layers(self.layers, cut, until)
+        return run_layers(self._open(), cut, until)
 
     def exit_logits(self, cut: Cut) -> Tensor:
         """Return the logits of the exit at the layer just run, shape (batch, classes)."""
@@ -272,41 +300,11 @@ class MultiExitModel(PreTrainedModel):
         return logits
 
 
-def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each exit's mean cross entropy, or its mean squared error if there is one output.
-
-    The sum over exits is the fine-tuning loss of ElasticBERT and SplitEE.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, exits, classes)
-    labels : Tensor, shape (batch,)
-        Class numbers, or scores if there is one output.
-
-    Returns
-    -------
-    Tensor, shape (exits,)
-    """
-    if logits.shape[-1] == 1:
-        return (logits.squeeze(-1).float() - labels.float().unsqueeze(1)).square().mean(0)
-    exits = logits.shape[1]
-    each = nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels.repeat_interleave(exits), reduction="none"
-    )
-    return each.view(-1, exits).mean(0)
-
-
-def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Reduce states, shape (batch, tokens, width), to one per sample, shape (batch, width)."""
-    if pooling == "first":
-        return hidden[:, 0]
-    weight = mask.to(hidden.dtype).unsqueeze(-1)
-    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
-
-
 def _at_most(config: PretrainedConfig, layers: int, name: str | Path) -> int:
     if not 1 <= layers <= config.num_hidden_layers:
         raise InputError(f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer")
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = list(kinds)[:layers]
     return layers
 
 

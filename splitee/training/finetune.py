@@ -13,7 +13,8 @@ from splitee._internal.files import claimed_folder
 from splitee.data.tasks import Rows, check_learnable
 from splitee.models.checkpoints import check_out
 from splitee.models.encode import load_tokenizer
-from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
+from splitee.models.exits import ExitHead
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from splitee.models.multi_exit import exit_losses
+from splitee.models.exits import exit_losses
 
 Loss = Callable[[Tensor, Tensor, int], Tensor]  # (logits, labels, step), with steps from 1
 

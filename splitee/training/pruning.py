@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
-from splitee.models.multi_exit import MultiExitModel, exit_losses
+from splitee.models.exits import exit_losses
+from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, slim
 from splitee.training.distill import Teacher, prediction_loss
 from splitee.training.importance import Importance, keep_best, taylor_importance

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from splitee._internal.errors import InputError
-from splitee.models.multi_exit import POOLINGS
+from splitee.models.exits import POOLINGS
 from splitee.trace.threshold import check_rule
 from splitee.training.objectives import OBJECTIVES
 

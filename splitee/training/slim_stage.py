@@ -18,7 +18,8 @@ from transformers import TrainerCallback, set_seed
 
 from splitee._internal.files import discard
 from splitee.elue.flops import Flops
-from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
+from splitee.models.exits import exit_losses
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
 from splitee.training.loop import Report, accuracies, correlations, measure_of
