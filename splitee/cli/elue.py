@@ -36,7 +36,7 @@ def command() -> None:
 def flops(source: Path, tokens: int, as_json: bool) -> None:
     """Count the FLOPs of each exit of SOURCE, a checkpoint or a trace, for one text.
 
-    Matrix products count two operations per multiply-add, with eager attention. No model is run.
+    Matrix products count two operations per multiply-add, with eager attention.
     """
     import numpy as np
 

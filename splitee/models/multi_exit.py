@@ -24,7 +24,7 @@ from splitee.models.cutting import Cut, Stack, first_layer, position_table, prep
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers
 from splitee.models.equilibrium import after_exit, before_exit
 from splitee.models.exits import POOLINGS, ExitHead, exit_losses, pool
-from splitee.models.opening import open_backbone
+from splitee.models.opening import find_layers, open_backbone
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
@@ -93,9 +93,7 @@ class MultiExitModel(PreTrainedModel):
         take_poolers(backbone)
         self._stack: Stack | None = None
         self._warned = False
-        if backbone.device.type != "meta":  # else weights are still to come: `from_pretrained` checks then
-            self._open()
-        depth = backbone.config.num_hidden_layers
+        depth = len(self.stack.order)  # the check, but on "meta" (see `from_pretrained`)
         self.exits = tuple(config.exits or range(1, depth + 1))
         if list(self.exits) != sorted(set(self.exits)) or self.exits[0] < 1 or self.exits[-1] != depth:
             raise InputError(
@@ -111,11 +109,15 @@ class MultiExitModel(PreTrainedModel):
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
         """Load a checkpoint as the library does, and check its backbone."""
         loaded = super().from_pretrained(*arguments, **options)
-        (loaded[0] if isinstance(loaded, tuple) else loaded)._open()
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        assert model.stack is not None  # checked now that the weights are there
         return loaded
 
-    def _open(self) -> Stack:
-        """Check the backbone, once."""
+    @property
+    def stack(self) -> Stack:
+        """The layers, checked once; on the device "meta", without weights, nothing can be checked."""
+        if self.backbone.device.type == "meta":
+            return find_layers(self.backbone)
         if self._stack is None:
             self._stack = open_backbone(self.backbone)
             if self._stack.causal and self.config.pooling == "first":
@@ -196,7 +198,7 @@ class MultiExitModel(PreTrainedModel):
     @property
     def layers(self) -> list[nn.Module]:
         """The encoder's layers, in order (ALBERT: one layer, L times)."""
-        return self._open().layers
+        return self.stack.layers
 
     def start(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
@@ -208,7 +210,7 @@ class MultiExitModel(PreTrainedModel):
         InputError
             If the batch is padded on the left and the backbone would answer otherwise than without padding.
         """
-        stack = self._open()
+        stack = self.stack
         if attention_mask is None:
             self._warn_of_padding(input_ids)
             attention_mask = torch.ones_like(input_ids)
@@ -240,7 +242,7 @@ class MultiExitModel(PreTrainedModel):
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
         """Run further layers up to `until` (1-based)."""
-        return run_layers(self._open(), cut, until)
+        return run_layers(self.stack, cut, until)
 
     def exit_logits(self, cut: Cut) -> Tensor:
         """Return the logits of the exit at the layer just run, shape (batch, classes)."""

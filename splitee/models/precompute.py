@@ -232,8 +232,9 @@ def _assemble(
             "counter": "torch.utils.flop_counter, eager attention",
             "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
             "max_length": count_flops(model, longest),
-            # the other two may be equal: the quadratic part is fitted with a third length
+            # the mean may equal one of the others: three lengths give the constant, S and S² parts
             "half_length": count_flops(model, max(1, longest // 2)),
+            "quarter_length": count_flops(model, max(1, longest // 4)),
         },
         "hidden_state_bytes": {
             "per_token_float32": 4 * model.backbone.config.hidden_size,

@@ -6,8 +6,9 @@ import warnings
 import pytest
 import torch
 import toys
+from backbones import DECODERS, SIZES, WORK, config, library, model
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoModel
 
 from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
@@ -16,98 +17,27 @@ from splitee.models.exits import pool
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.opening import open_backbone
 
-_SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 40,
-    "pad_token_id": 1,
-}
-_DECODER = _SIZES | {"num_key_value_heads": 1, "head_dim": 8, "bos_token_id": 0, "eos_token_id": 2}
-_DEBERTA = _SIZES | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
-_DEBERTA_V3 = _DEBERTA | {
-    "position_buckets": 8,
-    "norm_rel_ebd": "layer_norm",
-    "share_att_key": True,
-    "position_biased_input": False,
-}
-_MODERN = {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
-_GPT2 = {"vocab_size": 60, "n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 40}
-ENCODERS = {
-    "bert": _SIZES,
-    "mpnet": _SIZES,
-    "roberta": _SIZES,
-    "albert": _SIZES | {"embedding_size": 8},
-    "albert groups": _SIZES | {"embedding_size": 8, "num_hidden_groups": 2},
-    "deberta": _DEBERTA,
-    "deberta-v2": _DEBERTA_V3,
-    "deberta-v2 convolution": _DEBERTA_V3 | {"conv_kernel_size": 3, "conv_act": "gelu"},
-    "modernbert": _SIZES | _MODERN | {"num_hidden_layers": 4, "local_attention": 4},
-    "eurobert": _DECODER,
-    "xlm-roberta-xl": _SIZES,
-    "esm": _SIZES | {"mask_token_id": 4, "position_embedding_type": "rotary"},
-    "esm absolute": _SIZES | {"mask_token_id": 4, "position_embedding_type": "absolute"},
-    "nomic_bert": _SIZES,
-    "rembert": _SIZES | {"input_embedding_size": 10, "output_embedding_size": 12},
-    "roberta-prelayernorm": _SIZES,
-}
-DECODERS = {
-    "llama": _DECODER,
-    "qwen2": _DECODER,
-    "qwen3": _DECODER,
-    "gemma2": _DECODER | {"sliding_window": 4, "query_pre_attn_scalar": 8},
-    "gpt2": _GPT2,
-}
-WORK = ENCODERS | DECODERS
 REFUSED = {
-    "fnet": (_SIZES, "padding"),
-    "nystromformer": (_SIZES | {"num_landmarks": 7, "segment_means_seq_len": 7}, ""),
-    "convbert": (_SIZES | {"embedding_size": 16, "conv_kernel_size": 3, "head_ratio": 1}, "padding"),
+    "fnet": (SIZES, "padding"),
+    "nystromformer": (SIZES | {"num_landmarks": 7, "segment_means_seq_len": 7}, ""),
+    "convbert": (SIZES | {"embedding_size": 16, "conv_kernel_size": 3, "head_ratio": 1}, "padding"),
     "vit": ({"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32}, "pixel"),
     "canine": ({"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}, "no token ids"),
     "squeezebert": (
-        _SIZES
+        SIZES
         | {"embedding_size": 16}
         | {f"{part}_groups": 1 for part in ("q", "k", "v", "post_attention", "intermediate", "output")},
         "dict",
     ),
-    "layoutlm": (_SIZES, "bbox"),
-    "xmod": (_SIZES | {"languages": ["en", "de"], "default_language": "en"}, "lang_ids"),
-    "longformer": (_SIZES | {"attention_window": 4}, ""),
-    "big_bird": (_SIZES, "original_full"),
+    "layoutlm": (SIZES, "bbox"),
+    "xmod": (SIZES | {"languages": ["en", "de"], "default_language": "en"}, "lang_ids"),
+    "longformer": (SIZES | {"attention_window": 4}, ""),
+    "big_bird": (SIZES, "original_full"),
     "t5": ({"vocab_size": 60, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 3, "num_heads": 2}, ""),
     "xlnet": ({"vocab_size": 60, "d_model": 16, "n_layer": 3, "n_head": 2, "d_inner": 24}, ""),
-    "mra": (_SIZES, "see"),
+    "mra": (SIZES, "see"),
     "mamba": ({"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 3, "state_size": 4}, ""),
 }
-
-
-def config(name: str, sizes: dict) -> PretrainedConfig:
-    return AutoConfig.for_model(name.split()[0], **sizes)
-
-
-def model(name: str, **options: object) -> MultiExitModel:
-    """Of weights large enough that every token matters."""
-    torch.manual_seed(0)
-    options = {"pooling": "last" if name in DECODERS else "first", **options}
-    made = MultiExitModel(MultiExitConfig(config(name, WORK[name]).to_dict(), num_labels=3, **options)).eval()
-    with torch.no_grad():
-        for key, values in made.named_parameters():
-            if "norm" not in key.lower():
-                values.normal_(0, 0.3)
-    return made
-
-
-def library(made: MultiExitModel, ids: Tensor) -> list[Tensor]:
-    """The states of one text after every layer, as the library's own model of these weights gives them."""
-    theirs = AutoModel.from_config(made.config.backbone_config()).eval()
-    left = theirs.load_state_dict(made.backbone.state_dict(), strict=False)
-    assert not left.unexpected_keys
-    assert all("pooler" in key for key in left.missing_keys)
-    output = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
-    return [*output.hidden_states[1:-1], output.last_hidden_state]
 
 
 TEXTS = [torch.randint(5, 60, (1, n), generator=torch.Generator().manual_seed(n)) for n in (9, 6, 3, 1)]
