@@ -76,7 +76,7 @@ def command(
     heads: int | None,
     units: int | None,
     rank: int | None,
-    layers: int | None,
+    layers: int | str | None,
     assistant_epochs: float,
     prune_epochs: float,
     representation_epochs: float,

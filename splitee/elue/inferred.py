@@ -74,11 +74,9 @@ def inferred(
         numbers, rows = class_numbers(about, names), map_labels(rows, names, {})
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, limit)
+    encoded = encode(tokenizer, rows.text, limit, rows.name, report)
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
     lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
-    if reach := int((lengths == limit).sum()):
-        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they are truncated, or exactly that long")
     flops = Flops.from_config(model.config.to_dict())
     settings = {}
     for setting, rule in rules.items():

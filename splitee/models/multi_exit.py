@@ -18,16 +18,23 @@ from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import layers_held
 from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
-from splitee.models.elasticbert import ElasticBertConfig, take_poolers
+from splitee.models.elasticbert import (
+    ElasticBertConfig,
+    pretrained_pooler,
+    stored_poolers,
+    take_poolers,
+)
 from splitee.models.equilibrium import after_exit, before_exit
 from splitee.models.exits import POOLINGS, ExitHead, exit_losses, pool
 from splitee.models.opening import find_layers, open_backbone
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
+EXIT_STARTS = ("new", "pooler")
 
 
 @dataclass
@@ -129,9 +136,15 @@ class MultiExitModel(PreTrainedModel):
 
     @classmethod
     def from_backbone(
-        cls, name: str | Path, num_labels: int, *, layers: int | None = None, **options: Any
+        cls,
+        name: str | Path,
+        num_labels: int,
+        *,
+        layers: int | str | None = None,
+        exit_start: str = "new",
+        **options: Any,
     ) -> MultiExitModel:
-        """Add new exits to a pretrained encoder.
+        """Add new exits to a pretrained encoder or decoder.
 
         Parameters
         ----------
@@ -139,29 +152,31 @@ class MultiExitModel(PreTrainedModel):
             A folder, or a name on the hub, that ``AutoModel.from_pretrained`` accepts.
         num_labels : int
             Number of classes; 1, with the option ``score_range``, for regression.
-        layers : int, optional
+        layers : int, "half" or "all", optional
             Keep only this many layers, counted from the first.
+        exit_start : {"new", "pooler"}
+            Initial dense layers of the exits: random, or the backbone's pretrained pooler (as DeeBERT and
+            BERxiT). The exits of an ElasticBERT always start from the pooler of their layer.
         **options
             Passed to `MultiExitConfig`.
 
         Raises
         ------
         InputError
-            If the encoder cannot be loaded, or cannot be run layer by layer.
+            If the encoder cannot be loaded, cannot be run layer by layer, or has no pretrained pooler to
+            start from.
         """
+        if exit_start not in EXIT_STARTS:
+            raise InputError(f"exit_start {exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
         try:
             encoder_config = AutoConfig.from_pretrained(str(name))
             if layers is not None:
                 encoder_config.num_hidden_layers = _at_most(encoder_config, layers, name)
-            # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
-            safe = None if isinstance(encoder_config, ElasticBertConfig) else True
-            backbone, loading = AutoModel.from_pretrained(
-                str(name),
-                config=encoder_config,
-                use_safetensors=safe,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+            backbone, loading = _load_backbone(name, encoder_config)
+            more = stored_poolers(encoder_config, loading["unexpected_keys"])
+            if more > encoder_config.to_dict().get("num_output_layers", more):
+                encoder_config.num_output_layers = more
+                backbone, loading = _load_backbone(name, encoder_config)
         except InputError:
             raise
         except UNREADABLE as error:
@@ -171,22 +186,38 @@ class MultiExitModel(PreTrainedModel):
                 f"({' '.join(str(error).split())[:200]}); "
                 "give a folder that has config.json and model.safetensors"
             ) from error
-        _check_weights(
-            name, backbone, {key for key in loading["missing_keys"] if not key.startswith("pooler.")}
-        )
+        missing = set(loading["missing_keys"])
+        needed = missing if exit_start == "pooler" else {k for k in missing if not k.startswith("pooler.")}
+        _check_weights(name, backbone, needed)
         poolers = take_poolers(backbone)
+        every: nn.Linear | None = None
+        if exit_start == "pooler" and not poolers:
+            every = pretrained_pooler(backbone)
+            if every is None:
+                raise InputError(f"{name}: it has no pretrained pooler that exits could start from")
         stack = open_backbone(backbone)
         described = backbone.config.to_dict()
         described.pop("_name_or_path", None)  # a local path
         if "pooling" not in options:
             # ElasticBERT's poolers were pretrained on the first token; in a decoder only the last sees all
-            options["pooling"] = "first" if poolers else "last" if stack.causal else "mean"
+            options["pooling"] = "first" if poolers or every else "last" if stack.causal else "mean"
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
+        if not config.exit_dense:
+            return model
+        random = []
         for layer, head in zip(model.exits, model.exit_heads, strict=True):
-            if layer in poolers and config.exit_dense:
-                assert isinstance(head, ExitHead)
-                head.dense.load_state_dict(poolers[layer].state_dict())
+            assert isinstance(head, ExitHead)
+            if (start := poolers.get(layer, every)) is not None:
+                head.dense.load_state_dict(start.state_dict())
+            else:
+                random.append(layer)
+        if poolers and random:
+            warnings.warn(
+                f"{name} has no pretrained pooler at layers {', '.join(map(str, random))}: their exits start "
+                "from random weights",
+                stacklevel=2,
+            )
         return model
 
     @property
@@ -302,9 +333,22 @@ class MultiExitModel(PreTrainedModel):
         return logits
 
 
-def _at_most(config: PretrainedConfig, layers: int, name: str | Path) -> int:
-    if not 1 <= layers <= config.num_hidden_layers:
-        raise InputError(f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer")
+def _load_backbone(name: str | Path, config: PretrainedConfig) -> tuple[PreTrainedModel, dict[str, Any]]:
+    # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
+    safe = None if isinstance(config, ElasticBertConfig) else True
+    loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModel.from_pretrained(
+        str(name), config=config, use_safetensors=safe, dtype=torch.float32, output_loading_info=True
+    )
+    return loaded
+
+
+def _at_most(config: PretrainedConfig, layers: int | str, name: str | Path) -> int:
+    try:
+        layers = layers_held(layers, config.num_hidden_layers)
+    except InputError as error:
+        raise InputError(
+            f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer"
+        ) from error
     if kinds := getattr(config, "layer_types", None):
         config.layer_types = list(kinds)[:layers]
     return layers

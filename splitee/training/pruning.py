@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import layers_held
 from splitee.models.config import MultiExitConfig
 from splitee.models.exits import exit_losses
 from splitee.models.multi_exit import MultiExitModel
@@ -37,7 +38,7 @@ def size_of(model: MultiExitModel) -> Event:
     return Event(heads, units, rank)
 
 
-def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
+def first_layers(model: MultiExitModel, count: int | str) -> MultiExitModel:
     """Copy a model's first layers with their exits.
 
     Raises
@@ -45,6 +46,7 @@ def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
     InputError
         If the model has fewer layers, or the last of them has no exit.
     """
+    layers = layers_held(count, len(model.layers)) if isinstance(count, str) else count
     if layers not in model.exits:
         raise InputError(
             f"layers: cannot keep {layers}, the last layer needs an exit ({', '.join(map(str, model.exits))})"

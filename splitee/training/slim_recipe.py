@@ -9,6 +9,7 @@ from math import ceil
 import torch
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import layer_count
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import KINDS, Widths, check_slimmable
@@ -95,7 +96,7 @@ class SlimRecipe:
         Whether importance uses the loss of all exits or only of the last.
     distill : bool
         Whether to learn from the teacher; False uses labels only, also for importance (a baseline).
-    layers : int, optional
+    layers : int, "half" or "all", optional
         Also keep only this many first layers (a squat baseline, not a slender model). The last exit then
         learns from the teacher's last exit.
     assistant_epochs : float
@@ -133,7 +134,7 @@ class SlimRecipe:
     importance_share: float = 1.0
     every_exit: bool = True
     distill: bool = True
-    layers: int | None = None
+    layers: int | str | None = None
     assistant_epochs: float = 0
     assistant_rate: float = 2e-5
     precision: str = "auto"
@@ -146,8 +147,8 @@ class SlimRecipe:
         for name in ("heads", "units", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.layers is not None and self.layers < 1:
-            raise InputError(f"layers must be at least 1, not {self.layers}")
+        if self.layers is not None:
+            layer_count(self.layers)
         for name in ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")

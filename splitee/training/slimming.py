@@ -80,10 +80,12 @@ def slim_checkpoint(
     check_slimmable(teacher.backbone.config)
     train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
+    notes: list[str] = []
+    limit = teacher.config.max_tokens
     train_examples, validation_examples = (
         [
             one | {"row": row}
-            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
+            for row, one in enumerate(examples(teacher, tokenizer, rows, limit, notes.append))
         ]
         for rows in (train, validation)
     )
@@ -96,6 +98,8 @@ def slim_checkpoint(
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
+        for note in notes:
+            report(note)
         lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
         if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(

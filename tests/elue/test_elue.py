@@ -524,7 +524,7 @@ def test_a_replayed_trace_and_a_running_model_write_the_same_files(name, task, p
         *("--text", place / "texts.csv", "--label-column", label, "--batch-size", 7),
     )
     assert ran.code == 0, ran
-    assert "texts reach 20 tokens: they are truncated" in ran.err
+    assert "texts are truncated to 20 tokens" in ran.err
     replayed_, run = (read_method(tmp_path / kind) for kind in ("replayed", "run"))
     assert replayed_.settings.keys() == run.settings.keys()
     for setting, one in replayed_.settings.items():

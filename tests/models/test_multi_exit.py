@@ -2,6 +2,7 @@
 
 import json
 
+import backbones
 import pytest
 import torch
 import toys
@@ -149,6 +150,37 @@ def test_fresh_exits_leave_the_pretrained_weights_alone(kind, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert first.exit_heads[0].classifier.weight.shape == (3, 16)
     assert first.exit_heads[0].dense.weight.any()
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "albert"])
+def test_exits_start_from_the_pretrained_pooler_if_asked(kind, tmp_path):
+    settings = backbones.config("albert", backbones.WORK["albert"]) if kind == "albert" else toys.config(kind)
+    AutoModel.from_config(settings).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    weight = stored["pooler.weight" if kind == "albert" else "pooler.dense.weight"]
+    model = MultiExitModel.from_backbone(tmp_path, num_labels=2, exit_start="pooler")
+    assert model.config.pooling == "first"
+    assert all(torch.equal(head.dense.weight, weight) for head in model.exit_heads)
+    new = MultiExitModel.from_backbone(tmp_path, num_labels=2)
+    assert not torch.equal(new.exit_heads[0].dense.weight, weight)
+
+
+def test_a_pooler_that_is_not_there_is_not_made_up(tmp_path):
+    for kind, word in (("distilbert", "no pretrained pooler"), ("bert", "pooler.dense")):
+        options = {"add_pooling_layer": False} if kind == "bert" else {}
+        AutoModel.from_config(toys.config(kind), **options).save_pretrained(tmp_path / kind)
+        MultiExitModel.from_backbone(tmp_path / kind, num_labels=2)
+        with pytest.raises(InputError, match=word):
+            MultiExitModel.from_backbone(tmp_path / kind, num_labels=2, exit_start="pooler")
+    with pytest.raises(InputError, match=r"exit_start 'old': choose one of new, pooler"):
+        MultiExitModel.from_backbone(tmp_path / "bert", num_labels=2, exit_start="old")
+
+
+def test_half_of_the_layers(tmp_path):
+    toys.backbone(tmp_path)
+    assert MultiExitModel.from_backbone(tmp_path, num_labels=2, layers="half").exits == (1, 2)
+    with pytest.raises(InputError, match="has 4 layers: cannot keep 5"):
+        MultiExitModel.from_backbone(tmp_path, num_labels=2, layers=5)
 
 
 def test_only_safetensors_are_read(tmp_path):
