@@ -127,6 +127,7 @@ def finetune(
 
         model.config.training = {
             "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
+            "backbone_source": "folder" if Path(backbone).is_dir() else "hub",
             "recipe": asdict(recipe),
             "train": train.identity | {"rows": len(train)},
             "validation": validation.identity | {"rows": len(validation)},
