@@ -47,7 +47,12 @@ from splitee.cli.models_extra import TrainingData, need_models_extra, training_d
 )
 @click.option(
     "--objective",
-    type=click.Choice(["joint", "depth-weighted", "two-stage", "alternating", "self-distillation"]),
+    type=click.Choice(
+        [
+            *("joint", "depth-weighted", "two-stage", "alternating"),
+            *("self-distillation", "self-distillation-released"),
+        ]
+    ),
     default="joint",
     show_default=True,
     help="How the exits are trained (docs/models.md).",
