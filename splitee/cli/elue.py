@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from splitee.cli.models_extra import need_models_extra
 from splitee.cli.traces import read_trace, threshold_of
 
 if TYPE_CHECKING:
+    from splitee.elue.flops import Flops
+    from splitee.elue.predictions import Method
     from splitee.policies import Policy
 
 
@@ -36,22 +38,16 @@ def command() -> None:
 def flops(source: Path, tokens: int, as_json: bool) -> None:
     """Count the FLOPs of each exit of SOURCE, a checkpoint or a trace, for one text.
 
-    Matrix products count two operations per multiply-add, with eager attention. No model is run.
+    Matrix products count two operations per multiply-add, with eager attention.
     """
     import numpy as np
 
-    from splitee.elue.flops import Flops
     from splitee.elue.score import track
-    from splitee.models.checkpoints import find_checkpoint, parameters_of, read_config
+    from splitee.models.checkpoints import find_checkpoint, parameters_of
 
-    if tokens < 1:
-        raise InputError(f"--tokens {tokens}: give at least 1")
-    size: int | None
-    if find_checkpoint(source).is_dir():
-        counted, size = Flops.from_config(read_config(source)), parameters_of(source)
-    else:
-        manifest = read_trace(source).manifest
-        counted, size = Flops.from_manifest(manifest), manifest.get("parameters")
+    counted = _flops_of(source, tokens)
+    is_model = find_checkpoint(source).is_dir()
+    size: int | None = parameters_of(source) if is_model else read_trace(source).manifest.get("parameters")
     alone, every = counted.at(tokens), counted.at(tokens, every_exit=True)
     document = {
         "tokens": tokens,
@@ -148,20 +144,22 @@ def predict(
         costs = CostModel(offload=offload)
         method = replayed(trace, made, name or trace.name, task, costs=costs, mu=mu, seed=seed)
     write_method(method, out, overwrite=overwrite)
+    known = method.label is not None
     points = [
         {"setting": setting, "mflops": float(one.flops.mean()) / 1e6, "layers": float(one.exit_layer.mean()),
-         "performance": 100 * method.about.metric(one.prediction, method.label)}
+         "performance": 100 * method.about.metric(one.prediction, method.right) if known else None}
         for setting, one in method.settings.items()
     ]  # fmt: skip
     if as_json:
         click.echo(json.dumps({"out": str(out), "task": task, "name": method.name, "points": points}))
         return
-    click.echo(f"{method.name} on {task}, {len(method.label):,} samples, %: {method.about.measured}")
+    measured = f"%: {method.about.measured}" if known else "no labels: a submission, which ELUE scores"
+    click.echo(f"{method.name} on {task}, {len(method):,} samples, {measured}")
     click.echo(" setting                     MFLOPs    layers    performance")
     for point in points:
         click.echo(
             f" {point['setting']:22s} {point['mflops']:11,.1f} {point['layers']:9.2f}"
-            f" {point['performance']:14.2f}"
+            + (f" {point['performance']:14.2f}" if known else "")
         )
     click.echo(f"wrote {out}")
 
@@ -210,8 +208,6 @@ def _run(
     else:
         if split is not None:
             raise InputError("--split does not go with --text: leave it out")
-        if label_column is None:
-            raise InputError("--text needs --label-column: the score needs labels")
         columns, listed = text_columns or ("text",), options.names_list(class_names)
         rows = load_file(text_file, columns, label_column, listed, about.regression)
     from splitee.elue.inferred import inferred
@@ -238,6 +234,13 @@ def _run(
 )
 @click.option("--grid", default=32, show_default=True, help="Points of the FLOPs grid of all methods.")
 @click.option("--draws", default=1000, show_default=True, help="Resamples for the 95 % intervals; 0: none.")
+@click.option(
+    "--flops-of",
+    metavar="MODEL",
+    type=click.Path(path_type=Path),
+    help="Checkpoint or trace with the FLOPs by layer that RESULTS lack.  [default: the reference's]",
+)
+@click.option("--tokens", default=128, show_default=True, help="With --flops-of: length of the texts.")
 @options.seed("Seed of the resamples.")
 @options.out("Folder for scores.csv and the Pareto figure.", required=False)
 @options.overwrite("Replace files in --out.")
@@ -247,6 +250,8 @@ def score(
     reference: Path,
     grid: int,
     draws: int,
+    flops_of: Path | None,
+    tokens: int,
     seed: int,
     out: Path | None,
     overwrite: bool,
@@ -268,7 +273,7 @@ def score(
         for file in ("scores.csv", *figures):
             refuse_existing(out / file, overwrite)
     against = read_reference(reference)
-    methods = read_methods(results)
+    methods = [_filled(method, against.by_layer, flops_of, tokens) for method in read_methods(results)]
     scores = compute(methods, against, grid=grid, draws=draws, seed=seed)
     means = average(scores)
     if out is not None:
@@ -293,6 +298,32 @@ def score(
         click.echo(f"· {line}")
     if out is not None:
         click.echo(f"wrote {out}")
+
+
+def _flops_of(source: Path, tokens: int) -> Flops:
+    """Return the FLOPs of a checkpoint or a trace."""
+    from splitee.elue.flops import Flops
+    from splitee.models.checkpoints import find_checkpoint, read_config
+
+    if tokens < 1:
+        raise InputError(f"--tokens {tokens}: give at least 1")
+    if find_checkpoint(source).is_dir():
+        return Flops.from_config(read_config(source))
+    return Flops.from_manifest(read_trace(source).manifest)
+
+
+def _filled(
+    method: Method, known: Mapping[str, Mapping[int, float]], source: Path | None, tokens: int
+) -> Method:
+    """Return a method with FLOPs by exit layer where its files have none, as those of ELUE's authors."""
+    from splitee.elue.predictions import with_flops
+
+    by_layer = known.get(method.task, {})
+    if source is not None:
+        counted = _flops_of(source, tokens)
+        each = counted.at(tokens, every_exit=True).tolist()
+        by_layer = dict(zip(counted.exit_layers, each, strict=True))
+    return with_flops(method, by_layer) if by_layer else method
 
 
 def _policies(

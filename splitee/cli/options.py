@@ -225,7 +225,7 @@ def precision(choices: Sequence[str], help: str) -> Decorator[Any]:
 
 def layers(help: str) -> Decorator[Any]:
     """--layers: how many of a model's first layers are kept."""
-    return click.option("--layers", type=int, help=help)
+    return click.option("--layers", type=Read("layers", numbers.layer_count), help=help)
 
 
 def training_texts(command: Command) -> Command:

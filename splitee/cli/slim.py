@@ -22,20 +22,32 @@ from splitee.cli.models_extra import TrainingData, need_models_extra, training_d
 @click.option("--rank", type=int, help="Rank of the word embedding (instead of --params).  [default: full]")
 @options.layers("Keep only this many first layers too, for comparison.")
 @click.option(
-    "--assistant-epochs",
-    default=0.0,
+    "--recipe",
+    "task_recipe",
+    type=click.Choice(["mrpc", "sst-2", "qnli", "mnli", "cola", "qqp"]),
+    default="sst-2",
     show_default=True,
-    help="Epochs of a full-size teaching assistant, trained first.",
+    help="COST-EFF's epochs and share for this task, where the options below do not say otherwise.",
 )
 @click.option(
-    "--prune-epochs", default=5.0, show_default=True, help="Epochs of pruning, over all steps together."
+    "--assistant-epochs", type=float, help="Epochs of a full-size teaching assistant, trained first; 0: none."
 )
 @click.option(
-    "--representation-epochs", default=8.0, show_default=True, help="Epochs on the teacher's hidden states."
+    "--assistant-start",
+    type=click.Choice(["encoder", "teacher"]),
+    default="encoder",
+    show_default=True,
+    help="Initial weights of the assistant: the pretrained encoder, as released, or CHECKPOINT.",
 )
+@click.option("--encoder", metavar="MODEL", help="The pretrained encoder.  [default: as CHECKPOINT records]")
+@click.option("--prune-epochs", type=float, help="Epochs of pruning, over all steps together.")
 @click.option(
-    "--prediction-epochs", default=6.0, show_default=True, help="Epochs on its hidden states and answers."
+    "--representation-share",
+    type=float,
+    help="Share of the pruning epochs that use only the loss on the teacher's hidden states.",
 )
+@click.option("--representation-epochs", type=float, help="Epochs on the teacher's hidden states.")
+@click.option("--prediction-epochs", type=float, help="Epochs on its hidden states and answers.")
 @click.option("--prune-rate", default=1e-5, show_default=True, help="Learning rate of pruning.")
 @click.option(
     "--representation-rate",
@@ -52,6 +64,27 @@ from splitee.cli.models_extra import TrainingData, need_models_extra, training_d
     default="absolute",
     show_default=True,
     help="Importance of a head or unit: Σ |w·Σ|g||, as COST-EFF's authors have it; |Σ w·g|; or random.",
+)
+@click.option(
+    "--importance-loss",
+    type=click.Choice(["states+predictions", "predictions"]),
+    default="states+predictions",
+    show_default=True,
+    help="Loss whose change is the importance; the first as released.",
+)
+@click.option(
+    "--event-order",
+    type=click.Choice(["train-first", "prune-first"]),
+    default="train-first",
+    show_default=True,
+    help="Order within a pruning event; the first as released.",
+)
+@click.option(
+    "--states-average",
+    type=click.Choice(["sample", "token"]),
+    default="sample",
+    show_default=True,
+    help="Average of the loss on states: per sample, then over samples, as released; or over all tokens.",
 )
 @click.option(
     "--importance-share",
@@ -76,16 +109,23 @@ def command(
     heads: int | None,
     units: int | None,
     rank: int | None,
-    layers: int | None,
-    assistant_epochs: float,
-    prune_epochs: float,
-    representation_epochs: float,
-    prediction_epochs: float,
+    layers: int | str | None,
+    task_recipe: str,
+    assistant_epochs: float | None,
+    assistant_start: str,
+    encoder: str | None,
+    prune_epochs: float | None,
+    representation_share: float | None,
+    representation_epochs: float | None,
+    prediction_epochs: float | None,
     prune_rate: float,
     representation_rate: float,
     prediction_rate: float,
     batch_size: int,
     importance: str,
+    importance_loss: str,
+    event_order: str,
+    states_average: str,
     importance_share: float,
     every_exit: bool,
     distill: bool,
@@ -130,15 +170,24 @@ def command(
         now = Widths.of(config.backbone_config())
         asked = (heads, len(now.heads[0])), (units, now.units[0]), (rank, now.rank)
         size = Event(*(wanted if wanted is not None else there for wanted, there in asked))  # type: ignore[arg-type]
-    recipe = SlimRecipe(
+    by_task = {
+        "assistant_epochs": assistant_epochs,
+        "prune_epochs": prune_epochs,
+        "representation_share": representation_share,
+        "representation_epochs": representation_epochs,
+        "prediction_epochs": prediction_epochs,
+    }
+    recipe = SlimRecipe.for_task(
+        task_recipe,
         size.heads,
         size.units,
         size.rank,
+        **{name: value for name, value in by_task.items() if value is not None},
         layers=layers,
-        assistant_epochs=assistant_epochs,
-        prune_epochs=prune_epochs,
-        representation_epochs=representation_epochs,
-        prediction_epochs=prediction_epochs,
+        assistant_start=assistant_start,
+        importance_loss=importance_loss,
+        event_order=event_order,
+        states_average=states_average,
         batch_size=batch_size,
         prune_rate=prune_rate,
         representation_rate=representation_rate,
@@ -161,6 +210,7 @@ def command(
         validation,
         out,
         recipe,
+        encoder=encoder,
         overwrite=overwrite,
         report=lambda line: click.echo(line, err=True),
     )

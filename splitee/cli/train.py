@@ -25,13 +25,20 @@ from splitee.cli.models_extra import TrainingData, need_models_extra, training_d
 @options.out("Folder of the checkpoint.")
 @click.option(
     "--pooling",
-    type=click.Choice(["auto", "mean", "first"]),
+    type=click.Choice(["auto", "mean", "first", "last"]),
     default="auto",
     show_default=True,
-    help="Input of an exit; auto: the first token with ElasticBERT, else the mean over tokens.",
+    help="Input of an exit; auto: first with pretrained poolers, last in decoders, else the mean of tokens.",
 )
 @click.option("--exits", metavar="LAYERS", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
 @options.layers("Keep only this many first layers of the backbone.  [default: all]")
+@click.option(
+    "--exit-start",
+    type=click.Choice(["new", "pooler"]),
+    default="new",
+    show_default=True,
+    help="Start the exits' dense layers at random, or from the backbone's pretrained pooler.",
+)
 @click.option(
     "--exit-dense/--no-exit-dense",
     default=True,
@@ -40,7 +47,12 @@ from splitee.cli.models_extra import TrainingData, need_models_extra, training_d
 )
 @click.option(
     "--objective",
-    type=click.Choice(["joint", "depth-weighted", "two-stage", "alternating", "self-distillation"]),
+    type=click.Choice(
+        [
+            *("joint", "depth-weighted", "two-stage", "alternating"),
+            *("self-distillation", "self-distillation-released"),
+        ]
+    ),
     default="joint",
     show_default=True,
     help="How the exits are trained (docs/models.md).",
@@ -72,7 +84,8 @@ def command(
     out: Path,
     pooling: str,
     exits: str | None,
-    layers: int | None,
+    layers: int | str | None,
+    exit_start: str,
     exit_dense: bool,
     objective: str,
     epochs: int,
@@ -113,6 +126,7 @@ def command(
         pooling=pooling,
         exits=_layers(exits),
         layers=layers,
+        exit_start=exit_start,
         exit_dense=exit_dense,
         objective=objective,
         epochs=epochs,

@@ -2,7 +2,8 @@
 
 A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.jsonl``), if a root is given
 (``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), otherwise from the Hugging Face hub.
-Column names and label order are those of the hub, so one definition serves both.
+Column names and label order are those of the hub, so one definition serves both. ELUE's own folders
+(``ROOT/SciTail/dev.tsv``) are read as well; see `splitee.data.elue_files`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError, suggest
+from splitee.data.elue_files import elue_file, read_elue
 from splitee.data.rows import (
     Rows,
     check_learnable,
@@ -71,6 +73,7 @@ class Task:
 
 _SENTIMENT = ("negative", "positive")
 _NLI = ("entailment", "neutral", "contradiction")
+_RTE = ("entailment", "not_entailment")
 _GLUE = "nyu-mll/glue"
 
 TASKS: dict[str, Task] = {
@@ -93,7 +96,7 @@ TASKS: dict[str, Task] = {
         Task(
             "rte",
             ("sentence1", "sentence2"),
-            ("entailment", "not_entailment"),
+            _RTE,
             hub=_GLUE,
             hub_config="rte",
         ),
@@ -126,6 +129,16 @@ TASKS: dict[str, Task] = {
             hub_config="mnli",
             hub_splits={"validation": "validation_matched", "test": "test_matched"},
         ),
+        Task(
+            "mnli_mm",
+            ("premise", "hypothesis"),
+            _NLI,
+            hub=_GLUE,
+            hub_config="mnli",
+            hub_splits={"validation": "validation_mismatched", "test": "test_mismatched"},
+        ),
+        Task("cola", ("sentence",), ("unacceptable", "acceptable"), hub=_GLUE, hub_config="cola"),
+        Task("qnli", ("question", "sentence"), _RTE, hub=_GLUE, hub_config="qnli"),
         Task("snli", ("premise", "hypothesis"), _NLI, hub="stanfordnlp/snli"),
         Task("stsb", ("sentence1", "sentence2"), (), hub=_GLUE, hub_config="stsb", score_range=(0, 5)),
     )
@@ -200,6 +213,11 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
         identity = {k: v for k, v in joined.identity.items() if k != "sha256"} | {"split": split}
         return replace(joined, identity=identity | {"sha256": joined.fingerprint})
     data_root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
+    if data_root and (file := elue_file(Path(data_root), name, split)):
+        args = task.text, task.label_names, task.score_range, f"{name}/{split}"
+        rows = read_elue(file, name, *args)
+        identity = {"task": name, "split": split, "source": "ELUE", "sha256": rows.fingerprint}
+        return replace(rows, identity=identity)
     if data_root:
         path = _local_file(Path(data_root), task, split)
         frame, where = read_frame(path), str(path)

@@ -1,8 +1,8 @@
-"""Floating-point operations of every layer and exit for texts of any length, without running a model.
+"""Floating-point operations of every layer and exit for texts of any length.
 
 Only matrix products are counted, with two operations per multiply-add, as torch's counter counts with eager
-attention. (The counter that ELUE's authors published also counts layer normalisation, 0.1 % more for
-BERT-base.)
+attention. BERT and its kin have a closed form; other encoders are run at a few lengths under the counter.
+(The counter that ELUE's authors published also counts layer normalisation, 0.1 % more for BERT-base.)
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from splitee._internal.errors import InputError
 
 Counts = NDArray[np.float64]
 
+# encoders for which the closed form is exact
+CLOSED = (
+    *("bert", "elasticbert", "roberta", "xlm-roberta", "camembert", "mpnet", "distilbert", "electra"),
+    *("slender_bert", "slender_roberta", "slender_mpnet"),
+)
+_LENGTHS = (4, 8, 16)  # tokens of the texts that are counted where there is no closed form
+
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of a text of S tokens: layer i ``linear[i]·S + quadratic[i]·S²``, exit i ``exits[i]``.
+    """FLOPs of a text of S tokens: per layer ``constant + linear·S + quadratic·S²``, per exit ``exits``.
 
     Attributes
     ----------
-    linear, quadratic : ndarray, shape (layers,)
-        Per layer; the first layer includes the embeddings.
+    linear, quadratic, constant : ndarray, shape (layers,)
+        Per layer; the first layer includes the embeddings. DeBERTa-v3 maps its table of distances in every
+        layer, whatever the length.
     exits : ndarray, shape (L,)
         Per exit.
     exit_layers : tuple of int
@@ -43,6 +51,7 @@ class Flops:
     quadratic: Counts
     exits: Counts
     exit_layers: tuple[int, ...]
+    constant: Counts | float = 0.0
 
     @classmethod
     def from_shapes(
@@ -89,12 +98,19 @@ class Flops:
     def from_config(cls, config: Mapping[str, Any]) -> Flops:
         """Compute the counts from the configuration (config.json) of a multi-exit checkpoint.
 
+        Kinds of encoders without a closed form are made with random weights and counted; this needs torch.
+
         Raises
         ------
         InputError
             If the configuration lacks a size.
         """
         backbone = config["backbone"]
+        if backbone.get("model_type") not in CLOSED:
+            from splitee.models.flops import count_flops_of
+
+            counted = count_flops_of(config, _LENGTHS)
+            return cls.from_counts(counted, config.get("exits"))
 
         def size(*names: str) -> int:
             found = [backbone[name] for name in names if backbone.get(name) is not None]
@@ -122,7 +138,7 @@ class Flops:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Flops:
-        """Split the counts of a trace, taken at two or more lengths, into terms in S and S².
+        """Fit the terms to the counts of a trace, taken at two or more lengths.
 
         Raises
         ------
@@ -131,17 +147,42 @@ class Flops:
         """
         counted: Any = manifest.get("flops")
         try:
-            parts = {part["tokens"]: part for part in dict(counted).values() if isinstance(part, dict)}
-            s, t = min(parts), max(parts)
-            a, b = (np.array(parts[tokens]["layers"], dtype=np.float64) for tokens in (s, t))
-            exits = np.array(parts[t]["exits"], dtype=np.float64)
-        except (AttributeError, TypeError, KeyError, ValueError) as error:
+            parts = [part for part in dict(counted).values() if isinstance(part, dict)]
+            return cls.from_counts(parts, manifest.get("exit_layers"))
+        except (AttributeError, TypeError, KeyError, IndexError) as error:
             raise InputError("the trace has no FLOPs: write it with splitee precompute") from error
-        if s == t:
+
+    @classmethod
+    def from_counts(cls, parts: Sequence[Mapping[str, Any]], exit_layers: Sequence[int] | None) -> Flops:
+        """Fit the terms to counts of `splitee.models.flops.count_flops` at two, better three, lengths.
+
+        From two lengths the terms in S and S² follow, from three also a constant.
+
+        Raises
+        ------
+        InputError
+            If there are counts at one length only.
+        """
+        by_length = {int(part["tokens"]): part for part in parts}
+        lengths = sorted(by_length)
+        if len(lengths) == 1:
             raise InputError("the trace has FLOPs at one length only: write it with splitee precompute")
-        quadratic = (b / t - a / s) / (t - s)
-        at = tuple(manifest.get("exit_layers") or range(1, len(exits) + 1))
-        return cls(a / s - quadratic * s, quadratic, exits, at)
+        s, t = lengths[0], lengths[-1]
+        at_s, at_t = (np.array(by_length[n]["layers"], dtype=np.float64) for n in (s, t))
+        exits = np.array(by_length[t]["exits"], dtype=np.float64)
+        constant = np.zeros_like(at_s)
+        if len(lengths) > 2:
+            r = lengths[len(lengths) // 2]
+            at_r = np.array(by_length[r]["layers"], dtype=np.float64)
+            slope = (at_r - at_s) / (r - s)
+            quadratic = ((at_t - at_s) / (t - s) - slope) / (t - r)
+            linear = slope - quadratic * (s + r)
+            constant = at_s - linear * s - quadratic * s * s
+        else:
+            quadratic = (at_t / t - at_s / s) / (t - s)
+            linear = at_s / s - quadratic * s
+        at = tuple(exit_layers or range(1, len(exits) + 1))
+        return cls(linear, quadratic, exits, at, constant)
 
     @property
     def layers(self) -> int:
@@ -163,7 +204,7 @@ class Flops:
         ndarray, shape (..., L)
         """
         s = np.asarray(tokens, dtype=np.float64)[..., None]
-        through = np.cumsum(self.linear * s + self.quadratic * s * s, axis=-1)
+        through = np.cumsum(self.constant + self.linear * s + self.quadratic * s * s, axis=-1)
         exits = np.cumsum(self.exits) if every_exit else self.exits
         counts: Counts = through[..., [layer - 1 for layer in self.exit_layers]] + exits
         return counts

@@ -12,8 +12,8 @@ import torch
 from splitee._internal.errors import InputError
 from splitee.data.rows import Rows, map_labels
 from splitee.elue.flops import Flops
-from splitee.elue.metrics import class_numbers, get_task
-from splitee.elue.predictions import Method, Setting
+from splitee.elue.metrics import class_numbers, get_task, source_names
+from splitee.elue.predictions import Method, Setting, modules_run
 from splitee.models.early_exit import infer
 from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
 from splitee.models.multi_exit import load_checkpoint
@@ -32,14 +32,14 @@ def inferred(
     facts: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Method:
-    """Run a checkpoint on labelled rows under each rule, with early exit in batches of similar length.
+    """Run a checkpoint on rows under each rule, with early exit in batches of similar length.
 
     Parameters
     ----------
     checkpoint : path
         A folder written by `splitee train`.
     rows : Rows
-        With labels named as the model's classes.
+        With labels named as the model's classes; without labels the result is a submission.
     rules : mapping of str to Rule
         Exit rules, keyed by the name of the setting.
     name, task : str
@@ -58,11 +58,9 @@ def inferred(
     Raises
     ------
     InputError
-        If the checkpoint cannot be loaded, the rows have no labels, or model and task do not fit.
+        If the checkpoint cannot be loaded, or model and task do not fit.
     """
     about = get_task(task)
-    if rows.label is None:
-        raise InputError(f"{rows.name} has no labels: a score needs them")
     model = load_checkpoint(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     if model.config.regresses != about.regression:
         kinds = ("classes", "scores")
@@ -71,14 +69,13 @@ def inferred(
         )
     if not about.regression:
         names = model.config.class_names
-        numbers, rows = class_numbers(about, names), map_labels(rows, names, {})
+        numbers = class_numbers(about, names)
+        rows = rows if rows.label is None else map_labels(rows, names, source_names(about, names))
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, limit)
+    encoded = encode(tokenizer, rows.text, limit, rows.name, report)
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
     lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
-    if reach := int((lengths == limit).sum()):
-        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they are truncated, or exactly that long")
     flops = Flops.from_config(model.config.to_dict())
     settings = {}
     for setting, rule in rules.items():
@@ -89,11 +86,16 @@ def inferred(
             answers = infer(model, {key: value.to(model.device) for key, value in inputs.items()}, rule)
             prediction[members] = answers.logits[:, 0] if about.regression else numbers[answers.prediction]
             exits[members] = answers.exit
-        counts = flops.at(lengths, every_exit=not isinstance(rule, AtExit))
+        alone = isinstance(rule, AtExit)
+        counts = flops.at(lengths, every_exit=not alone)
         layer = np.asarray(model.exits, dtype=np.int64)[exits - 1]
-        settings[setting] = Setting(prediction, layer, counts[np.arange(len(rows)), exits - 1])
+        width = model.backbone.config.hidden_size
+        ran = [
+            modules_run(tokens, width, at, [at] if alone else model.exits)
+            for tokens, at in zip(lengths.tolist(), layer.tolist(), strict=True)
+        ]
+        settings[setting] = Setting(prediction, layer, counts[np.arange(len(rows)), exits - 1], ran)
         report(f"{setting}: {layer.mean():.2f} of {len(model.layers)} layers")
     record = {"parameters": model.num_parameters(), "data": rows.identity, **dict(facts or {})}
-    assert rows.label is not None
-    right = rows.label if about.regression else numbers[rows.label]
+    right = rows.label if rows.label is None or about.regression else numbers[rows.label]
     return Method(name, task, right, settings, record)

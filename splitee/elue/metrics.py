@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from splitee._internal.errors import InputError, suggest
 from splitee.data import tasks
+from splitee.data.elue_files import elue_names
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -107,28 +108,43 @@ def get_task(name: str) -> ElueTask:
     return TASKS[name]
 
 
+def source_names(task: ElueTask, names: Sequence[str]) -> Mapping[str, str]:
+    """Return a model's name of each class of the task, if the model was trained on the task's source domain.
+
+    Examples
+    --------
+    >>> source_names(get_task("scitail"), ["entailment", "not_entailment"])["entails"]
+    'entailment'
+    """
+    pair = tasks.PAIRS.get(task.data)
+    return pair.label_map if pair is not None and set(pair.label_map.values()) == set(names) else {}
+
+
 def class_numbers(task: ElueTask, names: Sequence[str]) -> NDArray[np.int64]:
     """Return ELUE's number of each class of a model, shape (K,).
 
     Raises
     ------
     InputError
-        If the number of classes differs, or the metric depends on their order and the names are unknown.
+        If the number of classes differs, or the names are unknown. Names that are numbers are ELUE's.
 
     Examples
     --------
     >>> class_numbers(get_task("mrpc"), ["equivalent", "not_equivalent"])
     array([1, 0])
+    >>> class_numbers(get_task("scitail"), ["entails", "neutral"])
+    array([1, 0])
     """
-    expected = tasks.get_task(task.data).label_names
+    expected = elue_names(task.data, tasks.get_task(task.data).label_names)
+    if theirs := {source: name for name, source in source_names(task, names).items()}:
+        names = [theirs[name] for name in names]
     if len(names) != len(expected):
         raise InputError(f"{task.name} has {len(expected)} classes, {', '.join(expected)}, not {len(names)}")
     if set(names) == set(expected):
         return np.array([expected.index(name) for name in names])
-    numbered = all(name in (str(i), f"LABEL_{i}") for i, name in enumerate(names))
-    if task.metric is accuracy_and_f1 and not numbered:
+    if not all(name in (str(i), f"LABEL_{i}") for i, name in enumerate(names)):
         raise InputError(
-            f"the classes are {', '.join(names)}: {task.name} is measured by the F1 of {expected[1]!r}, "
-            f"so name them {', '.join(expected)}"
+            f"the classes are {', '.join(names)}, so their numbers in {task.name} are unknown: "
+            f"name them {', '.join(expected)}"
         )
     return np.arange(len(expected))

@@ -1,8 +1,10 @@
 r"""Predictions as files: the answers of a method under each of its settings, and their FLOPs.
 
-Each method has a folder in the layout of ELUE's submissions: ``TASK_SETTING.tsv`` with the columns index and
-prediction, and ``TASK_infer_exit_layer_SETTING.tsv`` with the columns index, exit_layer (1-based) and, in
-addition to ELUE's, flops. ``method.json`` describes the method, and ``gold.tsv`` holds index and label.
+Each method has a folder in the layout of ELUE's submissions: ``TASK_SETTING.tsv`` with the columns index,
+prediction and, where they are known, modules (those that ran for the sample); and
+``TASK_infer_exit_layer_SETTING.tsv`` with the columns index, exit_layer (1-based) and, in addition to
+ELUE's, flops. ``method.json`` describes the method, and ``gold.tsv`` holds index and label. A submission for
+unlabelled test files has no ``gold.tsv``. Folders of ELUE's authors have neither flops nor ``method.json``.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +43,15 @@ class Setting:
     exit_layer : ndarray of int, shape (n,)
         The layer (1-based) whose exit answered.
     flops : ndarray of float, shape (n,)
-        FLOPs per sample, those in the cloud included.
+        FLOPs per sample, those in the cloud included; NaN where they are unknown.
+    modules : sequence of str, optional
+        For each sample, the modules that ran with the shapes of their inputs, from `modules_run`.
     """
 
     prediction: NDArray[Any]
     exit_layer: NDArray[np.int64]
     flops: NDArray[np.float64]
+    modules: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Method:
         Name in tables; methods of one name with several seeds count as one method.
     task : str
         One of `splitee.elue.metrics.TASKS`.
-    label : ndarray, shape (n,)
-        The right answers.
+    label : ndarray, shape (n,), or None
+        The right answers; None for a submission.
     settings : mapping of str to Setting
         Keyed by names such as "confidence-0.9".
     facts : mapping
@@ -69,7 +74,7 @@ class Method:
 
     name: str
     task: str
-    label: NDArray[Any]
+    label: Any
     settings: Mapping[str, Setting]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,7 +82,8 @@ class Method:
         about = get_task(self.task)
         if not self.settings:
             raise InputError(f"{self.name}: no predictions, give at least one setting")
-        if about.regression:  # rounded as in traces, so that equal samples compare as equal
+        if about.regression and self.label is not None:
+            # rounded as in traces, so that equal samples compare as equal
             label = np.asarray(self.label, dtype=np.float32).astype(np.float64)
             object.__setattr__(self, "label", label)
         for name, setting in self.settings.items():
@@ -86,11 +92,23 @@ class Method:
                     f"setting {name!r}: use only letters, digits and . _ + -, because it names a file"
                 )
             for column in ("prediction", "exit_layer", "flops"):
-                if getattr(setting, column).shape != self.label.shape:
+                if getattr(setting, column).shape != (len(self),):
                     raise InputError(
                         f"{self.name}, {name}: {len(getattr(setting, column))} values of {column} "
-                        f"for {len(self.label)} samples"
+                        f"for {len(self)} samples"
                     )
+
+    def __len__(self) -> int:
+        known = next(iter(self.settings.values())).prediction if self.label is None else self.label
+        return len(known)
+
+    @property
+    def right(self) -> NDArray[Any]:
+        """The right answers; InputError if they are unknown."""
+        if self.label is None:
+            raise InputError(f"{self.name} on {self.task} has no {_GOLD}: a score needs the right answers")
+        right: NDArray[Any] = self.label
+        return right
 
     @property
     def about(self) -> ElueTask:
@@ -113,7 +131,13 @@ class Method:
             samples, so a resampled curve has the same FLOPs.
         """
         taken = slice(None) if rows is None else rows
-        label = self.label[taken]
+        label = self.right[taken]
+        for name, one in self.settings.items():
+            if np.isnan(one.flops).any():
+                raise InputError(
+                    f"{self.name} on {self.task}, {name}: no FLOPs: give a reference with the column layers, "
+                    "or the model with --flops-of MODEL"
+                )
         found = [
             (float(one.flops.mean()), 100 * self.about.metric(one.prediction[taken], label))
             for one in self.settings.values()
@@ -143,9 +167,13 @@ def write_method(method: Method, folder: str | Path, *, overwrite: bool = False)
         for old in final.iterdir():
             old.unlink()
         for name, one in method.settings.items():
-            _write(final / f"{method.task}_{name}.tsv", prediction=one.prediction)
-            _write(final / _exits_file(method.task, name), exit_layer=one.exit_layer, flops=one.flops)
-        _write(final / _GOLD, label=method.label)
+            columns: dict[str, Any] = {"prediction": one.prediction}
+            columns |= {} if one.modules is None else {"modules": list(one.modules)}
+            _write(final / f"{method.task}_{name}.tsv", **columns)
+            known = {} if np.isnan(one.flops).any() else {"flops": one.flops}
+            _write(final / _exits_file(method.task, name), exit_layer=one.exit_layer, **known)
+        if method.label is not None:
+            _write(final / _GOLD, label=method.label)
         record = {"name": method.name, "task": method.task, **method.facts}
         write_text(final / _METHOD, json.dumps(record, indent=1) + "\n")
         put_in_place(final, folder, work)
@@ -161,10 +189,8 @@ def read_method(folder: str | Path) -> Method:
     """
     folder = Path(folder)
     file = folder / _METHOD
-    if not file.is_file():
-        raise InputError(f"{folder} holds no method of ELUE ({_METHOD} is missing)")
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else _named_by_files(folder)
         name, task = facts.pop("name"), facts.pop("task")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{file} is damaged: it needs a JSON object with name and task") from error
@@ -176,10 +202,10 @@ def read_method(folder: str | Path) -> Method:
     if seed is not None and type(seed) is not int:
         raise InputError(f"{file}: seed is {seed!r}: give a whole number")
     about = get_task(task)
-    gold = _read(folder / _GOLD, "label")
-    if not about.regression:
+    gold = _read(folder / _GOLD, "label") if (folder / _GOLD).is_file() else None
+    if gold is not None and not about.regression:
         _whole(gold["label"], folder / _GOLD)
-    label = gold["label"].to_numpy()
+    label = None if gold is None else gold["label"].to_numpy()
     prefix, settings = f"{task}_", {}
     for path in sorted(folder.glob(f"{prefix}*.tsv")):
         setting = path.stem.removeprefix(prefix)
@@ -187,16 +213,20 @@ def read_method(folder: str | Path) -> Method:
             continue
         answers = _read(path, "prediction", like=gold)
         beside = folder / _exits_file(task, setting)
-        exits = _read(beside, "exit_layer", "flops", like=gold)
+        gold = answers if gold is None else gold
+        exits = _read(beside, "exit_layer", like=gold)
         if not about.regression:
             _whole(answers["prediction"], path)
         _whole(exits["exit_layer"], beside, least=1)
-        if (exits["flops"] <= 0).any():
-            raise InputError(f"{beside}: flops must be above 0")
+        if "flops" in exits.columns:
+            check_numbers(exits, beside, "flops")
+            if (exits["flops"] <= 0).any():
+                raise InputError(f"{beside}: flops must be above 0")
         settings[setting] = Setting(
             answers["prediction"].to_numpy(),
             exits["exit_layer"].to_numpy(dtype=np.int64),
-            exits["flops"].to_numpy(dtype=np.float64),
+            exits.get("flops", exits["exit_layer"] * np.nan).to_numpy(dtype=np.float64),
+            answers["modules"].astype(str).tolist() if "modules" in answers.columns else None,
         )
     if not settings:
         raise InputError(f"{folder} holds no predictions ({prefix}SETTING.tsv)")
@@ -213,11 +243,11 @@ def read_methods(folders: Sequence[str | Path]) -> list[Method]:
     """
     found: dict[tuple[str, str, object], Method] = {}
     for folder in map(Path, folders):
-        files = sorted(folder.rglob(_METHOD)) if folder.is_dir() else []
+        files = [*folder.rglob(_METHOD), *folder.rglob("*_infer_exit_layer_*.tsv")] if folder.is_dir() else []
         if not files:
             raise InputError(f"{folder}: no method of ELUE in or below it ({_METHOD})")
-        for file in files:
-            one = read_method(file.parent)
+        for place in sorted({file.parent for file in files}):
+            one = read_method(place)
             key = (one.name, one.task, one.facts.get("seed"))
             found[key] = _merged(found[key], one) if key in found else one
     return list(found.values())
@@ -229,13 +259,70 @@ def _merged(one: Method, other: Method) -> Method:
         raise InputError(
             f"{one.name} on {one.task} has the setting {min(twice)} twice: give each a seed or a name"
         )
-    if not np.array_equal(one.label, other.label):
+    if (one.label is None) != (other.label is None) or (
+        one.label is not None and not np.array_equal(one.label, other.right)
+    ):
         raise InputError(
             f"{one.name} on {one.task}: its parts were scored on different samples: use the same"
         )
     sizes = [m.parameters for m in (one, other)]
     largest = {} if None in sizes else {"parameters": max(size for size in sizes if size is not None)}
     return Method(one.name, one.task, one.label, {**one.settings, **other.settings}, {**one.facts, **largest})
+
+
+def _named_by_files(folder: Path) -> dict[str, Any]:
+    """Return name and task of a folder without ``method.json``, as ELUE's authors write it."""
+    found = {file.name.partition("_infer_exit_layer_")[0] for file in folder.glob("*_infer_exit_layer_*.tsv")}
+    if len(found) != 1:
+        has = f"it has files of {', '.join(sorted(found))}" if found else f"{_METHOD} is missing"
+        raise InputError(f"{folder} holds no method of ELUE ({has})")
+    return {"name": folder.resolve().name, "task": found.pop()}
+
+
+def modules_run(tokens: int, width: int, layer: int, exits: Sequence[int]) -> str:
+    """Return the modules that ran for a sample with the shapes of their inputs, in ELUE's notation.
+
+    Parameters
+    ----------
+    tokens, width, layer : int
+        Length of the text, hidden size, and the layer (1-based) that answered.
+    exits : sequence of int
+        The layers whose exits were evaluated.
+
+    Examples
+    --------
+    >>> modules_run(10, 768, 2, [2])
+    '(10),emb; (10,768),layer_1; (10,768),layer_2; (768),exit_2'
+    """
+    parts = [f"({tokens}),emb"]
+    for at in range(1, layer + 1):
+        parts.append(f"({tokens},{width}),layer_{at}")
+        if at in exits:
+            parts.append(f"({width}),exit_{at}")
+    return "; ".join(parts)
+
+
+def with_flops(method: Method, by_layer: Mapping[int, float]) -> Method:
+    """Fill in unknown FLOPs of a method by the layer that answered.
+
+    Raises
+    ------
+    InputError
+        If a layer is missing in `by_layer`.
+    """
+    settings = {}
+    for name, one in method.settings.items():
+        unknown = np.isnan(one.flops)
+        needed = sorted(set(one.exit_layer[unknown].tolist()))
+        if lacking := [layer for layer in needed if layer not in by_layer]:
+            raise InputError(
+                f"{method.name} on {method.task}, {name}: answers of layer {lacking[0]}, but FLOPs are known "
+                f"for layers {', '.join(map(str, sorted(by_layer)))}: give --flops-of MODEL"
+            )
+        flops = one.flops.copy()
+        flops[unknown] = [by_layer[layer] for layer in one.exit_layer[unknown].tolist()]
+        settings[name] = replace(one, flops=flops)
+    return replace(method, settings=settings)
 
 
 def _exits_file(task: str, setting: str) -> str:

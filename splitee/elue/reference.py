@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,14 @@ class Reference:
         For each task, FLOPs and performance in per cent, in order of FLOPs.
     methods : dict of str to Method
         For each task, the answers per sample, if they are known; intervals then resample both sides.
+    by_layer : dict of str to dict of int to float
+        For each task, FLOPs by number of layers, if the file has the column ``layers``.
     """
 
     name: str
     curves: dict[str, Points]
     methods: dict[str, Method]
+    by_layer: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property
     def score_name(self) -> str:
@@ -80,7 +83,12 @@ def read_reference(path: str | Path) -> Reference:
         )
         for task, part in frame.groupby("task")
     }
-    return _checked(Reference(names[0], curves, {}), path)
+    by_layer: dict[str, dict[int, float]] = {}
+    if "layers" in frame.columns:
+        check_numbers(frame, path, "layers")
+        for task, layers, flops in zip(frame["task"], frame["layers"], frame["flops"], strict=True):
+            by_layer.setdefault(str(task), {})[int(layers)] = float(flops)
+    return _checked(Reference(names[0], curves, {}, by_layer), path)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def replayed(
     Parameters
     ----------
     trace : Trace
-        With labels, lengths and FLOPs, as `splitee.models.precompute` writes it.
+        With lengths and FLOPs, as `splitee.models.precompute` writes it; without labels for a submission.
     policies : mapping of str to Policy
         Policies, keyed by the name of the setting.
     name, task : str
@@ -61,14 +61,12 @@ def replayed(
     Raises
     ------
     InputError
-        If the trace lacks labels, lengths or FLOPs, or another model answers in the cloud.
+        If the trace lacks scores, lengths or FLOPs, or another model answers in the cloud.
     """
     about = get_task(task)
     right: Any = trace.target if about.regression else trace.label
-    if right is None:
-        raise InputError(
-            f"{trace.name} has no {'right scores' if about.regression else 'labels'}: scores need them"
-        )
+    if about.regression and trace.value is None:
+        raise InputError(f"{trace.name} holds classes, but {task} needs scores")
     if trace.cloud_confidence is not None:
         raise InputError(
             f"{trace.name}: the FLOPs of the model in the cloud are unknown: use a trace without it"
@@ -80,7 +78,7 @@ def replayed(
     if not about.regression:
         names = trace.manifest.get("class_names") or [str(i) for i in range(trace.classes)]
         numbers = class_numbers(about, names)
-        answers, right = numbers[trace.prediction], numbers[right]
+        answers, right = numbers[trace.prediction], None if right is None else numbers[right]
     assert answers is not None
     order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(trace.samples)
     results = replay(trace, dict(policies), costs, mu=mu, orders=[order], seed=seed)

@@ -125,7 +125,7 @@ def _score_task(
 ) -> list[dict[str, object]]:
     known = [*methods, *([reference.methods[task]] if task in reference.methods else [])]
     for method in known[1:]:
-        if not np.array_equal(method.label, known[0].label):
+        if not np.array_equal(method.right, known[0].right):
             raise InputError(
                 f"{task}: {method.name} and {known[0].name} were scored on different samples: use the same"
             )
@@ -147,7 +147,7 @@ def _score_task(
         return np.array(found)
 
     rng = np.random.default_rng(seed)
-    count = len(known[0].label)
+    count = len(known[0])
     drawn = np.array([measures(rng.integers(count, size=count)) for _ in range(draws)])
     whole_scores = measures(None)
     rows: list[dict[str, object]] = []

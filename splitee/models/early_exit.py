@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splitee._internal.errors import InputError
+from splitee.models.cutting import evaluating
 from splitee.models.multi_exit import MultiExitModel
 from splitee.policies.rules import Memory, Rule, Said
 from splitee.trace.columns import read_logits, read_scores, round_scores
@@ -42,12 +43,13 @@ def infer(
     """Run a batch layer by layer; samples that the rule accepts exit, and the others continue.
 
     Answers and exits equal those of one sample at a time, up to rounding errors of the encoder, and those of
-    the cascade with the same rule on the model's trace.
+    the cascade with the same rule on the model's trace. A model in training mode answers as in evaluation
+    mode, and is left in the mode it was in.
 
     Parameters
     ----------
     model : MultiExitModel
-        In evaluation mode.
+        The model.
     batch : mapping of str to Tensor, shape (b, tokens)
         ``input_ids`` and optionally ``attention_mask`` and ``token_type_ids``.
     rule : Rule
@@ -84,6 +86,11 @@ def infer(
         raise InputError(f"exit {last}: the model has exits 1 to {exits}")
     if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
         raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
+    with evaluating(model):
+        return _infer(model, batch, rule, last)
+
+
+def _infer(model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last: int) -> Answers:
     count = len(batch["input_ids"])
     prediction = np.zeros(count, dtype=np.int64)
     answered = np.zeros(count, dtype=np.int64)

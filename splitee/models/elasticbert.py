@@ -8,10 +8,20 @@ dynamic (Liu et al. 2022: Towards Efficient NLP: A Standard Evaluation and A Str
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    PretrainedConfig,
+)
 from transformers.models.bert.modeling_bert import BertPooler
 
 
@@ -73,6 +83,27 @@ def take_poolers(backbone: nn.Module) -> dict[int, nn.Linear]:
     poolers = {i: pooler.dense for i, pooler in enumerate(backbone.encoder.pooler, 1) if pooler is not None}
     del backbone.encoder.pooler
     return poolers
+
+
+def stored_poolers(config: PretrainedConfig, unexpected: Collection[str]) -> int:
+    """Return how many last layers have a pooler in an ElasticBERT checkpoint, without a gap; else 0.
+
+    A checkpoint may hold more poolers than its ``num_output_layers`` says; their names are in `unexpected`.
+    """
+    if not isinstance(config, ElasticBertConfig):
+        return 0
+    found = {int(match[1]) + 1 for key in unexpected if (match := re.search(r"pooler\.(\d+)\.", key))}
+    layer: int = config.output_layers.start
+    while layer - 1 in found:
+        layer -= 1
+    return int(config.num_hidden_layers) + 1 - layer
+
+
+def pretrained_pooler(backbone: nn.Module) -> nn.Linear | None:
+    """Return the dense layer of a backbone's only pooler (BERT, RoBERTa, MPNet, ALBERT); None without one."""
+    pooler = getattr(backbone, "pooler", None)
+    dense = getattr(pooler, "dense", pooler)
+    return dense if isinstance(dense, nn.Linear) else None
 
 
 AutoConfig.register(ElasticBertConfig.model_type, ElasticBertConfig, exist_ok=True)

@@ -15,7 +15,8 @@ from transformers.utils import ModelOutput
 from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel, take_poolers
-from splitee.models.multi_exit import UNREADABLE, ExitHead, MultiExitModel
+from splitee.models.exits import ExitHead
+from splitee.models.multi_exit import UNREADABLE, MultiExitModel
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
 def load_tokenizer(name: str | Path) -> Any:
     """Return the tokenizer of a backbone or checkpoint.
 
+    Decoders often have no padding token. Their end token is then used: masks tell padding from text.
+
     Raises
     ------
     InputError
-        If there is no tokenizer, its files are damaged, or it has no padding token.
+        If there is no tokenizer, its files are damaged, or it has neither a padding nor an end token.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(find_checkpoint(name)))
@@ -36,11 +38,19 @@ def load_tokenizer(name: str | Path) -> Any:
             "the folder must hold tokenizer.json and tokenizer_config.json"
         ) from error
     if tokenizer.pad_token_id is None:
-        raise InputError(f"{name}: its tokenizer has no padding token, which batches need")
+        if tokenizer.eos_token is None:
+            raise InputError(f"{name}: its tokenizer has no padding token, which batches need")
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[dict[str, list[int]]]:
+def encode(
+    tokenizer: Any,
+    text: Sequence[list[str]],
+    max_tokens: int,
+    name: str = "the data",
+    report: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, list[int]]]:
     """Return the token ids of each text or pair of texts, truncated to `max_tokens`, without padding.
 
     Parameters
@@ -51,6 +61,10 @@ def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[d
         One or two text columns; of a pair, the longer text is truncated first.
     max_tokens : int
         Maximum number of tokens, special tokens included.
+    name : str
+        What the texts are called in the lines below.
+    report : callable
+        Called with one line if texts are truncated, and one if texts are empty.
 
     Returns
     -------
@@ -70,6 +84,12 @@ def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[d
     encoded = tokenizer(
         *text, truncation=True, max_length=max_tokens, padding=False, return_attention_mask=False
     )
+    of = f"{len(text[0])} texts are"
+    cut = [i for i, one in enumerate(encoded.encodings or ()) if one.overflowing]
+    if cut:
+        report(f"{name}: {len(cut)} of {of} truncated to {max_tokens} tokens (first: row {cut[0]})")
+    if empty := [i for i, parts in enumerate(zip(*text, strict=True)) if not any(map(str.strip, parts))]:
+        report(f"{name}: {len(empty)} of {of} empty (first: row {empty[0]})")
     names = list(encoded.keys())
     return [
         dict(zip(names, values, strict=True)) for values in zip(*(encoded[n] for n in names), strict=True)

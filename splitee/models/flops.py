@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from splitee.models.config import MultiExitConfig
+from splitee.models.cutting import evaluating, first_layer
 from splitee.models.multi_exit import MultiExitModel
 
 
@@ -30,13 +34,14 @@ def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
         per exit.
     """
     ids = torch.full((1, tokens), min(5, model.backbone.config.vocab_size - 1), device=model.device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     before = model.backbone.config._attn_implementation
     model.backbone.set_attn_implementation("eager")
     layers, exits = [], []
     try:
-        with torch.inference_mode():
+        with torch.no_grad(), evaluating(model), _without_gradients(model):
             with FlopCounterMode(display=False) as counter:
-                cut = model.start(ids)
+                cut = first_layer(model.backbone, model.stack, inputs)
             layers.append(counter.get_total_flops())
             for layer in range(1, len(model.layers) + 1):
                 if layer > 1:
@@ -50,3 +55,23 @@ def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
     finally:
         model.backbone.set_attn_implementation(before)
     return {"tokens": tokens, "layers": layers, "exits": exits}
+
+
+def count_flops_of(config: Mapping[str, Any], lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Count as `count_flops` at several lengths for a configuration (config.json), with random weights."""
+    described = {key: value for key, value in config.items() if key != "model_type"}
+    model = MultiExitModel(MultiExitConfig(**described))
+    return [count_flops(model, tokens) for tokens in lengths]
+
+
+@contextmanager
+def _without_gradients(model: MultiExitModel) -> Iterator[None]:
+    """Freeze all parameters for a while: the counter fails if some are passed as arguments (DeBERTa)."""
+    trained = [values for values in model.parameters() if values.requires_grad]
+    for values in trained:
+        values.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for values in trained:
+            values.requires_grad_(True)

@@ -1,8 +1,9 @@
-"""Hugging Face encoders with a classifier (exit) after some or all layers, run layer by layer."""
+"""Encoders and decoders of transformers with a classifier (exit) after some or all layers, run one by one."""
 
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,23 @@ from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import layers_held
 from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
-from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
-from splitee.models.elasticbert import ElasticBertConfig, take_poolers
+from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
+from splitee.models.elasticbert import (
+    ElasticBertConfig,
+    pretrained_pooler,
+    stored_poolers,
+    take_poolers,
+)
 from splitee.models.equilibrium import after_exit, before_exit
+from splitee.models.exits import POOLINGS, ExitHead, exit_losses, pool
+from splitee.models.opening import find_layers, open_backbone
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
-POOLINGS = ("first", "mean")
+EXIT_STARTS = ("new", "pooler")
 
 
 @dataclass
@@ -34,24 +43,6 @@ class MultiExitOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
-
-
-class ExitHead(nn.Module):
-    """One exit: dense layer, tanh, dropout, classifier, as BERT's pooler and classifier.
-
-    With ``dense=False`` the dense layer is left out, as in COST-EFF's exits.
-    """
-
-    def __init__(self, width: int, classes: int, dropout: float, dense: bool = True) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, width) if dense else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Map a pooled state, shape (batch, width), to logits, shape (batch, classes)."""
-        logits: Tensor = self.classifier(self.dropout(torch.tanh(self.dense(pooled))))
-        return logits
 
 
 class MultiExitModel(PreTrainedModel):
@@ -107,8 +98,9 @@ class MultiExitModel(PreTrainedModel):
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # each exit pools by itself
         take_poolers(backbone)
-        self._layers_at = find_layers(backbone)
-        depth = len(self.layers)
+        self._stack: Stack | None = None
+        self._warned = False
+        depth = len(self.stack.order)  # the check, but on "meta" (see `from_pretrained`)
         self.exits = tuple(config.exits or range(1, depth + 1))
         if list(self.exits) != sorted(set(self.exits)) or self.exits[0] < 1 or self.exits[-1] != depth:
             raise InputError(
@@ -121,10 +113,38 @@ class MultiExitModel(PreTrainedModel):
         self.post_init()
 
     @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
+        """Load a checkpoint as the library does, and check its backbone."""
+        loaded = super().from_pretrained(*arguments, **options)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        assert model.stack is not None  # checked now that the weights are there
+        return loaded
+
+    @property
+    def stack(self) -> Stack:
+        """The layers, checked once; on the device "meta", without weights, nothing can be checked."""
+        if self.backbone.device.type == "meta":
+            return find_layers(self.backbone)
+        if self._stack is None:
+            self._stack = open_backbone(self.backbone)
+            if self._stack.causal and self.config.pooling == "first":
+                raise InputError(
+                    f"pooling 'first' with a backbone of type {self.backbone.config.model_type!r}: in a "
+                    "decoder the first token sees no other, use 'last' (or 'mean')"
+                )
+        return self._stack
+
+    @classmethod
     def from_backbone(
-        cls, name: str | Path, num_labels: int, *, layers: int | None = None, **options: Any
+        cls,
+        name: str | Path,
+        num_labels: int,
+        *,
+        layers: int | str | None = None,
+        exit_start: str = "new",
+        **options: Any,
     ) -> MultiExitModel:
-        """Add new exits to a pretrained encoder.
+        """Add new exits to a pretrained encoder or decoder.
 
         Parameters
         ----------
@@ -132,29 +152,31 @@ class MultiExitModel(PreTrainedModel):
             A folder, or a name on the hub, that ``AutoModel.from_pretrained`` accepts.
         num_labels : int
             Number of classes; 1, with the option ``score_range``, for regression.
-        layers : int, optional
+        layers : int, "half" or "all", optional
             Keep only this many layers, counted from the first.
+        exit_start : {"new", "pooler"}
+            Initial dense layers of the exits: random, or the backbone's pretrained pooler (as DeeBERT and
+            BERxiT). The exits of an ElasticBERT always start from the pooler of their layer.
         **options
             Passed to `MultiExitConfig`.
 
         Raises
         ------
         InputError
-            If the encoder cannot be loaded, or cannot be run layer by layer.
+            If the encoder cannot be loaded, cannot be run layer by layer, or has no pretrained pooler to
+            start from.
         """
+        if exit_start not in EXIT_STARTS:
+            raise InputError(f"exit_start {exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
         try:
             encoder_config = AutoConfig.from_pretrained(str(name))
             if layers is not None:
                 encoder_config.num_hidden_layers = _at_most(encoder_config, layers, name)
-            # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
-            safe = None if isinstance(encoder_config, ElasticBertConfig) else True
-            backbone, loading = AutoModel.from_pretrained(
-                str(name),
-                config=encoder_config,
-                use_safetensors=safe,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+            backbone, loading = _load_backbone(name, encoder_config)
+            more = stored_poolers(encoder_config, loading["unexpected_keys"])
+            if more > encoder_config.to_dict().get("num_output_layers", more):
+                encoder_config.num_output_layers = more
+                backbone, loading = _load_backbone(name, encoder_config)
         except InputError:
             raise
         except UNREADABLE as error:
@@ -164,55 +186,94 @@ class MultiExitModel(PreTrainedModel):
                 f"({' '.join(str(error).split())[:200]}); "
                 "give a folder that has config.json and model.safetensors"
             ) from error
-        _check_weights(
-            name, backbone, {key for key in loading["missing_keys"] if not key.startswith("pooler.")}
-        )
+        missing = set(loading["missing_keys"])
+        needed = missing if exit_start == "pooler" else {k for k in missing if not k.startswith("pooler.")}
+        _check_weights(name, backbone, needed)
         poolers = take_poolers(backbone)
-        check_cuttable(backbone)
+        every: nn.Linear | None = None
+        if exit_start == "pooler" and not poolers:
+            every = pretrained_pooler(backbone)
+            if every is None:
+                raise InputError(f"{name}: it has no pretrained pooler that exits could start from")
+        stack = open_backbone(backbone)
         described = backbone.config.to_dict()
         described.pop("_name_or_path", None)  # a local path
         if "pooling" not in options:
-            options["pooling"] = (
-                "first" if poolers else "mean"
-            )  # the poolers were pretrained on the first token
+            # ElasticBERT's poolers were pretrained on the first token; in a decoder only the last sees all
+            options["pooling"] = "first" if poolers or every else "last" if stack.causal else "mean"
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
+        if not config.exit_dense:
+            return model
+        random = []
         for layer, head in zip(model.exits, model.exit_heads, strict=True):
-            if layer in poolers and config.exit_dense:
-                assert isinstance(head, ExitHead)
-                head.dense.load_state_dict(poolers[layer].state_dict())
+            assert isinstance(head, ExitHead)
+            if (start := poolers.get(layer, every)) is not None:
+                head.dense.load_state_dict(start.state_dict())
+            else:
+                random.append(layer)
+        if poolers and random:
+            warnings.warn(
+                f"{name} has no pretrained pooler at layers {', '.join(map(str, random))}: their exits start "
+                "from random weights",
+                stacklevel=2,
+            )
         return model
 
     @property
     def positions(self) -> int | None:
         """Number of positions of the encoder's position embeddings; None if it has no such table."""
-        for name, module in self.backbone.named_modules():
-            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-                # RoBERTa's positions start after the padding index
-                first = 0 if module.padding_idx is None else module.padding_idx + 1
-                return module.num_embeddings - first
-        return None
+        table = position_table(self.backbone)
+        return None if table is None else table[0] - table[1]
 
     @property
-    def layers(self) -> nn.ModuleList:
-        """The encoder's layers, in order."""
-        parent, name = self._layers_at
-        layers: nn.ModuleList = getattr(parent, name)
-        return layers
+    def layers(self) -> list[nn.Module]:
+        """The encoder's layers, in order (ALBERT: one layer, L times)."""
+        return self.stack.layers
 
     def start(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Cut:
-        """Run the embeddings and layer 1; all inputs have shape (batch, tokens)."""
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids
-        return first_layer(self.backbone, self._layers_at, inputs)
+        """Run the embeddings and layer 1; all inputs have shape (batch, tokens).
+
+        Raises
+        ------
+        InputError
+            If the batch is padded on the left and the backbone would answer otherwise than without padding.
+        """
+        stack = self.stack
+        if attention_mask is None:
+            self._warn_of_padding(input_ids)
+            attention_mask = torch.ones_like(input_ids)
+        elif not stack.pads_left and bool((attention_mask[:, 0] == 0).any()):
+            raise InputError(
+                f"padding on the left changes the answers of a backbone of type "
+                f"{self.backbone.config.model_type!r}: pad on the right"
+            )
+        inputs = prepared(self.backbone, input_ids, attention_mask, token_type_ids)
+        return first_layer(self.backbone, stack, inputs)
+
+    def _warn_of_padding(self, ids: Tensor) -> None:
+        """Warn, once per model, if a batch without attention_mask starts or ends with padding."""
+        config = self.backbone.config
+        pad = getattr(config, "pad_token_id", None)
+        if self._warned or pad is None or ids.shape[1] < 2:
+            return
+        is_pad = ids == pad
+        first, last = is_pad[:, 0], is_pad[:, -1]
+        if pad in [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep")]:
+            first, last = first & is_pad[:, 1], last & is_pad[:, -2]  # a single one is no padding
+        if bool((first | last).any()):
+            self._warned = True
+            warnings.warn(
+                f"input_ids hold the padding token ({pad}) but no attention_mask is given, so padding is "
+                "read as text: give attention_mask",
+                stacklevel=4,
+            )
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
         """Run further layers up to `until` (1-based)."""
-        return run_layers(self.layers, cut, until)
+        return run_layers(self.stack, cut, until)
 
     def exit_logits(self, cut: Cut) -> Tensor:
         """Return the logits of the exit at the layer just run, shape (batch, classes)."""
@@ -272,41 +333,24 @@ class MultiExitModel(PreTrainedModel):
         return logits
 
 
-def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each exit's mean cross entropy, or its mean squared error if there is one output.
-
-    The sum over exits is the fine-tuning loss of ElasticBERT and SplitEE.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, exits, classes)
-    labels : Tensor, shape (batch,)
-        Class numbers, or scores if there is one output.
-
-    Returns
-    -------
-    Tensor, shape (exits,)
-    """
-    if logits.shape[-1] == 1:
-        return (logits.squeeze(-1).float() - labels.float().unsqueeze(1)).square().mean(0)
-    exits = logits.shape[1]
-    each = nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels.repeat_interleave(exits), reduction="none"
+def _load_backbone(name: str | Path, config: PretrainedConfig) -> tuple[PreTrainedModel, dict[str, Any]]:
+    # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
+    safe = None if isinstance(config, ElasticBertConfig) else True
+    loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModel.from_pretrained(
+        str(name), config=config, use_safetensors=safe, dtype=torch.float32, output_loading_info=True
     )
-    return each.view(-1, exits).mean(0)
+    return loaded
 
 
-def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Reduce states, shape (batch, tokens, width), to one per sample, shape (batch, width)."""
-    if pooling == "first":
-        return hidden[:, 0]
-    weight = mask.to(hidden.dtype).unsqueeze(-1)
-    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
-
-
-def _at_most(config: PretrainedConfig, layers: int, name: str | Path) -> int:
-    if not 1 <= layers <= config.num_hidden_layers:
-        raise InputError(f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer")
+def _at_most(config: PretrainedConfig, layers: int | str, name: str | Path) -> int:
+    try:
+        layers = layers_held(layers, config.num_hidden_layers)
+    except InputError as error:
+        raise InputError(
+            f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer"
+        ) from error
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = list(kinds)[:layers]
     return layers
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee.models.cutting import evaluating
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
 
@@ -96,7 +97,7 @@ class Passes:
         inputs = {key: value.to(device) for key, value in inputs.items()}
         half = self.precision == "bfloat16"
         cast = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
-        with torch.inference_mode(), cast:
+        with torch.inference_mode(), evaluating(self.model), cast:
             values: NDArray[np.float32] = self.model(**inputs).logits.float().cpu().numpy()
         finite = np.isfinite(values).all(axis=-1)
         if not finite.all():

@@ -130,7 +130,8 @@ def precompute(
         "backbone": model.config.backbone.get("model_type"),
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
-    encoded = _encode(model, tokenizer, rows, options)
+    notes: list[str] = []
+    encoded = _encode(model, tokenizer, rows, options, notes.append)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
     claim = {
@@ -158,6 +159,8 @@ def precompute(
         trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
         trace.save(out, overwrite=overwrite)
         discard(work)
+        for note in notes:
+            report(note)
         return trace
 
 
@@ -232,8 +235,9 @@ def _assemble(
             "counter": "torch.utils.flop_counter, eager attention",
             "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
             "max_length": count_flops(model, longest),
-            # the other two may be equal: the quadratic part is fitted with a third length
+            # the mean may equal one of the others: three lengths give the constant, S and S² parts
             "half_length": count_flops(model, max(1, longest // 2)),
+            "quarter_length": count_flops(model, max(1, longest // 4)),
         },
         "hidden_state_bytes": {
             "per_token_float32": 4 * model.backbone.config.hidden_size,
@@ -295,9 +299,15 @@ def _lengths(encoded: Encoded) -> NDArray[np.int64]:
     return np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
 
 
-def _encode(model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions) -> Encoded:
+def _encode(
+    model: MultiExitModel,
+    tokenizer: Any,
+    rows: Rows,
+    options: PrecomputeOptions,
+    report: Callable[[str], None] = lambda line: None,
+) -> Encoded:
     longest = options.max_tokens or model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, longest)
+    encoded = encode(tokenizer, rows.text, longest, rows.name, report)
     check_tokens(encoded, longest, model.backbone.config.vocab_size, model.positions)
     return encoded
 

@@ -13,7 +13,7 @@ from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
 from transformers.utils import ModelOutput
 
 from splitee._internal.errors import InputError
-from splitee.models.cutting import first_layer, run_layers
+from splitee.models.cutting import Stack, first_layer, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel
 from splitee.models.equilibrium import after_exit, before_exit
 
@@ -94,11 +94,12 @@ class ElasticBertForPreTraining(PreTrainedModel):
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         encoder = self.elasticbert.encoder
-        cut = first_layer(self.elasticbert, (encoder, "layer"), inputs)
+        stack = Stack(encoder, "layer", tuple(range(len(encoder.layer))))
+        cut = first_layer(self.elasticbert, stack, inputs)
         masked = labels != IGNORED
         mlm, sop = [], []
         for index, layer in enumerate(at):
-            cut = run_layers(encoder.layer, cut, layer)
+            cut = run_layers(stack, cut, layer)
             above = len(at) - index
             hidden = before_exit(cut.hidden, above)
             transformed = self.transforms[layer - 1](hidden[masked])

@@ -20,6 +20,7 @@ from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
 from splitee.training.trainer import inputs_of
 
+AVERAGES = ("sample", "token")
 CACHE_BYTES = 4 * 2**30  # memory limit for a teacher's cached outputs
 
 
@@ -130,7 +131,9 @@ class Teacher:
         return list(padded.to(device).unbind(2)), logits
 
 
-def representation_loss(student: list[Tensor], teacher: list[Tensor], mask: Tensor) -> Tensor:
+def representation_loss(
+    student: list[Tensor], teacher: list[Tensor], mask: Tensor, average: str = "sample"
+) -> Tensor:
     """Return the sum over states of the mean squared distance, averaged over width and non-padding tokens.
 
     Parameters
@@ -139,19 +142,34 @@ def representation_loss(student: list[Tensor], teacher: list[Tensor], mask: Tens
         The outputs of the embedding and of each layer, from `recorded_states`.
     mask : Tensor, shape (batch, tokens)
         1 for tokens, 0 for padding.
+    average : {"sample", "token"}
+        "sample" averages over the tokens of each sample, then over samples, as COST-EFF's code; "token"
+        averages over all tokens of the batch, so that long samples weigh more.
 
     Raises
     ------
     InputError
-        If student and teacher differ in depth or width.
+        If student and teacher differ in depth or width, or the average is unknown.
+
+    Examples
+    --------
+    >>> zero, one = [torch.zeros(2, 3, 4)], [torch.tensor([1.0, 2.0]).sqrt()[:, None, None].expand(2, 3, 4)]
+    >>> mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    >>> [round(float(representation_loss(zero, one, mask, kind)), 6) for kind in AVERAGES]
+    [1.5, 1.25]
     """
+    if average not in AVERAGES:
+        raise InputError(f"states_average {average!r}: choose one of {', '.join(AVERAGES)}")
     if [state.shape for state in student] != [state.shape for state in teacher]:
         raise InputError("student and teacher must have equal numbers of layers and equal hidden sizes")
     weight = mask.to(torch.float32)
     total = torch.zeros((), device=mask.device)
     for ours, theirs in zip(student, teacher, strict=True):
         apart = (ours.float() - theirs.float()).square().mean(-1)
-        total = total + (apart * weight).sum() / weight.sum()
+        if average == "sample":
+            total = total + ((apart * weight).sum(1) / weight.sum(1)).mean()
+        else:
+            total = total + (apart * weight).sum() / weight.sum()
     return total
 
 

@@ -13,7 +13,8 @@ from splitee._internal.files import claimed_folder
 from splitee.data.tasks import Rows, check_learnable
 from splitee.models.checkpoints import check_out
 from splitee.models.encode import load_tokenizer
-from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
+from splitee.models.exits import ExitHead
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
@@ -86,6 +87,7 @@ def finetune(
         label2id={name: i for i, name in enumerate(names)},
         exits=recipe.exits,
         layers=recipe.layers,
+        exit_start=recipe.exit_start,
         exit_dense=recipe.exit_dense,
         score_range=(train.label.min(), train.label.max()) if train.regression else None,
         **({} if recipe.pooling == "auto" else {"pooling": recipe.pooling}),
@@ -99,14 +101,17 @@ def finetune(
     if train.regression:
         _start_from_mean(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
-    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
+    notes: list[str] = []
+    train_examples = examples(model, tokenizer, train, recipe.max_tokens, notes.append)
+    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens, notes.append)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
+        for note in notes:
+            report(note)
         state = train_model(model, tokenizer, train_examples, validation_examples, recipe, work, report)
         device = model.device
         if not state.best_global_step:
@@ -122,6 +127,7 @@ def finetune(
 
         model.config.training = {
             "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
+            "backbone_source": "folder" if Path(backbone).is_dir() else "hub",
             "recipe": asdict(recipe),
             "train": train.identity | {"rows": len(train)},
             "validation": validation.identity | {"rows": len(validation)},

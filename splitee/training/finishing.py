@@ -17,10 +17,12 @@ from splitee.training.loop import Report
 from splitee.training.trainer import Example
 
 
-def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
-    """Encode labelled rows as training examples, without padding."""
+def examples(
+    model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int, report: Report
+) -> list[Example]:
+    """Encode labelled rows as training examples, without padding; report truncated and empty texts."""
     assert rows.label is not None
-    encoded = encode(tokenizer, rows.text, max_tokens)
+    encoded = encode(tokenizer, rows.text, max_tokens, rows.name, report)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
     return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
 

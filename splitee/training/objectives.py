@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from splitee.models.multi_exit import exit_losses
+from splitee.models.exits import exit_losses
 
 Loss = Callable[[Tensor, Tensor, int], Tensor]  # (logits, labels, step), with steps from 1
 
@@ -74,13 +74,28 @@ def alternating(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
 def distilled(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
     """Return the divergence of every exit from the last one, Σ_i KL(p_i ‖ p_L) (FastBERT, Liu et al. 2020).
 
+    This is the direction that the paper prints; its released code has the other one (`distilled_released`).
     Labels are not used. For regression it is the squared distance to the last exit's score.
     """
+    return _divergence(logits, from_student=True)
+
+
+def distilled_released(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
+    """Return the divergence of the last exit from every other, Σ_i KL(p_L ‖ p_i), as FastBERT's code has it.
+
+    Its gradient is that of the cross entropy with the last exit's probabilities as labels.
+    """
+    return _divergence(logits, from_student=False)
+
+
+def _divergence(logits: Tensor, from_student: bool) -> Tensor:
     student, teacher = logits[:, :-1].float(), logits[:, -1:].detach().float()
     if logits.shape[-1] == 1:
         return (student - teacher).square().mean(0).sum()
     log_student, log_teacher = functional.log_softmax(student, -1), functional.log_softmax(teacher, -1)
-    return (log_student.exp() * (log_student - log_teacher)).sum(-1).mean(0).sum()
+    weight = (log_student if from_student else log_teacher).exp()
+    apart = log_student - log_teacher if from_student else log_teacher - log_student
+    return (weight * apart).sum(-1).mean(0).sum()
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -89,4 +104,5 @@ OBJECTIVES: dict[str, Objective] = {
     "two-stage": Objective(last, second=others),
     "alternating": Objective(alternating),
     "self-distillation": Objective(last, second=distilled),
+    "self-distillation-released": Objective(last, second=distilled_released),
 }

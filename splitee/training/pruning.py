@@ -9,10 +9,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import layers_held
 from splitee.models.config import MultiExitConfig
-from splitee.models.multi_exit import MultiExitModel, exit_losses
+from splitee.models.exits import exit_losses
+from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, slim
-from splitee.training.distill import Teacher, prediction_loss
+from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
 from splitee.training.importance import Importance, keep_best, taylor_importance
 from splitee.training.slim_recipe import Event, SlimRecipe
 
@@ -36,7 +38,7 @@ def size_of(model: MultiExitModel) -> Event:
     return Event(heads, units, rank)
 
 
-def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
+def first_layers(model: MultiExitModel, count: int | str) -> MultiExitModel:
     """Copy a model's first layers with their exits.
 
     Raises
@@ -44,6 +46,7 @@ def first_layers(model: MultiExitModel, layers: int) -> MultiExitModel:
     InputError
         If the model has fewer layers, or the last of them has no exit.
     """
+    layers = layers_held(count, len(model.layers)) if isinstance(count, str) else count
     if layers not in model.exits:
         raise InputError(
             f"layers: cannot keep {layers}, the last layer needs an exit ({', '.join(map(str, model.exits))})"
@@ -77,7 +80,7 @@ def smaller(
     batches : iterable of dict
         Inputs, ``labels`` and ``rows`` for importance.
     recipe : SlimRecipe
-        Form of importance.
+        Form and loss of importance.
     number : int
         Number of the event; it seeds random pruning.
     """
@@ -93,17 +96,22 @@ def smaller(
         )
     else:
         before.requires_grad_(True)
+        with_states = recipe.importance_loss == "states+predictions"
         exits = slice(None) if recipe.every_exit else slice(-1, None)
 
         def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
             by_labels = exit_losses(logits[:, exits], batch["labels"]).sum()
             if not recipe.distill:
                 return by_labels
-            _, taught = teacher.targets(batch, before, states=False)
+            states, taught = teacher.targets(batch, before, states=with_states)
             soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
-            return (1 - HARD) * soft + HARD * by_labels
+            answers = (1 - HARD) * soft + HARD * by_labels
+            if not with_states:
+                return answers
+            return answers + representation_loss(own, states, batch["attention_mask"], recipe.states_average)
 
-        scores = taylor_importance(before, batches, loss, recipe.importance)
+        with recorded_states(before) as own:
+            scores = taylor_importance(before, batches, loss, recipe.importance)
         before.requires_grad_(before is not teacher.model)
     heads, units = keep_best(scores, widths, event.heads, event.units)
     rank = None if event.rank == before.backbone.config.hidden_size else event.rank

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from splitee._internal.errors import InputError
-from splitee.models.multi_exit import POOLINGS
+from splitee.models.exits import POOLINGS
+from splitee.models.multi_exit import EXIT_STARTS
 from splitee.trace.threshold import check_rule
 from splitee.training.objectives import OBJECTIVES
 
@@ -18,13 +19,15 @@ class Recipe:
 
     Parameters
     ----------
-    pooling : {"auto", "first", "mean"}
-        Input of every exit; "auto" is the first token if the backbone has pretrained poolers (ElasticBERT),
-        else the mean.
+    pooling : {"auto", "first", "mean", "last"}
+        Input of every exit; "auto" is the first token if exits start from pretrained poolers, the last one in
+        a decoder, else the mean.
     exits : tuple of int, optional
         Layers with an exit. Default: all.
-    layers : int, optional
+    layers : int, "half" or "all", optional
         Keep only this many layers, counted from the first. Default: all.
+    exit_start : {"new", "pooler"}
+        Initial dense layers of the exits: random, or the backbone's pretrained pooler.
     exit_dense : bool
         Whether an exit has a dense layer before its tanh, as BERT's pooler; COST-EFF's exits have none.
     objective : str
@@ -56,7 +59,8 @@ class Recipe:
 
     pooling: str = "auto"
     exits: tuple[int, ...] | None = None
-    layers: int | None = None
+    layers: int | str | None = None
+    exit_start: str = "new"
     exit_dense: bool = True
     objective: str = "joint"
     epochs: int = 5
@@ -85,6 +89,10 @@ class Recipe:
             raise InputError(f"warmup is {self.warmup}: give a share of the steps, 0 to 1")
         if self.pooling not in ("auto", *POOLINGS):
             raise InputError(f"pooling {self.pooling!r}: choose one of auto, {', '.join(POOLINGS)}")
+        if self.exit_start not in EXIT_STARTS:
+            raise InputError(f"exit_start {self.exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
+        if self.exit_start == "pooler" and not self.exit_dense:
+            raise InputError("exit_start 'pooler' needs exits with a dense layer: leave out --no-exit-dense")
         if self.objective not in OBJECTIVES:
             raise InputError(f"objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
         if OBJECTIVES[self.objective].second is not None and self.epochs < 2:

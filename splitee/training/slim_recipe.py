@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import torch
 
-from splitee._internal.errors import InputError
+from splitee._internal.errors import InputError, suggest
+from splitee._internal.numbers import layer_count
 from splitee.models.config import MultiExitConfig
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import KINDS, Widths, check_slimmable
 from splitee.trace.threshold import check_rule
+from splitee.training.distill import AVERAGES
 from splitee.training.importance import FORMS
 from splitee.training.recipe import mixed_precision
 
@@ -59,9 +62,40 @@ def slimming_events(before: Event, after: Event) -> Sequence[Event]:
     return events
 
 
+_CHOICES = {
+    "importance_loss": ("states+predictions", "predictions"),
+    "event_order": ("train-first", "prune-first"),
+    "states_average": AVERAGES,
+    "assistant_start": ("encoder", "teacher"),
+}
+
+
+def _released(assistant: int, prune: int, states: int, answers: int, share: float) -> dict[str, float]:
+    return {
+        "assistant_epochs": assistant,
+        "prune_epochs": prune,
+        "representation_epochs": states,
+        "prediction_epochs": answers,
+        "representation_share": share,
+    }
+
+
+# epochs of the authors' code at two of BERT-base's twelve heads; what differs by task
+TASK_RECIPES: dict[str, dict[str, float]] = {
+    "mrpc": _released(12, 20, 20, 10, 0.5),
+    "sst-2": _released(5, 5, 10, 6, 0.7),
+    "qnli": _released(5, 5, 8, 5, 0.7),
+    "mnli": _released(3, 3, 5, 3, 0.7),
+    "cola": _released(8, 20, 20, 10, 0.5),
+    "qqp": _released(3, 3, 5, 3, 0.7),
+}
+
+
 @dataclass(frozen=True)
 class SlimRecipe:
-    """Options of slimming; the defaults are COST-EFF's for SST-2 at two of twelve heads.
+    """Options of slimming; the defaults are those of COST-EFF's code for SST-2 at two of twelve heads.
+
+    `for_task` gives the authors' epochs for the other tasks.
 
     Parameters
     ----------
@@ -89,19 +123,30 @@ class SlimRecipe:
         Temperature of the distillation.
     importance : {"absolute", "signed", "random"}
         Score by which heads and units are kept; "random" is a baseline.
+    importance_loss : {"states+predictions", "predictions"}
+        The loss whose change is the importance: as in the authors' code, the loss on the teacher's states is
+        added to that on its answers, or not.
+    event_order : {"train-first", "prune-first"}
+        Whether each event trains the student and then prunes it, as the authors' code, or prunes it first.
+    states_average : {"sample", "token"}
+        See `representation_loss`.
     importance_share : float
         Share of the training rows over which importance is computed before every event.
     every_exit : bool
         Whether importance uses the loss of all exits or only of the last.
     distill : bool
         Whether to learn from the teacher; False uses labels only, also for importance (a baseline).
-    layers : int, optional
+    layers : int, "half" or "all", optional
         Also keep only this many first layers (a squat baseline, not a slender model). The last exit then
         learns from the teacher's last exit.
     assistant_epochs : float
-        Epochs of training a full-size teaching assistant first. In the first third it learns the checkpoint's
-        states; then each of its exits learns from labels and the checkpoint's final answers in equal parts.
-        The assistant becomes the teacher. With 0, the checkpoint is the teacher.
+        Epochs of training a full-size teaching assistant first: each of its exits learns from labels and the
+        checkpoint's final answers in equal parts. Before that it learns the checkpoint's states for a third
+        as many whole epochs (1 + 5 for SST-2). The assistant becomes the teacher. With 0, the checkpoint is
+        the teacher.
+    assistant_start : {"encoder", "teacher"}
+        Initial weights of the assistant: the pretrained encoder with new exits, as the authors' code, or the
+        checkpoint's.
     assistant_rate : float
         Learning rate of the assistant.
     precision : {"auto", "float32", "bfloat16", "float16"}
@@ -118,8 +163,8 @@ class SlimRecipe:
     units: int
     rank: int | None = None
     prune_epochs: float = 5
-    representation_share: float = 0.5
-    representation_epochs: float = 8
+    representation_share: float = 0.7
+    representation_epochs: float = 10
     prediction_epochs: float = 6
     batch_size: int = 32
     prune_rate: float = 1e-5
@@ -130,11 +175,15 @@ class SlimRecipe:
     warmup: float = 0.1
     temperature: float = 1.0
     importance: str = "absolute"
+    importance_loss: str = "states+predictions"
+    event_order: str = "train-first"
+    states_average: str = "sample"
     importance_share: float = 1.0
     every_exit: bool = True
     distill: bool = True
-    layers: int | None = None
-    assistant_epochs: float = 0
+    layers: int | str | None = None
+    assistant_epochs: float = 5
+    assistant_start: str = "encoder"
     assistant_rate: float = 2e-5
     precision: str = "auto"
     seed: int = 0
@@ -146,8 +195,8 @@ class SlimRecipe:
         for name in ("heads", "units", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.layers is not None and self.layers < 1:
-            raise InputError(f"layers must be at least 1, not {self.layers}")
+        if self.layers is not None:
+            layer_count(self.layers)
         for name in ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")
@@ -162,13 +211,36 @@ class SlimRecipe:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share, 0 to 1")
         if self.importance not in (*FORMS, "random"):
             raise InputError(f"importance {self.importance!r}: choose one of {', '.join(FORMS)}, random")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         check_rule(self.alpha_rule)
         mixed_precision(self.precision)
+
+    @classmethod
+    def for_task(
+        cls, task: str, heads: int, units: int, rank: int | None = None, **changes: Any
+    ) -> SlimRecipe:
+        """Return the authors' recipe for a task, one of `TASK_RECIPES`, with changes.
+
+        Raises
+        ------
+        InputError
+            If the authors have no recipe for the task.
+
+        Examples
+        --------
+        >>> SlimRecipe.for_task("cola", 2, 512, 128).prune_epochs
+        20
+        """
+        if task not in TASK_RECIPES:
+            raise InputError(f"no recipe of COST-EFF is called {task!r}: {suggest(task, TASK_RECIPES)}")
+        return cls(heads, units, rank, **{**TASK_RECIPES[task], **changes})
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of slimming: an optional pruning event, and the training steps that follow."""
+    """One stage of slimming: training steps, and a pruning event before or after them, or none."""
 
     name: str
     event: Event | None
@@ -181,10 +253,12 @@ class Stage:
 
 def assistant_stage(recipe: SlimRecipe, steps_per_epoch: int) -> Stage | None:
     """Return the stage that trains a teaching assistant, or None."""
-    steps = round(recipe.assistant_epochs * steps_per_epoch)
-    if not steps:
+    answers = round(recipe.assistant_epochs * steps_per_epoch)
+    if not answers or not recipe.distill:
         return None
-    return Stage("assistant", None, steps, steps // 3, recipe.assistant_rate, steps_per_epoch, assistant=True)
+    states = int(recipe.assistant_epochs // 3) * steps_per_epoch
+    steps = states + answers
+    return Stage("assistant", None, steps, states, recipe.assistant_rate, steps_per_epoch, assistant=True)
 
 
 def plan(before: Event, recipe: SlimRecipe, steps_per_epoch: int) -> list[Stage]:

@@ -18,7 +18,8 @@ from transformers import TrainerCallback, set_seed
 
 from splitee._internal.files import discard
 from splitee.elue.flops import Flops
-from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
+from splitee.models.exits import exit_losses
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
 from splitee.training.loop import Report, accuracies, correlations, measure_of
@@ -99,6 +100,7 @@ def run_stage(
     student: Callable[[], MultiExitModel],
     lesson: Lesson,
     folder: Path,
+    after: Callable[[MultiExitModel], MultiExitModel] = lambda learner: learner,
 ) -> tuple[MultiExitModel, dict[str, Any]]:
     """Train a student through a stage, and save it in ``folder/done``.
 
@@ -114,6 +116,8 @@ def run_stage(
         Teacher, examples and options.
     folder : Path
         Working folder of the stage.
+    after : callable
+        Prunes the trained student, if the stage does so.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def run_stage(
     trainer = _Trainer(
         lesson.teacher if recipe.distill else None,
         stage,
-        recipe.temperature,
+        recipe,
         model=learner,
         args=trainer_arguments(
             folder,
@@ -159,6 +163,7 @@ def run_stage(
     learner.eval()
     if evaluated:
         learner = _loaded(folder / "best", lesson)
+    learner = after(learner)
     report(f"  {stage.steps} steps in {time.monotonic() - began:.0f} s (this session)")
     record = _described(stage, learner, lesson) | ({"judged": evaluated} if evaluated else {})
     _save(learner, done, record)
@@ -201,11 +206,12 @@ def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[st
 
 
 class _Trainer(LengthTrainer):
-    def __init__(self, teacher: Teacher | None, stage: Stage, temperature: float, **options: Any) -> None:
+    def __init__(self, teacher: Teacher | None, stage: Stage, recipe: SlimRecipe, **options: Any) -> None:
         super().__init__(**options)
         self.teacher = teacher
         self.stage = stage
-        self.temperature = temperature
+        self.temperature = recipe.temperature
+        self.average = recipe.states_average
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         """Return the loss of the stage at this step."""
@@ -216,12 +222,12 @@ class _Trainer(LengthTrainer):
         with recorded_states(model) as own_states:
             outputs = model(**inputs_of(inputs))
         if self.state.global_step < self.stage.on_states:
-            loss = representation_loss(own_states, states, inputs["attention_mask"])
+            loss = representation_loss(own_states, states, inputs["attention_mask"], self.average)
         elif self.stage.assistant:
             soft = prediction_loss(outputs.logits, answers[:, -1:], self.temperature)
             loss = (soft + exit_losses(outputs.logits, inputs["labels"]).sum()) / 2
         else:
-            loss = representation_loss(own_states, states, inputs["attention_mask"])
+            loss = representation_loss(own_states, states, inputs["attention_mask"], self.average)
             loss = loss + prediction_loss(outputs.logits, answers, self.temperature)
         return (loss, outputs) if return_outputs else loss
 

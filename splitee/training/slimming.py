@@ -1,9 +1,10 @@
 """Slim a checkpoint: compress it by pruning and distillation, in stages.
 
-The method is COST-EFF (Shen et al. 2022). A full-size multi-exit model is the teacher. Pruning events
-alternate with training: each event computes importance over the loss of all exits and removes heads, units
-and rank. Then the student is trained on the teacher's states, and at last on states and exit answers. Every
-stage has its own optimiser, schedule and folder; a killed run resumes in the stage where it stopped.
+The method is COST-EFF (Shen et al. 2022); the default is what its authors released. A full-size multi-exit
+model, the assistant, learns from the checkpoint and becomes the teacher. Pruning events alternate with
+training: each event computes importance over the loss of all exits and removes heads, units and rank. Then
+the student is trained on the teacher's states, and at last on states and exit answers. Every stage has its
+own optimiser, schedule and folder; a killed run resumes in the stage where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from splitee.models.checkpoints import check_out, file_sha256, find_checkpoint
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
+from splitee.training.assistant import new_assistant
 from splitee.training.distill import Teacher
 from splitee.training.finishing import examples, finish
 from splitee.training.loop import Report, measure_of
@@ -39,6 +41,7 @@ def slim_checkpoint(
     out: str | Path,
     recipe: SlimRecipe,
     *,
+    encoder: str | Path | None = None,
     overwrite: bool = False,
     report: Report = lambda line: None,
 ) -> MultiExitModel:
@@ -58,6 +61,9 @@ def slim_checkpoint(
         Folder of the new checkpoint.
     recipe : SlimRecipe
         How to slim.
+    encoder : str or path, optional
+        The pretrained encoder that the assistant starts from. Default: the one that the checkpoint was made
+        from, if that came from the hub; else the assistant starts from the checkpoint, and a note says so.
     overwrite : bool
         Whether an existing checkpoint may be replaced.
     report : callable
@@ -80,10 +86,12 @@ def slim_checkpoint(
     check_slimmable(teacher.backbone.config)
     train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
+    notes: list[str] = []
+    limit = teacher.config.max_tokens
     train_examples, validation_examples = (
         [
             one | {"row": row}
-            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
+            for row, one in enumerate(examples(teacher, tokenizer, rows, limit, notes.append))
         ]
         for rows in (train, validation)
     )
@@ -93,9 +101,12 @@ def slim_checkpoint(
     claim = {
         "checkpoint": file_sha256(checkpoint / "model.safetensors"),
         "recipe": asdict(recipe),
+        "encoder": None if encoder is None else str(encoder),
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
+        for note in notes:
+            report(note)
         lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
         if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(
@@ -104,7 +115,7 @@ def slim_checkpoint(
             )
         history = []
         if assistant is not None:
-            begin = partial(_begin, teacher, assistant, len(stages), lesson)
+            begin = partial(new_assistant, teacher, recipe, encoder, report)
             teacher, record = run_stage(assistant, len(stages), begin, lesson, work / assistant.name)
             history.append(record)
             lesson = _lesson(
@@ -113,8 +124,14 @@ def slim_checkpoint(
             student = _initial_student(teacher, recipe)
         student.to(teacher.device)
         for number, stage in enumerate(stages):
-            begin = partial(_begin, student, stage, number, lesson)
-            student, record = run_stage(stage, number, begin, lesson, work / f"{number:02d}-{stage.name}")
+            prune = partial(_pruned, stage, number, lesson)
+            folder = work / f"{number:02d}-{stage.name}"
+            if recipe.event_order == "train-first":
+                before = partial(_same, student)
+                student, record = run_stage(stage, number, before, lesson, folder, prune)
+            else:
+                before = partial(prune, student)
+                student, record = run_stage(stage, number, before, lesson, folder)
             history.append(record)
         student.config.training = (teacher.config.training or {}) | {
             "slimmed": {"from": checkpoint.resolve().name, "recipe": asdict(recipe), "stages": history}
@@ -153,8 +170,12 @@ def _validation_hash(teacher: MultiExitModel) -> object:
     return ((teacher.config.training or {}).get("validation") or {}).get("sha256")
 
 
-def _begin(before: MultiExitModel, stage: Stage, number: int, lesson: Lesson) -> MultiExitModel:
-    """Return the student that a stage starts from, pruned if the stage has an event."""
+def _same(model: MultiExitModel) -> MultiExitModel:
+    return model
+
+
+def _pruned(stage: Stage, number: int, lesson: Lesson, before: MultiExitModel) -> MultiExitModel:
+    """Return the student of a stage, pruned if the stage has an event."""
     if stage.event is None:
         return before
     return smaller(before, lesson.teacher, stage.event, lesson.batches(), lesson.recipe, number)

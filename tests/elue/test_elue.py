@@ -162,7 +162,6 @@ def test_what_an_answer_computes(policy, exits):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"label": None}, "no labels"),
         ({"length": None}, "no lengths"),
         ({"manifest": {}}, "has no FLOPs"),
         ({"cloud_confidence": np.full(60, 0.9), "cloud_prediction": np.zeros(60)}, "cloud"),
@@ -171,7 +170,7 @@ def test_what_an_answer_computes(policy, exits):
 def test_traces_that_cannot_be_scored(changes, word):
     with pytest.raises(InputError, match=word):
         replayed(made_trace(**changes), {"it": splitee.FixedExit(1)}, "m", "sst-2")
-    with pytest.raises(InputError, match="right scores"):
+    with pytest.raises(InputError, match="sts-b needs scores"):
         replayed(made_trace(), {"it": splitee.FixedExit(1)}, "m", "sts-b")
 
 
@@ -368,7 +367,8 @@ def test_classes_are_numbered_as_elue_does_by_name():
     other = trace.replace(manifest=trace.manifest | {"class_names": ["no", "yes"]})
     with pytest.raises(InputError, match="name them not_equivalent, equivalent"):
         replayed(other, policies, "m", "mrpc")
-    replayed(other, policies, "m", "sst-2")  # accuracy does not ask which is which
+    with pytest.raises(InputError, match="name them negative, positive"):
+        replayed(other, policies, "m", "sst-2")  # accuracy would not ask, but ELUE's server does
 
 
 def test_settings_are_named_by_all_that_is_not_default():
@@ -416,14 +416,12 @@ EXITS = "sst-2_infer_exit_layer_s0.tsv"
 @pytest.mark.parametrize(
     ("spoiled", "word"),
     [
-        (spoil("method.json", None), "no method"),
         (spoil("method.json", "{"), "damaged"),
         (spoil("method.json", '{"name": "m"}'), "damaged"),
         (spoil("method.json", '{"name": "m", "task": "cola"}'), "no task 'cola'"),
-        (spoil("gold.tsv", None), "no such file"),
         (spoil("gold.tsv", "index\tlabel\n0\t1\n"), "indices"),
         (spoil(EXITS, None), "no such file"),
-        (spoil(EXITS, "index\texit_layer\n0\t1\n1\t1\n2\t1\n"), "no column 'flops'"),
+        (spoil(EXITS, "index\texit_layer\tflops\n0\t1\t1\n1\t1\t\n2\t1\t1\n"), "row 1: column 'flops'"),
         (spoil("sst-2_s0.tsv", "index\tprediction\n0\t1\n1\tx\n2\t1\n"), "row 1"),
         (spoil("sst-2_s0.tsv", "index\tprediction\n0\t1\n1\t0.5\n2\t1\n"), "whole numbers"),
         (spoil("sst-2_s0.tsv", None), "no predictions"),
@@ -524,7 +522,7 @@ def test_a_replayed_trace_and_a_running_model_write_the_same_files(name, task, p
         *("--text", place / "texts.csv", "--label-column", label, "--batch-size", 7),
     )
     assert ran.code == 0, ran
-    assert "texts reach 20 tokens: they are truncated" in ran.err
+    assert "texts are truncated to 20 tokens" in ran.err
     replayed_, run = (read_method(tmp_path / kind) for kind in ("replayed", "run"))
     assert replayed_.settings.keys() == run.settings.keys()
     for setting, one in replayed_.settings.items():
@@ -614,7 +612,7 @@ OF_TEXTS = ("--text", "texts.csv", "--label-column")
         ((*PREDICT, "classes.parquet", "--task", "sst2"), "did you mean sst-2"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--policy", "pabe:3"), "did you mean"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--threshold", "a"), "--threshold 'a'"),
-        ((*PREDICT, "classes.parquet", "--task", "sts-b"), "no right scores"),
+        ((*PREDICT, "classes.parquet", "--task", "sts-b"), "sts-b needs scores"),
         ((*PREDICT, "classes.parquet", "--task", "snli"), "snli has 3 classes"),
         ((*PREDICT, "snli", "--task", "sst-2"), "sst-2 has 2 classes"),
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--split", "test"), "--split does not go"),
@@ -622,7 +620,6 @@ OF_TEXTS = ("--text", "texts.csv", "--label-column")
         ((*PREDICT, "classes.parquet", "--task", "sst-2", "--label-column", "x"), "--label-column"),
         ((*PREDICT, "classes", "--task", "sst-2", "--policy", "splitee"), "replay it on a trace"),
         ((*PREDICT, "classes", "--task", "sts-b", *OF_TEXTS, "score"), "predicts classes"),
-        ((*PREDICT, "classes", "--task", "sst-2", "--text", "texts.csv"), "--label-column"),
         ((*PREDICT, "classes", "--task", "sst-2", "--data-root", "nowhere"), "nowhere"),
         ((*PREDICT, "classes", "--task", "sst-2", "--batch-size", 0, "--data-root", "."), "at least 1"),
         (("elue", "flops", "classes", "--tokens", 0), "at least 1"),

@@ -45,9 +45,6 @@ def test_settings_are_what_the_model_answers(checkpoint):
 
 
 def test_rows_and_model_must_go_with_the_task(checkpoint):
-    bare = Rows("bare", (TEXTS,), None, None, ROWS.id, {})
-    with pytest.raises(InputError, match="bare"):
-        inferred(checkpoint, bare, RULES, "m", "sst-2")
     with pytest.raises(InputError, match="sts-b"):
         inferred(checkpoint, ROWS, RULES, "m", "sts-b")
     named = Rows("named", (TEXTS,), LABEL, ("bad", "good"), ROWS.id, {})

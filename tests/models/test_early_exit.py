@@ -14,6 +14,7 @@ from splitee.data.rows import Rows
 from splitee.models.cutting import Cut
 from splitee.models.early_exit import infer
 from splitee.models.encode import encode, pad
+from splitee.models.flops import count_flops
 from splitee.models.precompute import compute_trace
 from splitee.policies.rules import AtExit, Confidence, Entropy, Patience, Rule
 from splitee.trace import Trace
@@ -193,11 +194,30 @@ def test_what_cannot_be_asked(rule: Rule, options, classes, word):
 def test_a_table_as_long_as_the_batch_is_no_samples():
     mask = torch.ones(8, 5)
     table, bias, padded = torch.randn(8, 3), torch.randn(8, 2, 5, 5), torch.ones(8, 5)
-    cut = Cut(torch.randn(8, 5, 4), 1, mask, (table, bias), {"mask": padded, "other": None})
-    fewer = cut.take(torch.tensor([1, 3]))
-    assert fewer.arguments[0] is table
-    assert torch.equal(fewer.arguments[1], bias[[1, 3]])
-    assert fewer.options["mask"].shape == fewer.mask.shape == (2, 5)
+    turned = torch.randn(8, 5, 4)
+    calls = (((table, bias), {"mask": padded, "other": None}), ((bias,), {"rotary": (turned, turned)}))
+    fewer = Cut(torch.randn(8, 5, 4), 1, mask, calls).take(torch.tensor([1, 3]))
+    (first, options), (second, more) = fewer.calls
+    assert first[0] is table
+    assert torch.equal(first[1], bias[[1, 3]])
+    assert second[0] is first[1], "what layers share is selected once"
+    assert options["mask"].shape == fewer.mask.shape == (2, 5)
+    assert torch.equal(more["rotary"][0], turned[[1, 3]])
+
+
+def test_a_model_in_training_mode_answers_as_in_evaluation_mode():
+    model, _ = made("bert", 3)
+    expected = infer(model, batch(TEXTS), AtExit(4)).logits
+    model.train()
+    model.exit_heads[0].eval()
+    modes = [part.training for part in model.modules()]
+    for _ in range(2):
+        np.testing.assert_array_equal(infer(model, batch(TEXTS), AtExit(4)).logits, expected)
+    count_flops(model, 5)
+    assert [part.training for part in model.modules()] == modes
+    with pytest.raises(InputError):
+        infer(model, batch(TEXTS), AtExit(9))
+    assert [part.training for part in model.modules()] == modes
 
 
 def test_an_empty_batch():

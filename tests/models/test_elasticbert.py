@@ -207,6 +207,22 @@ def test_it_is_trained_by_its_name_like_any_backbone(tmp_path):
     assert load_checkpoint(tmp_path / "model").exits == (1, 2, 3, 4)
 
 
+@pytest.mark.parametrize(("poolers", "random"), [([0, 1, 2, 3], []), ([1, 3], [1, 2, 3]), ([2, 3], [1, 2])])
+def test_poolers_that_the_configuration_leaves_out_are_restored_or_named(poolers, random, tmp_path, recwarn):
+    state = write(tmp_path / "elastic", SIZES["toy"], poolers=poolers)
+    settings = json.loads((tmp_path / "elastic" / "config.json").read_text()) | {"num_output_layers": 1}
+    (tmp_path / "elastic" / "config.json").write_text(json.dumps(settings))
+    model = MultiExitModel.from_backbone(tmp_path / "elastic", num_labels=2)
+    for layer, head in zip(model.exits, model.exit_heads, strict=True):
+        stored = state.get(f"elasticbert.encoder.pooler.{layer - 1}.dense.weight")
+        same = stored is not None and torch.equal(head.dense.weight, stored)
+        assert same == (layer not in random), layer
+    told = [str(one.message) for one in recwarn if "no pretrained pooler" in str(one.message)]
+    assert len(told) == bool(random)
+    if random:
+        assert f"at layers {', '.join(map(str, random))}:" in told[0]
+
+
 def test_damaged_checkpoints(tmp_path):
     state = write(tmp_path / "elastic", SIZES["toy"])
     state.pop("elasticbert.encoder.pooler.2.dense.bias")

@@ -2,24 +2,17 @@
 
 import json
 
+import backbones
 import pytest
 import torch
 import toys
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import (
-    AlbertConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    GPT2Config,
-    LongformerConfig,
-    ModernBertConfig,
-    T5Config,
-)
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from splitee._internal.errors import InputError
-from splitee.models.cutting import check_cuttable
-from splitee.models.multi_exit import MultiExitModel, exit_losses, load_checkpoint
+from splitee.models.exits import exit_losses
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 
 IDS = torch.randint(5, 40, (3, 9), generator=torch.Generator().manual_seed(3))
 MASK = torch.tensor([[1] * 9, [1] * 6 + [0] * 3, [1] + [0] * 8])
@@ -125,7 +118,7 @@ def test_exits_that_cannot_be(exits):
 
 
 def test_a_pooling_that_is_none():
-    with pytest.raises(InputError, match=r"pooling 'max': choose one of first, mean"):
+    with pytest.raises(InputError, match=r"pooling 'max': choose one of first, mean, last"):
         toys.model(pooling="max")
 
 
@@ -159,61 +152,35 @@ def test_fresh_exits_leave_the_pretrained_weights_alone(kind, tmp_path):
     assert first.exit_heads[0].dense.weight.any()
 
 
-_OTHERS = {
-    "albert": AlbertConfig(
-        vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2
-    ),
-    "gpt2": GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2, n_positions=40),
-    "t5": T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=24, num_layers=3, num_heads=2),
-    "modernbert": ModernBertConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-        cls_token_id=0,
-        sep_token_id=2,
-    ),
-    "longformer": LongformerConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        attention_window=4,
-        max_position_embeddings=42,
-    ),
-}
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "albert"])
+def test_exits_start_from_the_pretrained_pooler_if_asked(kind, tmp_path):
+    settings = backbones.config("albert", backbones.WORK["albert"]) if kind == "albert" else toys.config(kind)
+    AutoModel.from_config(settings).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    weight = stored["pooler.weight" if kind == "albert" else "pooler.dense.weight"]
+    model = MultiExitModel.from_backbone(tmp_path, num_labels=2, exit_start="pooler")
+    assert model.config.pooling == "first"
+    assert all(torch.equal(head.dense.weight, weight) for head in model.exit_heads)
+    new = MultiExitModel.from_backbone(tmp_path, num_labels=2)
+    assert not torch.equal(new.exit_heads[0].dense.weight, weight)
 
 
-@pytest.mark.parametrize("kind", _OTHERS)
-def test_an_encoder_that_cannot_be_cut_is_refused_by_name(kind, tmp_path):
-    AutoModel.from_config(_OTHERS[kind]).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=f"'{kind}'.*cannot be cut"):
-        MultiExitModel.from_backbone(tmp_path, num_labels=2)
+def test_a_pooler_that_is_not_there_is_not_made_up(tmp_path):
+    for kind, word in (("distilbert", "no pretrained pooler"), ("bert", "pooler.dense")):
+        options = {"add_pooling_layer": False} if kind == "bert" else {}
+        AutoModel.from_config(toys.config(kind), **options).save_pretrained(tmp_path / kind)
+        MultiExitModel.from_backbone(tmp_path / kind, num_labels=2)
+        with pytest.raises(InputError, match=word):
+            MultiExitModel.from_backbone(tmp_path / kind, num_labels=2, exit_start="pooler")
+    with pytest.raises(InputError, match=r"exit_start 'old': choose one of new, pooler"):
+        MultiExitModel.from_backbone(tmp_path / "bert", num_labels=2, exit_start="old")
 
 
-def test_layers_of_several_kinds_are_refused_though_short_texts_look_right():
-    encoder = AutoModel.from_config(toys.config("bert"))
-    check_cuttable(encoder)
-    encoder.config.layer_types = ["full_attention", "sliding_attention"] * 2
-    with pytest.raises(InputError, match="cannot be cut: its layers are of several kinds"):
-        check_cuttable(encoder)
-
-
-def test_layers_that_do_not_add_up_are_refused():
-    class Odd(type(AutoModel.from_config(toys.config("bert")))):
-        def forward(self, *args, **kwargs):
-            output = super().forward(*args, **kwargs)
-            if output.hidden_states is not None:
-                output.hidden_states = (*output.hidden_states[:-1], output.hidden_states[-1] * 1.01)
-            return output
-
-    with pytest.raises(InputError, match="do not reproduce its hidden states"):
-        check_cuttable(Odd(toys.config("bert")))
+def test_half_of_the_layers(tmp_path):
+    toys.backbone(tmp_path)
+    assert MultiExitModel.from_backbone(tmp_path, num_labels=2, layers="half").exits == (1, 2)
+    with pytest.raises(InputError, match="has 4 layers: cannot keep 5"):
+        MultiExitModel.from_backbone(tmp_path, num_labels=2, layers=5)
 
 
 def test_only_safetensors_are_read(tmp_path):

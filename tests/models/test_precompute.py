@@ -24,7 +24,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import splitee.models.precompute
 from splitee._internal.errors import InputError
 from splitee.cli.meter import Meter
+from splitee.data.rows import Rows
 from splitee.data.tasks import load_file as load_rows
+from splitee.models.encode import load_tokenizer
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import load_checkpoint
 from splitee.models.passes import Passes, plan_batches
@@ -158,7 +160,7 @@ def test_a_named_task_meets_the_models_classes_through_its_pair(tmp_path):
     assert json.loads(ran.out) == {
         "trace": str(tmp_path / "o.parquet"), "name": "o", "samples": 9, "layers": toys.LAYERS
     }  # fmt: skip
-    assert ran.err == ""
+    assert "qqp/test: 6 of 9 texts are truncated" in ran.err
     trace = load_trace(tmp_path / "o.parquet")
     assert trace.label.tolist() == [1, 0, 0] * 3  # another order of the classes
     assert trace.manifest["data"]["task"] == "qqp"
@@ -529,6 +531,8 @@ def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path,
         "--shard-size", 5,
     )  # fmt: skip
     lines = ran.err.splitlines()
+    assert [line.split(" of 25 texts are ")[1].split()[0] for line in lines[-2:]] == ["truncated", "empty"]
+    lines = lines[:-2]
     assert len(lines) == 5
     assert all(line.startswith("t.parquet: ") and " texts/s, " in line for line in lines)
     assert lines[-1].startswith("t.parquet: 100 %")
@@ -548,3 +552,31 @@ def test_python_users_get_exceptions_not_lines(checkpoint, file, tmp_path):
     assert sum(tokens for _, tokens in told) == trace.length.sum()
     with pytest.raises(FileExistsError):
         splitee.models.precompute.precompute(checkpoint, rows, tmp_path / "t.parquet")
+
+
+def test_truncated_and_empty_texts_are_reported_in_a_line_each(tmp_path):
+    folder = toys.checkpoint(tmp_path / "toy", max_tokens=6)
+    texts = ["good", "w1 w2 w3 w4 bad", "", "w1 w2 w3 w4", "  ", "w1 w2 w3 w4 w5"]
+    rows = Rows("mine", (texts,), None, None, [str(i) for i in range(6)], {})
+    lines = []
+    splitee.models.precompute.precompute(folder, rows, tmp_path / "mine.parquet", report=lines.append)
+    assert lines == [
+        "mine: 2 of 6 texts are truncated to 6 tokens (first: row 1)",
+        "mine: 2 of 6 texts are empty (first: row 2)",
+    ]
+    lines.clear()
+    rows = Rows("mine", (["good"],), None, None, ["0"], {})
+    splitee.models.precompute.precompute(folder, rows, tmp_path / "two.parquet", report=lines.append)
+    assert lines == []
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end_token(tmp_path):
+    folder = toys.checkpoint(tmp_path / "toy")
+    tokenizer = toys.tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match="no padding token"):
+        load_tokenizer(folder)
+    tokenizer.eos_token = "[SEP]"
+    tokenizer.save_pretrained(folder)
+    assert load_tokenizer(folder).pad_token == "[SEP]"

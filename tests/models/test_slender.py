@@ -11,9 +11,9 @@ from transformers import AutoModel, BertConfig
 
 from splitee._internal.errors import InputError
 from splitee.elue.flops import Flops
-from splitee.models.cutting import check_cuttable
 from splitee.models.early_exit import infer
 from splitee.models.multi_exit import MultiExitConfig, MultiExitModel, load_checkpoint
+from splitee.models.opening import open_backbone
 from splitee.models.slender import Widths, layer_parts, slim
 from splitee.policies.rules import Confidence
 
@@ -111,7 +111,7 @@ def test_a_full_rank_embedding_changes_nothing_and_a_lower_one_is_the_best(kind)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_cut_saved_loaded_and_exited_like_any_other(kind, tmp_path):
     slender = slim(full(kind), HEADS, UNITS, rank=6)
-    check_cuttable(slender)
+    open_backbone(slender)
     described = slender.config.to_dict()
     config = MultiExitConfig(described, num_labels=2, pooling="first", exit_dense=False)
     model = MultiExitModel(config, slender).eval()

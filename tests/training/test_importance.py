@@ -6,7 +6,7 @@ import torch
 import toys
 
 from splitee._internal.errors import InputError
-from splitee.models.multi_exit import exit_losses
+from splitee.models.exits import exit_losses
 from splitee.models.slender import Widths
 from splitee.training.importance import Importance, keep_best, taylor_importance
 from splitee.training.slim_recipe import Event, slimming_events

@@ -53,6 +53,16 @@ def test_distillation_is_torchs_divergence_and_teaches_nobody_above():
     assert not gradient[:, 3].any()
 
 
+def test_the_released_direction_is_the_other_divergence():
+    logits = LOGITS.clone().requires_grad_()
+    loss = objectives.distilled_released(logits, LABELS)
+    teacher = LOGITS[:, -1].log_softmax(-1)
+    students = [LOGITS[:, i].log_softmax(-1) for i in range(3)]
+    each = [functional.kl_div(one, teacher, log_target=True, reduction="batchmean") for one in students]
+    assert float(loss.detach()) == pytest.approx(float(sum(each)), rel=1e-5)
+    assert not torch.autograd.grad(loss, logits)[0][:, 3].any()
+
+
 def test_scores_are_regressed():
     scores, values = torch.tensor([1.0, 4.5]), torch.tensor([[[1.0], [2.0]], [[4.0], [4.5]]])
     assert float(objectives.joint(values, scores)) == pytest.approx(0.125 + 0.5)
@@ -170,7 +180,7 @@ def test_the_first_layers_with_one_exit(place, tmp_path):
     ("options", "word"),
     [
         (("--layers", 5), "has 4 layers"),
-        (("--layers", 0), "has 4 layers"),
+        (("--layers", 0), "not a number of layers"),
         (("--layers", 2, "--exits", "4"), "exits [4]"),
         (("--objective", "two-stage", "--epochs", 1), "at least 2 epochs"),
         (("--objective", "two-stage", "--layers", 2, "--exits", 2), "trains the exits before the last"),

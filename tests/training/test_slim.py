@@ -11,15 +11,26 @@ import toys
 from safetensors.torch import load_file
 
 import splitee.training.distill as distill
+import splitee.training.pruning as pruning
 import splitee.training.slim_stage as module
 from splitee._internal.errors import InputError
 from splitee.data.rows import load_file as load_rows
 from splitee.models.config import MultiExitConfig
+from splitee.models.encode import encode, pad
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.trace import load_trace
+from splitee.training.assistant import new_assistant
 from splitee.training.pruning import first_layers
-from splitee.training.slim_recipe import Event, SlimRecipe, parameters_at, plan, size_for
+from splitee.training.slim_recipe import (
+    TASK_RECIPES,
+    Event,
+    SlimRecipe,
+    assistant_stage,
+    parameters_at,
+    plan,
+    size_for,
+)
 from splitee.training.slimming import slim_checkpoint
 
 
@@ -56,7 +67,18 @@ def data(folder):
     )
 
 
-QUICK = ("--batch-size", 8, "--prune-epochs", 1, "--representation-epochs", 1, "--prediction-epochs", 2)
+QUICK = (
+    "--assistant-epochs",
+    0,
+    "--batch-size",
+    8,
+    "--prune-epochs",
+    1,
+    "--representation-epochs",
+    1,
+    "--prediction-epochs",
+    2,
+)
 RATES = ("--prune-rate", 1e-3, "--representation-rate", 3e-3, "--prediction-rate", 3e-3)
 
 
@@ -97,17 +119,23 @@ def test_what_is_asked_for_comes_out(kind, place, tmp_path):
 
 def test_the_teacher_is_approached(place, tmp_path):
     """Trained on its states and answers, the student is nearer to the teacher than one that is only cut."""
-    options = ("--heads", 3, "--ffn", 16, "--rank", 12, "--batch-size", 8, *RATES)
+    options = ("--heads", 1, "--ffn", 6, "--rank", 4, "--batch-size", 8, "--assistant-epochs", 0, *RATES)
     apart = {}
-    teacher = load_trace(place / "bert" / "validation.parquet")
+    teacher = load_checkpoint(place / "bert")
+    rows = load_rows(place / "validation.csv", label="label")
+    inputs = pad(encode(toys.tokenizer(), rows.text, 16), 1)
     for name, epochs in (("cut", 0), ("taught", 4)):
         ran = commands.splitee(
             *("slim", place / "bert", *data(place), *options, "--out", tmp_path / name),
             *("--prune-epochs", 0, "--representation-epochs", epochs, "--prediction-epochs", epochs),
         )
         assert ran.code == 0, ran
-        student = load_trace(tmp_path / name / "validation.parquet")
-        apart[name] = float(np.abs(student.confidence - teacher.confidence).mean())
+        student = load_checkpoint(tmp_path / name)
+        record = distill.recorded_states
+        with torch.no_grad(), record(student) as ours, record(teacher) as theirs:
+            student(**inputs)
+            teacher(**inputs)
+            apart[name] = float(distill.representation_loss(ours, theirs, inputs["attention_mask"]))
     assert apart["taught"] < apart["cut"]
 
 
@@ -215,6 +243,7 @@ class StopError(Exception):
 
 def recipe(**changes):
     settings = {"heads": 3, "units": 12, "rank": 8, "prune_epochs": 1, "representation_epochs": 1}
+    settings |= {"assistant_epochs": 0}
     more = {"prediction_epochs": 1, "batch_size": 8, "checkpoint_steps": 2, "prune_rate": 1e-3}
     return SlimRecipe(**{**settings, **more, **changes})
 
@@ -308,13 +337,117 @@ def test_rivals_keep_something_else(place, tmp_path):
     assert Widths.of(again.backbone.config).heads == kept[0]
 
 
+def test_the_authors_six_recipes():
+    names = ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs")
+    released = {  # their run.sh at two of twelve heads
+        "mrpc": (12, 20, 20, 10),
+        "sst-2": (5, 5, 10, 6),
+        "qnli": (5, 5, 8, 5),
+        "mnli": (3, 3, 5, 3),
+        "cola": (8, 20, 20, 10),
+        "qqp": (3, 3, 5, 3),
+    }
+    assert released.keys() == TASK_RECIPES.keys()
+    for task, epochs in released.items():
+        made = SlimRecipe.for_task(task, 2, 512, 128)
+        assert tuple(getattr(made, name) for name in names) == epochs
+        assert made.representation_share == (0.5 if task in ("mrpc", "cola") else 0.7)
+    assert SlimRecipe(2, 512, 128) == SlimRecipe.for_task("sst-2", 2, 512, 128)
+    assert SlimRecipe.for_task("cola", 2, 512, prune_epochs=3).prune_epochs == 3
+    with pytest.raises(InputError, match=r"'sst2': did you mean sst-2"):
+        SlimRecipe.for_task("sst2", 2, 512)
+    stage = assistant_stage(SlimRecipe(2, 512), steps_per_epoch=100)
+    assert (stage.on_states, stage.steps) == (100, 600)  # 1 + 5 epochs
+    assert assistant_stage(SlimRecipe(2, 512, distill=False), 100) is None
+
+
+def test_importance_as_released_adds_the_loss_on_states(place, monkeypatch):
+    """Σ |w · Σ|g|| of the whole loss, worked out with autograd alone."""
+    model, rows = load_checkpoint(place / "bert"), load_rows(place / "validation.csv", label="label")
+    taught = distill.Teacher(load_checkpoint(place / "bert"), [], 1, cache=False)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for values in model.backbone.encoder.parameters():
+            values.add_(0.05 * torch.randn_like(values))
+    encoded = encode(toys.tokenizer(), rows.text, 16)[:12]
+    batches = [
+        pad(encoded[i : i + 4], 1) | {"labels": torch.tensor(rows.label[i : i + 4])} for i in (0, 4, 8)
+    ]
+    found, kept = {}, ([list(range(3))] * 4, [list(range(12))] * 4)
+    for kind in ("states+predictions", "predictions"):
+
+        def note(scores, *_, kind=kind):
+            found[kind] = scores
+            return kept
+
+        monkeypatch.setattr(pruning, "keep_best", note)
+        pruning.smaller(model, taught, Event(3, 12, 8), iter(batches), recipe(importance_loss=kind), 0)
+    model.requires_grad_(True)
+    weights = [layer.attention.output.dense.weight for layer in model.layers]
+    for kind, scores in found.items():
+        sums = [torch.zeros_like(weight) for weight in weights]
+        for batch in batches:
+            inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids")}
+            output = model.backbone(**inputs, output_hidden_states=True).hidden_states
+            with torch.no_grad():
+                target = taught.model.backbone(**inputs, output_hidden_states=True).hidden_states
+                likely = taught.model(**inputs).logits.softmax(-1)
+            logits = model(**inputs).logits
+            loss = -0.9 * (likely * logits.log_softmax(-1)).sum(-1).mean(0).sum()
+            loss = loss + 0.1 * sum(
+                torch.nn.functional.cross_entropy(logits[:, i], batch["labels"]) for i in range(4)
+            )
+            if kind == "states+predictions":
+                for row, n in enumerate(inputs["attention_mask"].sum(1)):
+                    for ours, theirs in zip(output, target, strict=True):
+                        loss = loss + (ours[row, :n] - theirs[row, :n]).square().mean() / len(likely)
+            for total, gradient in zip(sums, torch.autograd.grad(loss, weights), strict=True):
+                total += gradient.abs()
+        for head, weight, total in zip(scores.heads, weights, sums, strict=True):
+            expected = (weight.detach() * total).abs().sum(0).view(4, 4).sum(1)
+            np.testing.assert_allclose(head, expected.numpy(), rtol=1e-3)
+    assert not np.allclose(found["predictions"].heads[0], found["states+predictions"].heads[0], rtol=1e-2)
+
+
+def test_the_order_of_events_by_name(place, tmp_path, monkeypatch):
+    """As released an event trains what it then prunes; the other way round, it trains what is left."""
+    trained = []
+    real = module._Trainer
+
+    def note(teacher, stage, given, model, **options):
+        trained.append((stage.name, {len(heads) for heads in Widths.of(model.backbone.config).heads}))
+        return real(teacher, stage, given, model=model, **options)
+
+    monkeypatch.setattr(module, "_Trainer", note)
+    cut = {"kind": "bert", "heads": 2, "prediction_epochs": 0}
+    made = run(place, tmp_path / "out", **cut)
+    assert trained == [("event-01", {4}), ("event-02", {3}), ("representation", {2})]
+    assert {len(heads) for heads in Widths.of(made.backbone.config).heads} == {2}
+    trained.clear()
+    run(place, tmp_path / "other", **cut, event_order="prune-first")
+    assert trained == [("event-01", {3}), ("event-02", {2}), ("representation", {2})]
+
+
+def test_the_assistant_starts_from_the_encoder_if_it_is_known(place):
+    teacher, lines = load_checkpoint(place / "bert"), []
+    made = new_assistant(teacher, recipe(), place / "toy-bert", lines.append)
+    stored = load_file(place / "toy-bert" / "model.safetensors")
+    key = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(made.backbone.state_dict()[key], stored[key])
+    assert (made.exits, made.config.pooling) == (teacher.exits, teacher.config.pooling)
+    assert lines == []
+    assert new_assistant(teacher, recipe(), None, lines.append) is teacher
+    assert "--encoder names it" in lines[0]
+    assert new_assistant(teacher, recipe(assistant_start="teacher"), place / "toy-bert", print) is teacher
+
+
 def test_stages_and_their_rates():
     stages = plan(Event(12, 3072, 768), SlimRecipe(2, 512, 128), steps_per_epoch=215)
     assert [stage.name for stage in stages[-3:]] == ["event-10", "representation", "prediction"]
     assert stages[0].steps == round(5 * 215 / 10)
     assert stages[2].rate == pytest.approx(1e-5 * 1.12**2)
-    assert stages[0].on_states == round(0.5 * stages[0].steps)
-    assert stages[-2].on_states == stages[-2].steps == 8 * 215
+    assert stages[0].on_states == round(0.7 * stages[0].steps)
+    assert stages[-2].on_states == stages[-2].steps == 10 * 215
     assert stages[-1].on_states == 0
     assert [stage.name for stage in plan(Event(4, 9, None), SlimRecipe(4, 9, None, 0, 0.5, 0, 0), 7)] == [
         "event-01"
@@ -396,6 +529,10 @@ def test_recipes_that_cannot_be():
         ({"importance": "magic"}, "choose one of absolute"),
         ({"temperature": 0}, "temperature"),
         ({"representation_share": 2}, "representation_share"),
+        ({"event_order": "none"}, "event_order 'none': choose one of train-first, prune-first"),
+        ({"states_average": "row"}, "states_average"),
+        ({"importance_loss": "all"}, "importance_loss"),
+        ({"assistant_start": "x"}, "assistant_start"),
     ):
         with pytest.raises(InputError, match=word):
             recipe(**changes)
