@@ -1,8 +1,8 @@
 """Call a reader with many mutated inputs; count exceptions that are not InputError, hangs, and memory.
 
 Input number i of a format depends on the format's name, the seed and i only, so that every finding can be
-made again: ``run(..., count=1, first=i)``. Inputs are read in child processes, block by block, so that a crash
-of a compiled library ends a block and not the run.
+made again: ``run(..., count=1, first=i)``. Inputs are read in child processes, block by block, so that a
+crash of a compiled library ends a block and not the run.
 """
 
 from __future__ import annotations
@@ -191,9 +191,7 @@ def _block(name: str, make: Make, read: Read, start: int, end: int, seed: int) -
         except InputError as error:
             found.refused += 1
             if "\n" in str(error) or len(str(error)) > 2000:
-                _note(
-                    found, number, f"InputError of {len(str(error))} characters, or of several lines", error
-                )
+                _note(found, number, f"InputError of {len(str(error))} characters or several lines", error)
         except Hang:
             pass  # counted by its time
         except BaseException as error:  # the very thing that is counted
