@@ -205,8 +205,9 @@ def _check_quotes(text: str, sep: str) -> None:
     if cell is None or cell.end() == len(text):
         raise InputError(f"line {line}: a quotation mark opens a cell and none closes it: {mend}")
     after = text.count("\n", 0, cell.end()) + 1
-    where = f"line {line}" if after == line else f"line {line}: the cell ends in line {after}, where"
-    raise InputError(f"{where}: text follows the closing quotation mark: {mend}")
+    where = f"line {line}" if after == line else f"line {line}: the cell ends in line {after}, and there"
+    colon = ":" if after == line else ""
+    raise InputError(f"{where}{colon} text follows the closing quotation mark: {mend}")
 
 
 def _check_joined(text: str, sep: str, arrays: list[Any]) -> None:

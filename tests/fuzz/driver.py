@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from splitee._internal.errors import InputError
@@ -174,7 +174,7 @@ def main(formats: Mapping[str, tuple[Make, Read]]) -> None:
         found.append(run(name, *formats[name], given.count, given.seed, given.first))
         print(found[-1].line(), flush=True)
         if given.json or not found[-1].clean:
-            print(json.dumps(asdict(found[-1]), indent=1))
+            print(json.dumps(vars(found[-1]), indent=1))
     raise SystemExit(not all(one.clean for one in found))
 
 
