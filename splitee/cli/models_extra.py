@@ -97,7 +97,7 @@ class TrainingData:
 
 
 def training_data(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `options.training_texts` and `options.text` to a command, which gets them as one argument, `data`."""
+    """Add the options that locate training rows to a command, which gets them as one argument, `data`."""
 
     @wraps(command)
     def gathered(**given: Any) -> Any:

@@ -179,7 +179,7 @@ def reading(command: Command) -> Command:
         click.option(
             "--sep",
             metavar="MARK",
-            help="Separator of a CSV file: a character, comma, semicolon, tab, pipe or space.  [default: found]",
+            help="Separator of CSV: a character, comma, semicolon, tab, pipe, space.  [default: found]",
         ),
         click.option(
             "--decimal", type=click.Choice([".", ","]), help="Decimal mark of a text file.  [default: found]"
@@ -202,7 +202,7 @@ def no_label(command: Command) -> Command:
     return click.option(
         "--no-label",
         metavar="MARKS",
-        help="Labels that mean none, such as -1 or - (write --no-label=-1), or empty; their rows are left out.",
+        help="Labels that mean none, such as -1 or -, or empty; their rows are left out.",
     )(command)
 
 

@@ -85,6 +85,7 @@ def command(
         rows = texts.load(config.regresses)
 
     from splitee.models.precompute import PrecomputeOptions, Run, precompute, run_on
+    from splitee.trace.checks import check_labels
 
     classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
@@ -112,6 +113,9 @@ def command(
             advance=lambda texts, tokens: progress.advance(tokens, texts),
             begin=lambda texts, tokens: progress.begin(tokens),
         )
+    if trace.has_labels:
+        for warning in check_labels(trace):
+            click.echo(f"warning: {warning}", err=True)
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
     labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
     line = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"

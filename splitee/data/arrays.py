@@ -1,4 +1,4 @@
-"""Read NPY and NPZ files: every size is compared with the file before memory is taken, nothing is unpickled."""
+"""Read NPY and NPZ files: sizes are compared with the file before memory is taken; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def read_npz(data: bytes) -> dict[str, NDArray[Any]]:
                     raise InputError(f"its member {name!r} is compressed in another way than NumPy does")
                 if member.file_size > allowed:
                     raise InputError(
-                        f"its arrays expand to more than {allowed / 1e6:,.0f} MB from {len(data) / 1e6:,.1f} MB:"
+                        f"its arrays expand to more than {allowed / 1e6:,.0f} MB from"
+                        f" {len(data) / 1e6:,.1f} MB:"
                         " save them with np.savez, not np.savez_compressed"
                     )
                 allowed -= member.file_size

@@ -168,7 +168,8 @@ def _style(quoting: bool) -> Any:
 def _explained(message: str, sep: str) -> str:
     if "Expected" in message:
         return (
-            f"not valid CSV, with the separator {sep!r}: {message} (put texts that hold separators in quotation"
+            f"not valid CSV, with the separator {sep!r}: {message} (put texts that hold separators in"
+            " quotation"
             " marks, or name another --sep)"
         )
     return f"not valid CSV: {message}"
@@ -211,26 +212,30 @@ def _check_quotes(text: str, sep: str) -> None:
 
 
 def _check_joined(text: str, sep: str, arrays: list[Any]) -> None:
-    """Refuse a quoted cell whose lines are rows: a mark that opens a text swallows rows up to the next mark."""
-    if len(arrays) < 2:
+    """Refuse a quoted cell whose lines are rows: a stray mark swallows rows up to the next mark."""
+    needed = len(arrays) - 1  # separators per row
+    if not needed:
         return
     ends = []
-    for array in (arrays[0], arrays[-1]):
-        values = array.unique()
-        ends.append(set(values.to_pylist()) - {""} if len(values) <= _FEW else set())
+    for array in (arrays[0], arrays[-1]):  # where labels usually are
+        values = array.unique().to_pylist() if len(array) > 1 else []
+        few = len(values) < min(len(array), _FEW) and all(len(value) <= 30 for value in values)
+        ends.append(set(values) - {""} if few else set())
     first, last = ends
     mark = re.escape(sep)
     for cell in re.finditer(rf'(?<![^{mark}\r\n])"((?:[^"]|"")*)"', text):
-        if "\n" not in cell[1]:
+        lines = cell[1].replace("\r", "").split("\n")
+        if len(lines) == 1 or lines[0].count(sep) + lines[-1].count(sep) < needed:
             continue
-        lines = cell[1].splitlines()
+        if any(line.count(sep) < needed for line in lines[1:-1]):
+            continue
         as_last = all(sep in line and line.rsplit(sep, 1)[1] in last for line in lines[:-1])
         as_first = all(sep in line and line.split(sep, 1)[0] in first for line in lines[1:])
         if as_last or as_first:
             line = text.count("\n", 0, cell.start()) + 1
             raise InputError(
-                f"line {line}: a quotation mark opens a cell that ends in line {line + cell[1].count(chr(10))}, and "
-                "the lines between look like rows: double the mark inside a quoted cell, or give --no-quoting if "
+                f"line {line}: a quotation mark opens a cell that ends in line {line + len(lines) - 1}, and the "
+                "lines between look like rows: double the mark inside a quoted cell, or give --no-quoting if "
                 "marks are characters of the text"
             )
 

@@ -57,7 +57,7 @@ def encode_classes(
     Raises
     ------
     InputError
-        If a cell is empty or a usual mark of no label, is not one of the given names, is a name in a column of
+        If a cell is empty or a usual mark of no label, is not one of the given names, is a name among
         numbers, or if numbers count from 1 and no names say which classes there are.
 
     Examples
@@ -145,7 +145,8 @@ def _ask_for_marks(found: _Cells, column: str, texts: set[str]) -> None:
     others = sorted({text for text in texts if text})
     raise InputError(
         f"column {column!r} {held} in {cells.count(mark):,} of {len(cells):,} rows (the first: row "
-        f"{cells.index(mark) + found.first_row}): if that means no label, give {option}, and these rows are left out"
+        f"{cells.index(mark) + found.first_row}): if that means no label, give {option}, and these rows"
+        " are left out"
         + (f"; if it is a class, give --class-names={','.join(sorted(others)[:_SHOWN])}" if mark else "")
     )
 
@@ -175,7 +176,8 @@ def _code(
     if numbers:
         found.refuse(
             texts - numbers.keys(),
-            "is not a class number, but other cells are: use numbers or names only, or name all with --class-names",
+            "is not a class number, but other cells are: use numbers or names only, or name all with"
+            " --class-names",
         )
     return {name: number for number, name in enumerate(sorted(texts))}
 
@@ -211,8 +213,10 @@ def _numbered(
         )
     if count is None and least >= 1 and most >= 2:
         raise InputError(
-            f"the classes are numbered from {least} to {most} and none is 0: give --class-names with the name of "
-            f"every class, such as --class-names {','.join(str(number) for number in range(1, min(most, 12) + 1))}, "
+            f"the classes are numbered from {least} to {most} and none is 0: give --class-names with the"
+            " name of "
+            "every class, such as --class-names"
+            f" {','.join(str(number) for number in range(1, min(most, 12) + 1))}, "
             f"or --classes {most + 1} if there is a class 0 that does not occur"
         )
     return dict(numbers)

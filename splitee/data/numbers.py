@@ -1,4 +1,4 @@
-"""Parse the cells of a text table as numbers: decimal points or commas, per cent, whole numbers such as 1.0."""
+"""Parse the cells of a text table as numbers: decimal points or commas, per cent, whole floats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THOUSANDS = r"^[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+$"  # 1,234 may be either
 _PERCENT = r"\s*%$"
 
 
-class NotANumber(Exception):
+class NotANumberError(Exception):
     """Raised with the position of the first cell that is not a number."""
 
     def __init__(self, row: int) -> None:
@@ -36,7 +36,7 @@ def parse_numbers(cells: Any, kind: type[np.generic], decimal: str | None) -> tu
 
     Raises
     ------
-    NotANumber
+    NotANumberError
         If a cell is not a number.
     InputError
         If commas may separate decimals or thousands.
@@ -63,7 +63,8 @@ def parse_numbers(cells: Any, kind: type[np.generic], decimal: str | None) -> tu
             if decimal is None and pc.all(pc.or_(thousands, pc.invert(commas))).as_py():
                 at = int(pc.index(commas, True).as_py())
                 raise InputError(
-                    f"{cells[at].as_py()!r} has a comma that may separate decimals or thousands: give --decimal , "
+                    f"{cells[at].as_py()!r} has a comma that may separate decimals or thousands: give"
+                    " --decimal , "
                     "or remove the commas"
                 )
             cells = pc.replace_substring(cells, ",", ".")
@@ -71,11 +72,11 @@ def parse_numbers(cells: Any, kind: type[np.generic], decimal: str | None) -> tu
     try:
         wide = cells.cast(pa.float64()).to_numpy(zero_copy_only=False) / scale
     except pa.ArrowInvalid:
-        raise NotANumber(_first_bad(cells, pa.float64())) from None
+        raise NotANumberError(_first_bad(cells, pa.float64())) from None
     if np.dtype(kind).kind == "i":
         whole = np.isfinite(wide) & (wide == np.floor(wide)) & (np.abs(wide) < 2**53)
         if not whole.all():
-            raise NotANumber(int((~whole).argmax()))
+            raise NotANumberError(int((~whole).argmax()))
     with np.errstate(over="ignore"):
         return wide.astype(kind), notes
 

@@ -18,8 +18,9 @@ def read_json(text: str, lines: bool | None = None) -> Columns:
     Parameters
     ----------
     text : str
-        One of: records, ``[{"text": ...}, ...]``; one record per line; columns, ``{"text": [...], ...}``; what
-        `DataFrame.to_json` writes by default or with ``orient="split"`` or ``"table"``; or one key with records.
+        Records, ``[{"text": ...}, ...]``; one record per line; columns, ``{"text": [...], ...}``; what
+        `DataFrame.to_json` writes by default or with ``orient="split"`` or ``"table"``; or one key with
+        records.
     lines : bool, optional
         Whether there is one record per line. Default: if the text is not one JSON value.
 

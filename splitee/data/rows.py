@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MULTI_LABEL = (
-    "several labels per sample (multi-label classification) are out of scope, so give one column with one class "
+    "several labels per sample (multi-label classification) are out of scope, so give one column with"
+    " one class "
     "per row (docs/models.md)"
 )
 _ANY = (-np.inf, np.inf)
@@ -75,14 +76,23 @@ class Rows:
         )
 
     @property
+    def text_hash(self) -> list[str]:
+        """The first 16 hexadecimal digits of the SHA-256 of each sample's text or texts."""
+        found = []
+        for texts in zip(*self.text, strict=True):
+            digest = hashlib.sha256()
+            for text in texts:
+                digest.update(_sized(text))
+            found.append(digest.hexdigest()[:16])
+        return found
+
+    @property
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of the texts and labels, in order."""
         digest = hashlib.sha256()
         for column in self.text:
             for text in column:
-                encoded = text.encode("utf-8", "surrogatepass")
-                digest.update(len(encoded).to_bytes(8, "little"))
-                digest.update(encoded)
+                digest.update(_sized(text))
         if self.label is not None:
             digest.update(self.label.astype(f"<{self.label.dtype.kind}8").tobytes())
         return digest.hexdigest()
@@ -220,7 +230,8 @@ def _rows(
         if column not in table:
             present = ", ".join(table.names) or "none"
             raise InputError(
-                f"there is no column {column!r}: its columns are {_short(present)} (choose them with --text-column"
+                f"there is no column {column!r}: its columns are {_short(present)} (choose them with"
+                " --text-column"
                 " and --label-column)"
             )
     if not len(table):
@@ -286,7 +297,8 @@ def _texts(table: Table, column: str, label: str | None) -> list[str]:
         ]  # fmt: skip
         if others:
             raise InputError(
-                f"column {column!r} holds only numbers, such as {texts[0]!r}: is the text in column {others[0]!r}? "
+                f"column {column!r} holds only numbers, such as {texts[0]!r}: is the text in column"
+                f" {others[0]!r}? "
                 f"name it with --text-column {others[0]}"
             )
     return texts
@@ -374,6 +386,12 @@ def check_learnable(rows: Rows) -> None:
         raise InputError(f"{rows.name} has no labels: training needs them")
     if (rows.label == rows.label[0]).all():
         raise InputError(f"{rows.name}: all {len(rows)} labels are the same, there is nothing to learn")
+
+
+def _sized(text: str) -> bytes:
+    """Return a text as bytes, after its length."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return len(encoded).to_bytes(8, "little") + encoded
 
 
 def _short(names: str) -> str:

@@ -1,4 +1,4 @@
-"""One reader for every table that a user brings: CSV, TSV, JSON, JSON Lines, Parquet, data frames, NPY, NPZ."""
+"""One reader for every table: CSV, TSV, JSON, JSON Lines, Parquet, data frames, NPY and NPZ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from splitee.data.arrays import read_npy, read_npz
 from splitee.data.containers import container
 from splitee.data.decoding import decode, encoding_name
 from splitee.data.delimited import read_delimited, separator
-from splitee.data.numbers import NotANumber, parse_numbers
+from splitee.data.numbers import NotANumberError, parse_numbers
 from splitee.data.opening import read_file
 from splitee.data.records import read_json
 
@@ -170,7 +170,7 @@ class Table:
         cells = self.cells(name)
         try:
             values, notes = parse_numbers(cells, kind, self._decimal)
-        except NotANumber as bad:
+        except NotANumberError as bad:
             what = "whole number" if np.dtype(kind).kind == "i" else "number"
             hint = ""
             if "," in cells[bad.row].as_py() and self._decimal is None:
@@ -411,7 +411,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _typed(column: Any, kind: type[np.generic]) -> NDArray[Any] | None:
-    """Return a column of numbers as a NumPy type; None if it holds texts, gaps, or loses by the conversion."""
+    """Return a column of numbers as a NumPy type; None if it holds texts or gaps, or would be rounded."""
     import pyarrow as pa
 
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:

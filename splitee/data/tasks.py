@@ -1,6 +1,6 @@
 """Named data sets: text columns, label names and where the rows come from.
 
-A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.tsv``, ``.jsonl``, ``.json``), if a root is given
+A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or another table), if a root is given
 (``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), otherwise from the Hugging Face hub.
 Column names and label order are those of the hub, so one definition serves both.
 """

@@ -256,7 +256,8 @@ def _assemble(
     keep_logits = many if options.logits is None else options.logits
     if keep_logits and not model.config.regresses:
         outputs["logits"] = logits.astype(np.float16)
-    return Trace(**outputs, name=name, id=rows.id, length=lengths, manifest=manifest)
+    identified = {"id": rows.id, "text_hash": rows.text_hash}
+    return Trace(**outputs, **identified, name=name, length=lengths, manifest=manifest)
 
 
 def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:

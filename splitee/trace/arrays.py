@@ -1,4 +1,4 @@
-"""Read arrays of confidences and predictions, or of logits or probabilities, by the names of Trace's arguments."""
+"""Read arrays by the names of Trace's arguments: confidences and predictions, logits or probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from splitee.trace.layouts import CLASS_COLUMNS, Asked, Found, listed, without_h
 
 _PER_EXIT = ("confidence", "prediction", "entropy", "value")
 _PER_CLASS = ("logits", "probabilities")
-_PER_SAMPLE = ("label", "id", "length", "group", "cloud_confidence", "cloud_prediction", "target")
+_PER_SAMPLE = (
+    "label",
+    "id",
+    "length",
+    "group",
+    "text_hash",
+    "cloud_confidence",
+    "cloud_prediction",
+    "target",
+)
 _NAMES = (*_PER_EXIT, *_PER_CLASS, *_PER_SAMPLE, "classes", "class_names")
 _MANY = 128  # exits; more than samples, they are more likely samples
 
@@ -51,7 +60,8 @@ def read_arrays(arrays: Arrays, asked: Asked) -> Found:
         if needed not in columns:
             raise InputError(
                 f"there is no array {names[needed]!r} among {listed(list(arrays))};"
-                f" map it with --map {needed}=ARRAY, or give logits or probabilities (samples, exits, classes)"
+                f" map it with --map {needed}=ARRAY, or give logits or probabilities (samples, exits,"
+                " classes)"
             )
     notes = []
     if ignored := [name for name in arrays if name not in names.values()]:
@@ -80,11 +90,13 @@ def read_arrays(arrays: Arrays, asked: Asked) -> Found:
 
 
 def _guess(array: NDArray[Any]) -> str:
-    """Return what the only array of a file is: three dimensions are logits, or probabilities if they sum to 1."""
+    """Return what the only array of a file is: logits, or probabilities if they sum to 1."""
     if array.ndim != 3:
         raise InputError(
-            f"the file holds one array of shape {array.shape}: give logits (samples, exits, classes), or an NPZ "
-            "file with the arrays confidence and prediction: np.savez('mine.npz', confidence=..., prediction=...)"
+            f"the file holds one array of shape {array.shape}: give logits (samples, exits, classes), or"
+            " an NPZ "
+            "file with the arrays confidence and prediction: np.savez('mine.npz', confidence=...,"
+            " prediction=...)"
         )
     return "probabilities" if _sums_to_one(array, 2) else "logits"
 
@@ -122,12 +134,14 @@ def _check_shapes(columns: dict[str, Any]) -> None:
     turned = f"np.swapaxes({main}, 0, 1)" if len(shape) > 2 else f"{main}.T"
     if lengths == {shape[1]} and shape[1] != shape[0]:
         raise InputError(
-            f"{main} has the shape {shape}, but there are {shape[1]:,} samples: arrays are (samples, exits, ...),"
+            f"{main} has the shape {shape}, but there are {shape[1]:,} samples: arrays are (samples,"
+            " exits, ...),"
             f" so save {turned}"
         )
     if not lengths and shape[1] > max(shape[0], _MANY):
         raise InputError(
-            f"{main} has the shape {shape}, which would be {shape[0]:,} samples with {shape[1]:,} exits: if it is "
+            f"{main} has the shape {shape}, which would be {shape[0]:,} samples with {shape[1]:,} exits:"
+            " if it is "
             f"(exits, samples), save {turned}; else make the trace in Python with splitee.Trace"
         )
 
@@ -156,7 +170,8 @@ def _derive(columns: dict[str, Any]) -> list[str]:
         given = columns["prediction"]
         if given.shape != prediction.shape or given.dtype.kind not in "biuf" or (given != prediction).any():
             raise InputError(
-                f"prediction differs from the largest of the {name}: the classes may be in another order; leave "
+                f"prediction differs from the largest of the {name}: the classes may be in another order;"
+                " leave "
                 "prediction out, or mend it"
             )
     columns |= {"confidence": confidence, "prediction": prediction}

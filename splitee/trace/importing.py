@@ -196,7 +196,8 @@ def _check_entropy(columns: Mapping[str, Any], classes: int) -> None:
     ):
         if not _impossible(wide * factor, low, high):
             raise InputError(
-                f"the entropies are {what}: no probabilities with these confidences have them in nats; {mend}, or "
+                f"the entropies are {what}: no probabilities with these confidences have them in nats;"
+                f" {mend}, or "
                 "leave the column out"
             )
 

@@ -23,7 +23,8 @@ SCORES = ("value", "target")  # columns of regression models
 _OPTIONAL = ("entropy", "value")  # per-exit columns
 _PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
-_PER_SAMPLE = ("label", "target", "length", "group", "cloud_confidence", "cloud_prediction")
+_TEXTS = ("group", "text_hash")
+_PER_SAMPLE = ("label", "target", "length", *_TEXTS, "cloud_confidence", "cloud_prediction")
 
 
 @dataclass
@@ -292,7 +293,7 @@ def _arrays(
     for (ours, exit_), theirs in wanted.items():
         if ours in CLASS_COLUMNS:
             values: NDArray[Any] = encoded.columns[theirs]
-        elif ours == "group":
+        elif ours in _TEXTS:
             values = table.texts(theirs).to_numpy(zero_copy_only=False)
         else:
             values = table.numbers(theirs, np.int64 if ours == "length" else np.float32)

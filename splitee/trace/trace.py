@@ -59,6 +59,8 @@ class Trace:
         Number of tokens of each sample.
     group : sequence of str, optional
         Group of each sample, such as its domain.
+    text_hash : sequence of str, optional
+        A hash of each sample's text, by which `with_cloud` matches samples.
     logits : array_like, shape (n, L, K), optional
         Logits of each exit; stored as float16.
     cloud_confidence, cloud_prediction : array_like, shape (n,), optional
@@ -97,6 +99,7 @@ class Trace:
     label: Integers | None
     length: Integers | None
     group: Strings | None
+    text_hash: Strings | None
     logits: Halves | None
     cloud_confidence: Floats | None
     cloud_prediction: Integers | None
@@ -119,6 +122,7 @@ class Trace:
         id: Any = None,
         length: ArrayLike | None = None,
         group: Any = None,
+        text_hash: Any = None,
         logits: ArrayLike | None = None,
         cloud_confidence: ArrayLike | None = None,
         cloud_prediction: ArrayLike | None = None,
@@ -150,6 +154,7 @@ class Trace:
             label=labels,
             length=optional(integers, "length", length, (n,)),
             group=optional(strings, "group", group, (n,)),
+            text_hash=optional(strings, "text_hash", text_hash, (n,)),
             logits=optional(halves, "logits", logits, (n, layers, classes)),
             cloud_confidence=optional(floats, "cloud_confidence", cloud_confidence, (n,)),
             cloud_prediction=optional(integers, "cloud_prediction", cloud_prediction, (n,)),
@@ -288,6 +293,7 @@ class Trace:
             "label": self.label,
             "length": self.length,
             "group": self.group,
+            "text_hash": self.text_hash,
             "logits": self.logits,
             "cloud_confidence": self.cloud_confidence,
             "cloud_prediction": self.cloud_prediction,

@@ -17,17 +17,20 @@ from splitee.trace.importing import import_trace
 from .driver import main, mutate
 
 _CSV_WORDS = (
-    *(b",", b";", b"\t", b'"', b'""', b"\n", b"\r\n", b"\r", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"-1", b"nan"),
-    *(b"inf", b"1e400", b"9" * 40, b"0,5", b"50%", b"1.0", b"confidence_1", b"label", b",,,,", b" ", b"exit", b"-"),
-)  # fmt: skip
+    *(b",", b";", b"\t", b'"', b'""', b"\n", b"\r\n", b"\r", b"\0", b"\xef\xbb\xbf", b"\xff\xfe"),
+    *(b"-1", b"nan", b"inf", b"1e400", b"9" * 40, b"0,5", b"50%", b"1.0", b",,,,", b" ", b"-"),
+    *(b"confidence_1", b"label", b"exit"),
+)
 _JSON_WORDS = (
-    *(b"{", b"}", b"[", b"]", b"[" * 2000, b'{"a":' * 500, b"null", b"NaN", b"Infinity", b"1e999", b"9" * 5000),
-    *(b'"\\ud800"', b'"label": 1,', b"true", b",", b":", b"\n", b"\xef\xbb\xbf", b'"text"', b"{}", b"[]", b"-1"),
-)  # fmt: skip
+    *(b"{", b"}", b"[", b"]", b"[" * 2000, b'{"a":' * 500, b"null", b"NaN", b"Infinity", b"1e999"),
+    *(b"9" * 5000, b'"\\ud800"', b'"label": 1,', b"true", b",", b":", b"\n", b"\xef\xbb\xbf", b'"text"'),
+    *(b"{}", b"[]", b"-1"),
+)
 _NPZ_WORDS = (
-    *(b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"\x93NUMPY", b"(1000000000000,)", b"'|O'", b"'<U1000000000'"),
-    *(b"(0, 1000000000000)", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x0e\x00", b"\x08\x00", b"((((((((("),
-)  # fmt: skip
+    *(b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"\x93NUMPY", b"(1000000000000,)", b"'|O'"),
+    *(b"'<U1000000000'", b"(0, 1000000000000)", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x0e\x00"),
+    *(b"\x08\x00", b"((((((((("),
+)
 _PARQUET_WORDS = (
     b"PAR1",
     b"\xff\xff\xff\xff\x0f",
