@@ -182,12 +182,12 @@ def reading(command: Command) -> Command:
             help="Separator of CSV: a character, comma, semicolon, tab, pipe, space.  [default: found]",
         ),
         click.option(
-            "--decimal", type=click.Choice([".", ","]), help="Decimal mark of a text file.  [default: found]"
+            "--decimal", type=click.Choice([".", ","]), help="Decimal mark in text files.  [default: found]"
         ),
         click.option(
             "--encoding",
             metavar="NAME",
-            help="Encoding of a text file, such as cp1252 or utf-16.  [default: by its mark, else UTF-8]",
+            help="Encoding of text files, such as cp1252 or utf-16.  [default: by its mark, else UTF-8]",
         ),
         click.option(
             "--quoting/--no-quoting",

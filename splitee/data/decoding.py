@@ -73,7 +73,7 @@ def encoding_name(encoding: str) -> str:
     """
     try:
         found = codecs.lookup(encoding)
-        b"".decode(found.name)  # refuses codecs such as base64
+        b"aaaa".decode(found.name, "ignore")  # refuses codecs such as base64
     except (LookupError, ValueError, UnicodeError, TypeError) as error:
         raise InputError(
             f"--encoding {encoding!r}: no such text encoding; utf-8, utf-16, cp1252 and latin-1 are usual"

@@ -234,7 +234,8 @@ def _check_joined(text: str, sep: str, arrays: list[Any]) -> None:
         if as_last or as_first:
             line = text.count("\n", 0, cell.start()) + 1
             raise InputError(
-                f"line {line}: a quotation mark opens a cell that ends in line {line + len(lines) - 1}, and the "
+                f"line {line}: a quotation mark opens a cell that ends in line {line + len(lines) - 1},"
+                " and the "
                 "lines between look like rows: double the mark inside a quoted cell, or give --no-quoting if "
                 "marks are characters of the text"
             )
@@ -247,6 +248,5 @@ def _enclosed(columns: dict[str, Any]) -> list[str]:
     count = sum(pc.sum(pc.match_substring_regex(array, '^".*"$')).as_py() or 0 for array in columns.values())
     if not count:
         return []
-    return [
-        f"{count:,} cells stand in quotation marks, which are kept as characters (--quoting removes them)"
-    ]
+    stand = "1 cell stands" if count == 1 else f"{count:,} cells stand"
+    return [f"{stand} in quotation marks, which are kept as characters (--quoting removes them)"]

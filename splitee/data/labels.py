@@ -78,7 +78,7 @@ def encode_classes(
         if column not in distinct:
             continue
         marks = {_plain(text) for text in distinct[column]}
-        if marks <= ({"-1", ""} | none) - known.keys():
+        if {mark for mark in marks if not _is_mark(mark)} <= none and not marks & known.keys():
             none |= marks
             notes.append(f"no labels: every cell of column {column!r} is {_listed(sorted(marks))}")
             continue
@@ -135,7 +135,7 @@ class _Cells:
 
 def _ask_for_marks(found: _Cells, column: str, texts: set[str]) -> None:
     """Refuse marks that usually mean no label, unless the caller says what they are."""
-    marks = [text for text in texts if text == "-1" or text.lower() in _MARKS]
+    marks = [text for text in texts if _is_mark(text)]
     if not marks:
         return
     cells = [_plain(cell) for cell in found.cells[column].to_pylist()]
@@ -234,6 +234,11 @@ def _whole(text: str) -> int | None:
         return None
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < 2**31 else None
+
+
+def _is_mark(text: str) -> bool:
+    """Return whether a text usually means no label."""
+    return text == "-1" or text.lower() in _MARKS
 
 
 def _is_number(text: str) -> bool:

@@ -228,7 +228,7 @@ def _rows(
         raise InputError(f"{len(label)} label columns are given: {MULTI_LABEL}")
     for column in (*text, *([label] if label else [])):
         if column not in table:
-            present = ", ".join(table.names) or "none"
+            present = " ".join(", ".join(table.names).split()) or "none"
             raise InputError(
                 f"there is no column {column!r}: its columns are {_short(present)} (choose them with"
                 " --text-column"

@@ -112,14 +112,14 @@ class Table:
         column = self.columns[name]
         if isinstance(column, np.ndarray):
             return column.ndim > 1
-        return _is_list(column.type) or pa.types.is_struct(column.type) or pa.types.is_map(column.type)
+        return bool(_is_list(column.type) or pa.types.is_struct(column.type) or pa.types.is_map(column.type))
 
     def is_text(self, name: str) -> bool:
         """Return whether a column holds text, not numbers."""
         import pyarrow as pa
 
         kind = self._arrow(name).type
-        return pa.types.is_string(kind) or pa.types.is_null(kind)
+        return bool(pa.types.is_string(kind) or pa.types.is_null(kind))
 
     def missing(self, name: str) -> int | None:
         """Return the first row whose cell is missing (null, not just empty); None if there is none."""
@@ -407,7 +407,7 @@ def _missing(cell: Any) -> bool:
 def _is_list(kind: Any) -> bool:
     import pyarrow as pa
 
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _typed(column: Any, kind: type[np.generic]) -> NDArray[Any] | None:
@@ -416,7 +416,7 @@ def _typed(column: Any, kind: type[np.generic]) -> NDArray[Any] | None:
 
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:
         return None
-    values = column.to_numpy(zero_copy_only=False)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     if np.dtype(kind).kind == "i" and values.dtype.kind == "f":
         if not (np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             return None

@@ -15,7 +15,7 @@ from splitee.elue.flops import Flops
 from splitee.elue.metrics import class_numbers, get_task
 from splitee.elue.predictions import Method, Setting
 from splitee.models.early_exit import infer
-from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
+from splitee.models.encode import check_tokens, encode, load_tokenizer, pad, truncation_note
 from splitee.models.multi_exit import load_checkpoint
 from splitee.models.passes import plan_batches
 from splitee.policies.rules import AtExit, Rule
@@ -77,8 +77,8 @@ def inferred(
     encoded = encode(tokenizer, rows.text, limit)
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
     lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
-    if reach := int((lengths == limit).sum()):
-        report(f"{reach} of {len(rows)} texts reach {limit} tokens: they are truncated, or exactly that long")
+    if note := truncation_note(tokenizer, rows.text, encoded, limit):
+        report(note)
     flops = Flops.from_config(model.config.to_dict())
     settings = {}
     for setting, rule in rules.items():

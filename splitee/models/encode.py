@@ -76,6 +76,27 @@ def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[d
     ]
 
 
+def truncated(
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[dict[str, list[int]]], max_tokens: int
+) -> int:
+    """Return how many texts `encode` truncated: those that have more tokens if one more is allowed."""
+    full = [row for row, one in enumerate(encoded) if len(one["input_ids"]) >= max_tokens]
+    if not full:
+        return 0
+    longer = encode(tokenizer, [[column[row] for row in full] for column in text], max_tokens + 1)
+    return sum(len(one["input_ids"]) > max_tokens for one in longer)
+
+
+def truncation_note(
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[dict[str, list[int]]], max_tokens: int
+) -> str | None:
+    """Return a line on how many texts were truncated; None if none was."""
+    count = truncated(tokenizer, text, encoded, max_tokens)
+    if not count:
+        return None
+    return f"{count:,} of {len(encoded):,} texts are truncated at {max_tokens} tokens (--max-tokens)"
+
+
 def check_tokens(
     encoded: Sequence[dict[str, list[int]]], max_tokens: int, vocabulary: int, positions: int | None
 ) -> None:

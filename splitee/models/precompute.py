@@ -22,7 +22,7 @@ from splitee._internal.errors import InputError
 from splitee._internal.files import atomic_path, claimed_folder, discard, refuse_existing
 from splitee.data.tasks import Rows
 from splitee.models.checkpoints import file_sha256, find_checkpoint
-from splitee.models.encode import check_tokens, encode, load_tokenizer
+from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
@@ -131,6 +131,8 @@ def precompute(
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
     encoded = _encode(model, tokenizer, rows, options)
+    if note := truncation_note(tokenizer, rows.text, encoded, options.max_tokens or model.config.max_tokens):
+        report(note)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
     claim = {
@@ -256,8 +258,8 @@ def _assemble(
     keep_logits = many if options.logits is None else options.logits
     if keep_logits and not model.config.regresses:
         outputs["logits"] = logits.astype(np.float16)
-    identified = {"id": rows.id, "text_hash": rows.text_hash}
-    return Trace(**outputs, **identified, name=name, length=lengths, manifest=manifest)
+    outputs |= {"id": rows.id, "text_hash": rows.text_hash}
+    return Trace(**outputs, name=name, length=lengths, manifest=manifest)
 
 
 def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:

@@ -191,7 +191,9 @@ def read_probabilities(
     _refuse("probabilities", wide, outside, lambda value: f"is {value}, not between 0 and 1")
     total = wide.sum(axis=-1)
     why = "so they are not the probabilities of one class each (sigmoids of several labels are out of scope)"
-    _refuse("probabilities", total, np.abs(total - 1) > 1e-2, lambda value: f"sum to {value:.4g}, {why}")
+    _refuse(
+        "probabilities", total, np.abs(total - 1) > 1e-2, lambda value: f"sum to {float(value):.4g}, {why}"
+    )
     wide = np.clip(wide, 0, None)
     wide = wide / wide.sum(axis=-1, keepdims=True)
     logarithm = np.log(np.where(wide > 0, wide, 1.0))

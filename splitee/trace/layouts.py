@@ -191,7 +191,7 @@ def _numbered(table: Table, ours: str, pattern: str) -> dict[int, str]:
         raise InputError(f"--map {ours}={pattern}: in a wide table, write {{}} in place of the exit number")
     found: dict[int, str] = {}
     for name in table.names:
-        if match := re.fullmatch(f"{re.escape(before)}([0-9]+){re.escape(after)}", name):
+        if match := re.fullmatch(f"{re.escape(before)}([0-9]{{1,9}}){re.escape(after)}", name):
             if (number := int(match[1])) in found:
                 raise InputError(
                     f"{found[number]!r} and {name!r} are both the {ours} of exit {number}: remove one"
@@ -303,7 +303,7 @@ def _arrays(
 
 def listed(names: Sequence[str]) -> str:
     """Return names with commas; of many, the first."""
-    shown = ", ".join(name[:60] for name in names[:30])
+    shown = ", ".join(" ".join(name.split())[:60] for name in names[:30])
     return shown if len(names) <= 30 else f"{shown} and {len(names) - 30:,} more"
 
 

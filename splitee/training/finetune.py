@@ -99,8 +99,8 @@ def finetune(
     if train.regression:
         _start_from_mean(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
-    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
+    train_examples = examples(model, tokenizer, train, recipe.max_tokens, report)
+    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens, report)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),

@@ -8,7 +8,7 @@ from typing import Any
 
 from splitee._internal.files import put_in_place, refuse_existing
 from splitee.data.rows import Rows
-from splitee.models.encode import check_tokens, encode
+from splitee.models.encode import check_tokens, encode, truncation_note
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.precompute import compute_trace
 from splitee.trace import Trace
@@ -17,11 +17,15 @@ from splitee.training.loop import Report
 from splitee.training.trainer import Example
 
 
-def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
-    """Encode labelled rows as training examples, without padding."""
+def examples(
+    model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int, report: Report
+) -> list[Example]:
+    """Encode labelled rows as training examples, without padding; report truncated texts."""
     assert rows.label is not None
     encoded = encode(tokenizer, rows.text, max_tokens)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
+    if note := truncation_note(tokenizer, rows.text, encoded, max_tokens):
+        report(f"{rows.name}: {note}")
     return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
 
 

@@ -83,7 +83,7 @@ def slim_checkpoint(
     train_examples, validation_examples = (
         [
             one | {"row": row}
-            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
+            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens, report))
         ]
         for rows in (train, validation)
     )
