@@ -12,7 +12,7 @@ import click
 from splitee._internal.errors import InputError
 from splitee.cli import Group, options
 from splitee.cli.models_extra import need_models_extra
-from splitee.cli.texts import Texts, say, texts
+from splitee.cli.texts import Texts, keep, report, texts
 from splitee.cli.traces import read_trace, threshold_of
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _run(
 
     if texts.text_file is None:
         rows = load_task(about.data, split or "test", texts.data_root)
-        say(rows.name, rows)
+        keep(rows.name, rows)
     else:
         if split is not None:
             raise InputError("--split does not go with --text: leave it out")
@@ -219,7 +219,7 @@ def _run(
         elue_task,
         batch_size=batch_size,
         facts={"seed": seed},
-        report=lambda line: click.echo(line, err=True),
+        report=report,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from splitee._internal.errors import InputError
 from splitee.cli import options
-from splitee.cli.texts import Texts, say, texts
+from splitee.cli.texts import Texts, keep, texts
 
 if TYPE_CHECKING:
     from splitee.data.rows import Rows
@@ -68,7 +68,7 @@ class TrainingData:
         check_source(self.task, self.texts.text_file, of_text)
 
     def rows(self, seed: int, *, regression: bool) -> tuple[Rows, Rows]:
-        """Return the rows to train on and those to validate with; print how they were read."""
+        """Return the rows to train on and those to validate with."""
         from splitee.data.tasks import check_learnable, hold_out, load_task
 
         if self.texts.text_file is not None:
@@ -85,12 +85,12 @@ class TrainingData:
         else:
             assert self.task is not None
             train = load_task(self.task, "train", self.texts.data_root)
-            say(train.name, train)
+            keep(train.name, train)
             if self.validation_rows:
                 train, validation = hold_out(train, self.validation_rows, HELD_OUT)
             else:
                 validation = load_task(self.task, "validation", self.texts.data_root)
-                say(validation.name, validation)
+                keep(validation.name, validation)
         if self.train_rows is not None and self.train_rows < len(train):
             train = hold_out(train, self.train_rows, seed)[1]
         return train, validation

@@ -10,7 +10,7 @@ import click
 from splitee.cli import options
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, need_models_extra
-from splitee.cli.texts import Texts, say, texts
+from splitee.cli.texts import Texts, flush, hold, keep, texts
 from splitee.models.checkpoints import BUNDLED
 
 
@@ -80,7 +80,7 @@ def command(
     config = load_config(checkpoint)
     if task is not None:
         rows = load_task(task, split or "test", texts.data_root)
-        say(rows.name, rows)
+        keep(rows.name, rows)
     else:
         rows = texts.load(config.regresses)
 
@@ -101,6 +101,11 @@ def command(
         run = run_on(Cluster(ray_address, cpus=torch.get_num_threads()))
 
     with Meter(out.name, "{:.1f} texts/s") as progress:
+
+        def advance(texts: int, tokens: int) -> None:
+            flush(progress.say)  # now that the model works on these texts
+            progress.advance(tokens, texts)
+
         trace = precompute(
             checkpoint,
             rows,
@@ -109,10 +114,11 @@ def command(
             name=name,
             run=run,
             overwrite=overwrite,
-            report=progress.say,
-            advance=lambda texts, tokens: progress.advance(tokens, texts),
+            report=hold,
+            advance=advance,
             begin=lambda texts, tokens: progress.begin(tokens),
         )
+        flush(progress.say)
     if trace.has_labels:
         for warning in check_labels(trace):
             click.echo(f"warning: {warning}", err=True)

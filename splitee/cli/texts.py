@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from splitee.data.tables import Reading
 
 
+_kept: list[str] = []
+
+
 @dataclass(frozen=True)
 class Texts:
     """The values of `options.text`."""
@@ -56,7 +59,7 @@ class Texts:
         return self.label_columns[0] if self.label_columns else None
 
     def load(self, regression: bool, file: str | None = None, names: Any = None) -> Rows:
-        """Read --text, or another file of the same kind, and print how it was read on standard error."""
+        """Read --text, or another file of the same kind; its notes are kept for `flush`."""
         from splitee.data.rows import load_file
 
         path = file or self.text_file
@@ -70,7 +73,7 @@ class Texts:
             no_label=marks(self.no_label),
             reading=reading(self.sep, self.decimal, self.encoding, self.quoting),
         )
-        say(path, rows)
+        keep(path, rows)
         return rows
 
 
@@ -79,16 +82,34 @@ def texts(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def gathered(**given: Any) -> Any:
+        _kept.clear()
         found = Texts(**{field.name: given.pop(field.name) for field in fields(Texts)})
         return command(texts=found, **given)
 
     return options.text(gathered)
 
 
-def say(where: str, rows: Rows) -> None:
-    """Print how rows were read, on standard error."""
-    for line in rows.notes:
-        click.echo(f"{where}: {line}", err=True)
+def keep(where: str, rows: Rows) -> None:
+    """Keep the notes on how rows were read until the work begins: an error is to be the only line."""
+    _kept.append(f"{where}: {'; '.join(rows.notes)}")
+
+
+def hold(line: str) -> None:
+    """Keep a line for `flush`, after those that are kept."""
+    _kept.append(line)
+
+
+def flush(say: Callable[[str], object] | None = None) -> None:
+    """Print the lines that are kept, on standard error."""
+    while _kept:
+        line = _kept.pop(0)
+        say(line) if say is not None else click.echo(line, err=True)
+
+
+def report(line: str) -> None:
+    """Print a line of progress on standard error, after the notes."""
+    flush()
+    click.echo(line, err=True)
 
 
 def reading(

@@ -82,7 +82,10 @@ def encode_classes(
             none |= marks
             notes.append(f"no labels: every cell of column {column!r} is {_listed(sorted(marks))}")
             continue
-        notes += [f"no cell of column {column!r} is {mark!r}, the mark of no label" for mark in none - marks]
+        notes += [
+            f"no cell of column {column!r} is {mark!r}, the mark of no label"
+            for mark in sorted(none - marks - {"-1"})
+        ]
 
     found = _Cells(cells, first_row)
     texts: set[str] = set()

@@ -288,7 +288,7 @@ def _texts(table: Table, column: str, label: str | None) -> list[str]:
     if missing is not None:
         raise InputError(f"row {table.row(missing)}: column {column!r} does not hold text: it is missing")
     texts: list[str] = table.texts(column).to_pylist()
-    if all(_NUMBER.fullmatch(text) for text in texts):
+    if _look_like_ids(column, texts):
         others = [
             other
             for other in table.names
@@ -302,6 +302,14 @@ def _texts(table: Table, column: str, label: str | None) -> list[str]:
                 f"name it with --text-column {others[0]}"
             )
     return texts
+
+
+def _look_like_ids(column: str, texts: list[str]) -> bool:
+    """Return whether a column of numbers seems to number the rows: all differ, or its name says so."""
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return False
+    named = column == "text" or column.lower().endswith(("id", "idx", "index"))
+    return named or (len(set(texts)) == len(texts) > 2)
 
 
 def _empty(table: Table, columns: tuple[str, ...], texts: tuple[list[str], ...]) -> list[str]:
@@ -357,7 +365,11 @@ def _no_class(unknown: str, names: Sequence[str], model_names: Sequence[str]) ->
     line = f"the model has no class {unknown!r} (it has {', '.join(model_names)})"
     if names == tuple(map(str, range(len(names)))):
         order = "" if len(names) != len(model_names) else f", such as --class-names {','.join(model_names)}"
-        return f"{line}, and the labels are numbers: name them in order with --class-names{order}"
+        return (
+            f"{line}, and the labels are numbers: name them in order with --class-names{order}, or map"
+            " each with "
+            f"--label-map {unknown}=CLASS"
+        )
     return f"{line}: map each label to a class with --label-map {unknown}=CLASS"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from splitee.data.delimited import read_delimited, separator
 from splitee.data.numbers import NotANumberError, parse_numbers
 from splitee.data.opening import read_file
 from splitee.data.records import read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _JSON = {".json": None, ".jsonl": True, ".ndjson": True}
 _DELIMITED = (".csv", ".tsv", ".tab", ".txt")
@@ -184,6 +187,20 @@ class Table:
             if (line := f"{note} are read as numbers") not in self.notes:
                 self.notes.append(line)
         return values
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame: columns of whole numbers as int64, of numbers as float64, others as texts."""
+        import pandas as pd
+
+        return pd.DataFrame({name: self._values(name) for name in self.columns})
+
+    def _values(self, name: str) -> Any:
+        for kind in (np.int64, np.float64):
+            try:
+                return self.numbers(name, kind)
+            except InputError:
+                continue
+        return self.texts(name).to_pylist()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every column as a NumPy array, lists as (n, L) or (n, L, K).

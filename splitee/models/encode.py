@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[d
 
 
 def truncated(
-    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[dict[str, list[int]]], max_tokens: int
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[Mapping[str, Any]], max_tokens: int
 ) -> int:
     """Return how many texts `encode` truncated: those that have more tokens if one more is allowed."""
     full = [row for row, one in enumerate(encoded) if len(one["input_ids"]) >= max_tokens]
@@ -88,7 +88,7 @@ def truncated(
 
 
 def truncation_note(
-    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[dict[str, list[int]]], max_tokens: int
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[Mapping[str, Any]], max_tokens: int
 ) -> str | None:
     """Return a line on how many texts were truncated; None if none was."""
     count = truncated(tokenizer, text, encoded, max_tokens)

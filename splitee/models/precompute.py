@@ -131,8 +131,6 @@ def precompute(
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
     encoded = _encode(model, tokenizer, rows, options)
-    if note := truncation_note(tokenizer, rows.text, encoded, options.max_tokens or model.config.max_tokens):
-        report(note)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
     claim = {
@@ -146,6 +144,9 @@ def precompute(
         files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
         missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
         begin(len(rows), int(lengths.sum()))
+        longest = options.max_tokens or model.config.max_tokens
+        if note := truncation_note(tokenizer, rows.text, encoded, longest):
+            report(note)
         if len(missing) < len(shards):
             report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
             advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))

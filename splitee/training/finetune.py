@@ -14,7 +14,7 @@ from splitee.data.tasks import Rows, check_learnable
 from splitee.models.checkpoints import check_out
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import ExitHead, MultiExitModel, load_checkpoint
-from splitee.training.finishing import examples, finish
+from splitee.training.finishing import examples, finish, report_truncated
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
@@ -99,14 +99,16 @@ def finetune(
     if train.regression:
         _start_from_mean(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    train_examples = examples(model, tokenizer, train, recipe.max_tokens, report)
-    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens, report)
+    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
+    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
+        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
+            report_truncated(tokenizer, rows, encoded, recipe.max_tokens, report)
         state = train_model(model, tokenizer, train_examples, validation_examples, recipe, work, report)
         device = model.device
         if not state.best_global_step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,20 @@ from splitee.training.loop import Report
 from splitee.training.trainer import Example
 
 
-def examples(
-    model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int, report: Report
-) -> list[Example]:
-    """Encode labelled rows as training examples, without padding; report truncated texts."""
+def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
+    """Encode labelled rows as training examples, without padding."""
     assert rows.label is not None
     encoded = encode(tokenizer, rows.text, max_tokens)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
+    return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
+
+
+def report_truncated(
+    tokenizer: Any, rows: Rows, encoded: Sequence[Example], max_tokens: int, report: Report
+) -> None:
+    """Report how many texts were truncated, if any was."""
     if note := truncation_note(tokenizer, rows.text, encoded, max_tokens):
         report(f"{rows.name}: {note}")
-    return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
 
 
 def finish(

@@ -23,7 +23,7 @@ from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
 from splitee.training.distill import Teacher
-from splitee.training.finishing import examples, finish
+from splitee.training.finishing import examples, finish, report_truncated
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
@@ -83,7 +83,7 @@ def slim_checkpoint(
     train_examples, validation_examples = (
         [
             one | {"row": row}
-            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens, report))
+            for row, one in enumerate(examples(teacher, tokenizer, rows, teacher.config.max_tokens))
         ]
         for rows in (train, validation)
     )
@@ -96,6 +96,8 @@ def slim_checkpoint(
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
+        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
+            report_truncated(tokenizer, rows, encoded, teacher.config.max_tokens, report)
         lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
         if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(
