@@ -166,6 +166,8 @@ def _of_percent(columns: dict[str, Any], classes: int) -> list[str]:
             continue
         wide = values.astype(np.float64)
         if wide.max() > 1.5 and wide.max() <= 100 + 1e-4 and wide.min() >= 100 / classes - 0.5:
+            if unit := 2 * half_unit(values.astype(np.float32)):  # the decimals that the file has
+                wide = np.round(wide, round(-math.log10(unit)))
             columns[name] = wide / 100
             notes.append(f"{name} is in per cent, and divided by 100")
     return notes

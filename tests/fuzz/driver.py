@@ -127,7 +127,10 @@ def run(
             found.crashes += 1
             found.examples.append((start, f"the process died in the block {start} to {end - 1}"))
             pool = ProcessPoolExecutor(1, mp_context=context)
-    pool.shutdown()
+        except KeyboardInterrupt:  # what was read until now is a result, too
+            found.count = start - first
+            break
+    pool.shutdown(cancel_futures=True)
     return found
 
 

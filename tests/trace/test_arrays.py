@@ -135,6 +135,10 @@ def test_confidences_in_per_cent():
     trace, notes = import_trace(PLAIN | {"confidence": 100 * PLAIN["confidence"]})
     np.testing.assert_allclose(trace.confidence, PLAIN["confidence"], rtol=1e-6)
     assert "confidence is in per cent, and divided by 100" in notes
+    head = b"id,confidence_1,prediction_1,confidence_2,prediction_2\n"
+    shares = import_trace(head + b"a,0.6570,0,0.9486,1\nb,0.9,1,0.5171,0\n").trace
+    percent = import_trace(head + b"a,65.70,0,94.86,1\nb,90,1,51.71,0\n").trace
+    assert percent.fingerprint == shares.fingerprint
     table = b"id,confidence_1,prediction_1,confidence_2,prediction_2\na,51 %,0,99.5 %,1\n"
     assert import_trace(table).trace.confidence.tolist() == [[np.float32(0.51), np.float32(0.995)]]
     with pytest.raises(InputError, match="above 1"):
