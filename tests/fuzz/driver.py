@@ -8,6 +8,7 @@ crash of a compiled library ends a block and not the run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import random
@@ -183,6 +184,7 @@ def main(formats: Mapping[str, tuple[Make, Read]]) -> None:
 
 def _block(name: str, make: Make, read: Read, start: int, end: int, seed: int) -> Findings:
     found = Findings(name, end - start, seed)
+    _warm_up(name, make, read)
     previous = signal.signal(signal.SIGALRM, _alarm)
     for number in range(start, end):
         data = make(random.Random(f"{name}/{seed}/{number}"))
@@ -210,6 +212,17 @@ def _block(name: str, make: Make, read: Read, start: int, end: int, seed: int) -
     signal.signal(signal.SIGALRM, previous)
     found.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux: KB
     return found
+
+
+_warm: set[str] = set()
+
+
+def _warm_up(name: str, make: Make, read: Read) -> None:
+    """Read some inputs that are not counted: libraries that are imported late are no hang."""
+    for number in () if name in _warm else range(30):
+        with contextlib.suppress(InputError):
+            read(make(random.Random(f"{name}/warm/{number}")))
+    _warm.add(name)
 
 
 def _note(found: Findings, number: int, what: str, error: BaseException) -> None:
