@@ -12,6 +12,7 @@ import click
 from splitee._internal.errors import InputError
 from splitee.cli import Group, options
 from splitee.cli.models_extra import need_models_extra
+from splitee.cli.texts import Texts, keep, report, texts
 from splitee.cli.traces import read_trace, threshold_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @options.task("Task of ELUE: sst-2, imdb, mrpc, sts-b, snli or scitail.", required=True)
 @options.split("With a checkpoint: split of the task's data.  [default: test]")
-@options.text
+@texts
 @options.policy(
     "Policies as in splitee run, such as exits,elasticbert,deebert:0.3,pabee:3; repeatable. "
     "A checkpoint runs policies that stay on the device.  [default: exits]"
@@ -91,12 +92,8 @@ def flops(source: Path, tokens: int, as_json: bool) -> None:
 def predict(
     source: Path,
     task: str,
+    texts: Texts,
     split: str | None,
-    data_root: str | None,
-    text_file: str | None,
-    text_columns: tuple[str, ...],
-    label_column: str | None,
-    class_names: str | None,
     policies: tuple[str, ...],
     threshold: tuple[float | str, ...],
     name: str | None,
@@ -127,11 +124,9 @@ def predict(
     get_task(task)
     names = policies or ("exits",)
     if find_checkpoint(source).is_dir():
-        data = data_root, text_file, text_columns, label_column, class_names, split
-        method = _run(source, task, data, names, threshold, name, batch_size, seed)
+        method = _run(source, task, texts, split, names, threshold, name, batch_size, seed)
     else:
-        others = {"--split": split, "--text": text_file, "--text-column": text_columns}
-        others |= {"--label-column": label_column, "--class-names": class_names}
+        others = {"--split": split, "--text": texts.text_file, **texts.of_text}
         for option, value in others.items():
             if value:
                 raise InputError(f"{option} does not go with a trace, which holds its samples: leave it out")
@@ -167,16 +162,16 @@ def predict(
 def _run(
     checkpoint: Path,
     elue_task: str,
-    data: tuple[Any, ...],
+    texts: Texts,
+    split: str | None,
     names: tuple[str, ...],
     thresholds: Sequence[float | str],
     name: str | None,
     batch_size: int,
     seed: int,
 ) -> Any:
-    data_root, text_file, text_columns, label_column, class_names, split = data
     need_models_extra()
-    from splitee.data.tasks import load_file, load_task
+    from splitee.data.tasks import load_task
     from splitee.elue.flops import Flops
     from splitee.elue.metrics import get_task
     from splitee.models.checkpoints import read_config
@@ -203,13 +198,13 @@ def _run(
             )
         rules[setting] = rule
 
-    if text_file is None:
-        rows = load_task(about.data, split or "test", data_root)
+    if texts.text_file is None:
+        rows = load_task(about.data, split or "test", texts.data_root)
+        keep(rows.name, rows)
     else:
         if split is not None:
             raise InputError("--split does not go with --text: leave it out")
-        columns, listed = text_columns or ("text",), options.names_list(class_names)
-        rows = load_file(text_file, columns, label_column, listed, about.regression)
+        rows = texts.load(about.regression)
     from splitee.elue.inferred import inferred
 
     return inferred(
@@ -220,7 +215,7 @@ def _run(
         elue_task,
         batch_size=batch_size,
         facts={"seed": seed},
-        report=lambda line: click.echo(line, err=True),
+        report=report,
     )
 
 

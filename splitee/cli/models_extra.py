@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from splitee._internal.errors import InputError
 from splitee.cli import options
+from splitee.cli.texts import Texts, keep, texts
 
 if TYPE_CHECKING:
     from splitee.data.rows import Rows
@@ -49,14 +50,10 @@ def check_source(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The values of `options.training_texts`."""
+    """The values of `options.training_texts`, and the texts."""
 
+    texts: Texts
     task: str | None
-    data_root: str | None
-    text_file: str | None
-    text_columns: tuple[str, ...]
-    label_column: str | None
-    class_names: str | None
     validation_text: str | None
     validation_rows: int | None
     train_rows: int | None
@@ -64,49 +61,47 @@ class TrainingData:
     def check(self, *, regression: bool = False) -> None:
         """Raise InputError unless one source of texts is given, without the other's options."""
         of_text = {
-            "--text-column": self.text_columns,
-            "--label-column": self.label_column,
-            "--class-names": self.class_names,
+            **self.texts.of_text,
             "--validation-text": self.validation_text,
             "--regression": regression,
         }
-        check_source(self.task, self.text_file, of_text)
+        check_source(self.task, self.texts.text_file, of_text)
 
     def rows(self, seed: int, *, regression: bool) -> tuple[Rows, Rows]:
         """Return the rows to train on and those to validate with."""
-        from splitee.data.tasks import check_learnable, hold_out, load_file, load_task
+        from splitee.data.tasks import check_learnable, hold_out, load_task
 
-        if self.text_file is not None:
-            columns, names = self.text_columns or ("text",), options.names_list(self.class_names)
-            if self.label_column is None:
+        if self.texts.text_file is not None:
+            if self.texts.label_column is None:
                 raise InputError("--text needs --label-column: training needs labels")
-            train = load_file(self.text_file, columns, self.label_column, names, regression)
+            train = self.texts.load(regression)
             check_learnable(train)  # before its class names are needed for the validation rows
             if self.validation_text:
-                known = train.label_names
-                validation = load_file(self.validation_text, columns, self.label_column, known, regression)
+                validation = self.texts.load(regression, self.validation_text, train.label_names)
             elif self.validation_rows:
                 train, validation = hold_out(train, self.validation_rows, HELD_OUT)
             else:
                 raise InputError("give --validation-text FILE, or --validation-rows N to hold out rows")
         else:
             assert self.task is not None
-            train = load_task(self.task, "train", self.data_root)
+            train = load_task(self.task, "train", self.texts.data_root)
+            keep(train.name, train)
             if self.validation_rows:
                 train, validation = hold_out(train, self.validation_rows, HELD_OUT)
             else:
-                validation = load_task(self.task, "validation", self.data_root)
+                validation = load_task(self.task, "validation", self.texts.data_root)
+                keep(validation.name, validation)
         if self.train_rows is not None and self.train_rows < len(train):
             train = hold_out(train, self.train_rows, seed)[1]
         return train, validation
 
 
 def training_data(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `options.training_texts` to a command, which gets them as one argument, `data`."""
+    """Add the options that locate training rows to a command, which gets them as one argument, `data`."""
 
     @wraps(command)
     def gathered(**given: Any) -> Any:
         data = TrainingData(**{field.name: given.pop(field.name) for field in fields(TrainingData)})
         return command(data=data, **given)
 
-    return options.training_texts(gathered)
+    return options.training_texts(texts(gathered))

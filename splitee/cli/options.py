@@ -48,6 +48,7 @@ THRESHOLDS = Read("alphas", partial(numbers.listed, read=numbers.threshold))
 LAYER_COUNTS = Read("layers", partial(numbers.listed, read=numbers.layer_count))
 LAYERS = Read("layers", partial(numbers.listed, read=partial(numbers.whole, least=1)))
 SEED = click.IntRange(min=0)
+DATA_SET = "Named data set, such as sst2_sentences, imdb or snli."
 
 
 def names_list(names: str | None) -> list[str] | None:
@@ -172,6 +173,39 @@ def class_names(help: str) -> Decorator[Any]:
     return click.option("--class-names", metavar="A,B,...", help=help)
 
 
+def reading(command: Command) -> Command:
+    """Add the options that say how a text file is written, as arguments of `texts.reading`."""
+    return _all(
+        click.option(
+            "--sep",
+            metavar="MARK",
+            help="Separator of CSV: a character, comma, semicolon, tab, pipe, space.  [default: found]",
+        ),
+        click.option(
+            "--decimal", type=click.Choice([".", ","]), help="Decimal mark in text files.  [default: found]"
+        ),
+        click.option(
+            "--encoding",
+            metavar="NAME",
+            help="Encoding of text files, such as cp1252 or utf-16.  [default: by its mark, else UTF-8]",
+        ),
+        click.option(
+            "--quoting/--no-quoting",
+            default=None,
+            help="Whether cells of a CSV file may be in quotation marks.  [default: yes, but not in TSV]",
+        ),
+    )(command)
+
+
+def no_label(command: Command) -> Command:
+    """Add --no-label, a text with commas; see `texts.marks`."""
+    return click.option(
+        "--no-label",
+        metavar="MARKS",
+        help="Labels that mean none, such as -1 or -, or empty; their rows are left out.",
+    )(command)
+
+
 def text(command: Command) -> Command:
     """Add the options that locate texts, except --task."""
     return _all(
@@ -180,10 +214,14 @@ def text(command: Command) -> Command:
             metavar="FOLDER",
             envvar="SPLITEE_DATA_ROOT",
             show_envvar=True,
-            help="Folder of data sets, FOLDER/TASK/SPLIT.parquet (or .csv, .jsonl).  [default: the hub]",
+            help="Folder of data sets, FOLDER/TASK/SPLIT.parquet (or .csv, .tsv, .jsonl, .json)."
+            "  [default: the hub]",
         ),
         click.option(
-            "--text", "text_file", metavar="FILE", help="Read texts from a .parquet, .csv or .jsonl file."
+            "--text",
+            "text_file",
+            metavar="FILE",
+            help="Read texts from a table: CSV, TSV, JSON, JSON Lines or Parquet.",
         ),
         click.option(
             "--text-column",
@@ -192,14 +230,17 @@ def text(command: Command) -> Command:
             multiple=True,
             help="With --text: the column of texts; give it twice for pairs.  [default: text]",
         ),
-        click.option("--label-column", metavar="COLUMN", help="With --text: the column of labels."),
+        click.option(
+            "--label-column",
+            "label_columns",
+            metavar="COLUMN",
+            multiple=True,
+            help="With --text: the column of labels.",
+        ),
         class_names("With --text: names of the labels 0, 1, …, separated by commas."),
+        no_label,
+        reading,
     )(command)
-
-
-def data(command: Command) -> Command:
-    """Add the options that locate texts."""
-    return _all(task("Named data set, such as sst2_sentences, imdb or snli."), text)(command)
 
 
 # models
@@ -229,9 +270,9 @@ def layers(help: str) -> Decorator[Any]:
 
 
 def training_texts(command: Command) -> Command:
-    """Add the options that locate the rows to train on and to validate with."""
+    """Add the options that locate the rows to train on and to validate with, except those of `text`."""
     return _all(
-        data,
+        task(DATA_SET),
         click.option(
             "--validation-text", metavar="FILE", help="With --text: the file of the validation rows."
         ),

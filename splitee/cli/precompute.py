@@ -10,12 +10,14 @@ import click
 from splitee.cli import options
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, need_models_extra
+from splitee.cli.texts import Texts, flush, hold, keep, texts
 from splitee.models.checkpoints import BUNDLED
 
 
 @click.command("precompute")
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
-@options.data
+@options.task(options.DATA_SET)
+@texts
 @options.split("With --task: its split, or two as validation+test.  [default: test]")
 @click.option(
     "--label-map",
@@ -40,12 +42,8 @@ from splitee.models.checkpoints import BUNDLED
 @options.as_json()
 def command(
     checkpoint: Path,
+    texts: Texts,
     task: str | None,
-    data_root: str | None,
-    text_file: str | None,
-    text_columns: tuple[str, ...],
-    label_column: str | None,
-    class_names: str | None,
     split: str | None,
     label_map: tuple[str, ...],
     out: Path,
@@ -74,21 +72,20 @@ def command(
     """
     need_models_extra()
     from splitee._internal.files import refuse_place
-    from splitee.data.tasks import PAIRS, load_file, load_task, map_labels
+    from splitee.data.tasks import PAIRS, load_task, map_labels
     from splitee.models.multi_exit import load_config
 
-    refuse_place(out, overwrite, text_file)
-    of_text = {"--text-column": text_columns, "--label-column": label_column, "--class-names": class_names}
-    check_source(task, text_file, of_text, {"--split": split})
+    refuse_place(out, overwrite, texts.text_file)
+    check_source(task, texts.text_file, texts.of_text, {"--split": split})
     config = load_config(checkpoint)
     if task is not None:
-        rows = load_task(task, split or "test", data_root)
+        rows = load_task(task, split or "test", texts.data_root)
+        keep(rows.name, rows)
     else:
-        assert text_file is not None
-        columns, names = text_columns or ("text",), options.names_list(class_names)
-        rows = load_file(text_file, columns, label_column, names, config.regresses)
+        rows = texts.load(config.regresses)
 
     from splitee.models.precompute import PrecomputeOptions, Run, precompute, run_on
+    from splitee.trace.checks import check_labels
 
     classes = config.class_names
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
@@ -104,6 +101,11 @@ def command(
         run = run_on(Cluster(ray_address, cpus=torch.get_num_threads()))
 
     with Meter(out.name, "{:.1f} texts/s") as progress:
+
+        def advance(texts: int, tokens: int) -> None:
+            flush(progress.say)  # now that the model works on these texts
+            progress.advance(tokens, texts)
+
         trace = precompute(
             checkpoint,
             rows,
@@ -112,10 +114,14 @@ def command(
             name=name,
             run=run,
             overwrite=overwrite,
-            report=progress.say,
-            advance=lambda texts, tokens: progress.advance(tokens, texts),
+            report=hold,
+            advance=advance,
             begin=lambda texts, tokens: progress.begin(tokens),
         )
+        flush(progress.say)
+    if trace.has_labels:
+        for warning in check_labels(trace):
+            click.echo(f"warning: {warning}", err=True)
     summary = {"trace": str(out), "name": trace.name, "samples": trace.samples, "layers": trace.layers}
     labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
     line = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"

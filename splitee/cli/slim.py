@@ -10,6 +10,7 @@ import click
 from splitee._internal.errors import InputError
 from splitee.cli import options
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
+from splitee.cli.texts import flush, report
 
 
 @click.command("slim")
@@ -212,8 +213,9 @@ def command(
         recipe,
         encoder=encoder,
         overwrite=overwrite,
-        report=lambda line: click.echo(line, err=True),
+        report=report,
     )
+    flush()
     summary = {
         "checkpoint": str(out),
         "heads": size.heads,

@@ -15,8 +15,10 @@ from splitee.cli import Group, options
 from splitee.cli.calibrate import command as calibrate
 from splitee.cli.listing import command as list_
 from splitee.cli.show import command as show
+from splitee.cli.texts import marks, reading
 from splitee.cli.threshold import command as threshold
 from splitee.cli.traces import STDIN, read_trace, summary_line
+from splitee.data.opening import read_stdin
 from splitee.trace import with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv
@@ -50,7 +52,7 @@ def verify(trace: str, as_json: bool) -> None:
         click.echo(f"warning: {warning}")
 
 
-@command.command("import", short_help="Make a trace from an NPZ file or a CSV table.")
+@command.command("import", short_help="Make a trace from a table or arrays: CSV, JSON, Parquet, NPZ.")
 @click.argument("file")
 @options.out("The trace file to write (.parquet).")
 @options.format_(FORMATS, "auto")
@@ -66,6 +68,14 @@ def verify(trace: str, as_json: bool) -> None:
     "--classes", type=click.IntRange(2), help="Number of classes.  [default: the highest class + 1]"
 )
 @options.class_names("Names of the classes 0, 1, …, separated by commas.  [default: sorted]")
+@options.no_label
+@click.option(
+    "--exit-layers",
+    type=options.LAYERS,
+    metavar="LAYERS",
+    help="The backbone layer of each exit, if the file numbers exits by it: 4,8,12.",
+)
+@options.reading
 @click.option("--scores", is_flag=True, help="The confidences are not softmax maxima and may be below 1/K.")
 @options.name("Name of the trace.  [default: the name of FILE]")
 @options.overwrite()
@@ -76,15 +86,22 @@ def import_(
     renamed: tuple[str, ...],
     classes: int | None,
     class_names: str | None,
+    no_label: str | None,
+    exit_layers: tuple[int, ...] | None,
+    sep: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    quoting: bool | None,
     scores: bool,
     name: str | None,
     overwrite: bool,
 ) -> None:
-    """Make a trace from FILE, an NPZ file or a CSV table; - reads standard input.
+    """Make a trace from FILE: CSV, TSV, JSON, JSON Lines, Parquet, NPZ or NPY; - reads standard input.
 
     \b
-    NPZ   arrays confidence and prediction, (samples, exits), and optionally label, entropy, id,
-          length, group, logits, cloud_confidence, cloud_prediction, value, target (of scores)
+    npz   arrays confidence and prediction, (samples, exits), or logits or probabilities, (samples,
+          exits, classes); optionally label, entropy, id, length, group, cloud_confidence,
+          cloud_prediction, value, target (of scores). Columns of lists are read in the same way
     long  one row per sample and exit: sample, exit, confidence, prediction; optionally the others
     wide  one row per sample: confidence_1, prediction_1, confidence_2, ...; optionally id and the others
 
@@ -94,11 +111,14 @@ def import_(
     columns = options.pairs(renamed, "--map", "OURS=THEIRS, such as sample=doc_id")
     try:
         trace, notes = import_trace(
-            sys.stdin.buffer.read() if file == "-" else file,
+            read_stdin() if file == "-" else file,
             format_,
             renamed=columns,
             classes=classes,
             class_names=options.names_list(class_names),
+            no_label=marks(no_label),
+            exit_layers=exit_layers,
+            reading=reading(sep, decimal, encoding, quoting),
             softmax=not scores,
             name=name or ("stdin" if file == "-" else Path(file).stem),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +16,13 @@ STDIN = "-"
 
 def read_trace(name: str | Path) -> Trace:
     """Read a trace from a file, a bundled name, or "-", which is standard input."""
+    from splitee.data.opening import read_stdin
     from splitee.trace import from_bytes, load_trace
 
     if str(name) != STDIN:
         return load_trace(name)
     try:
-        return from_bytes(sys.stdin.buffer.read())
+        return from_bytes(read_stdin())
     except InputError as error:
         raise InputError(f"standard input: {error}") from error
 

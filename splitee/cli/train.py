@@ -11,6 +11,7 @@ from splitee._internal.errors import InputError
 from splitee._internal.numbers import listed, whole
 from splitee.cli import options
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
+from splitee.cli.texts import flush, report
 
 
 @click.command("train")
@@ -149,8 +150,9 @@ def command(
         out,
         recipe,
         overwrite=overwrite,
-        report=lambda line: click.echo(line, err=True),
+        report=report,
     )
+    flush()
     summary = {
         "checkpoint": str(out),
         "training": model.config.training,

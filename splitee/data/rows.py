@@ -1,11 +1,10 @@
-"""Read texts and labels from tables, check them, map labels to a model's classes, and split rows."""
+"""Texts and labels of a table: checked, mapped to a model's classes, and split."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee.data.labels import NO_LABEL, count_classes, count_marks, counted, encode_classes
+from splitee.data.tables import Reading, Table, naming, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MULTI_LABEL = (
+    "several labels per sample (multi-label classification) are out of scope, so give one column with"
+    " one class "
+    "per row (docs/models.md)"
+)
 _ANY = (-np.inf, np.inf)
-_INTEGER = re.compile("-?[0-9]{1,18}")
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+([.,][0-9]+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Rows:
         The value of the file's id column, else the row number in the file (from 0).
     identity : dict
         Where the rows come from, and their SHA-256; it is written to manifests.
+    notes : tuple of str
+        How the file was read: rows read and left out, labels that occur, empty texts.
     """
 
     name: str
@@ -48,6 +56,7 @@ class Rows:
     label_names: tuple[str, ...] | None
     id: list[str]
     identity: dict[str, object]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.text[0])
@@ -67,40 +76,61 @@ class Rows:
         )
 
     @property
+    def text_hash(self) -> list[str]:
+        """The first 16 hexadecimal digits of the SHA-256 of each sample's text or texts."""
+        found = []
+        for texts in zip(*self.text, strict=True):
+            digest = hashlib.sha256()
+            for text in texts:
+                digest.update(_sized(text))
+            found.append(digest.hexdigest()[:16])
+        return found
+
+    @property
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of the texts and labels, in order."""
         digest = hashlib.sha256()
         for column in self.text:
             for text in column:
-                encoded = text.encode("utf-8", "surrogatepass")
-                digest.update(len(encoded).to_bytes(8, "little"))
-                digest.update(encoded)
+                digest.update(_sized(text))
         if self.label is not None:
             digest.update(self.label.astype(f"<{self.label.dtype.kind}8").tobytes())
         return digest.hexdigest()
 
 
 def load_file(
-    path: str | Path,
-    text: Sequence[str] = ("text",),
+    path: str | Path | pd.DataFrame,
+    text: Sequence[str] | str = ("text",),
     label: str | None = None,
     label_names: Sequence[str] | None = None,
     regression: bool = False,
+    *,
+    no_label: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Rows:
-    r"""Read a Parquet, CSV or JSONL file with one or two text columns and, if named, a label column.
+    r"""Read a table with one or two text columns and, if named, a label column.
 
     Parameters
     ----------
-    path : str or Path
-        The file; its suffix names the format.
-    text : sequence of str
+    path : str, Path or DataFrame
+        A CSV, TSV, JSON, JSON Lines, Parquet or NPZ file, or a table in memory.
+    text : str or sequence of str
         One or two column names.
     label : str, optional
-        The label column. Rows labelled -1 are dropped if other rows have labels.
+        The label column.
     label_names : sequence of str, optional
         Names of classes 0, 1, ... Default: the numbers, or the sorted label texts.
     regression : bool
         Whether labels are scores, such as a similarity from 0 to 5.
+    no_label : sequence of str
+        Marks that mean no label, such as "-1", "-" or "empty"; their rows are left out.
+    reading : Reading, optional
+        Separator, decimal mark and encoding of a text file, if they are not certain.
+
+    Returns
+    -------
+    Rows
+        Its `notes` say how many rows were read and left out, and which labels occur.
 
     Raises
     ------
@@ -111,16 +141,32 @@ def load_file(
     --------
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.csv"
-    >>> _ = path.write_text("text,label\nfine,1\ndull,0\n")
-    >>> load_file(path, label="label").label.tolist()
+    >>> _ = path.write_text("text;label\nfine;1\ndull;0\n")
+    >>> rows = load_file(path, label="label")
+    >>> rows.label.tolist()
     [1, 0]
+    >>> rows.notes
+    ('2 rows read', "labels: '0' 1, '1' 1")
     """
-    path = Path(path)
     names = tuple(label_names) if label_names else None
-    rows = rows_from_frame(
-        read_frame(path), str(path), tuple(text), label, names, path.stem, _ANY if regression else None
+    columns = (text,) if isinstance(text, str) else tuple(text)
+    frame = hasattr(path, "iloc")
+    file = None if frame else Path(path)  # type: ignore[arg-type]
+    where = "the data frame" if file is None else str(file)
+    with naming(where):
+        table = read_table(path if file is None else file, reading)
+    rows = rows_from_table(
+        table,
+        where,
+        columns,
+        label,
+        names,
+        "data" if file is None else file.stem,
+        _ANY if regression else None,
+        no_label,
     )
-    return replace(rows, identity={"source": "file", "file": path.name, "sha256": rows.fingerprint})
+    source = {"source": "data frame"} if file is None else {"source": "file", "file": file.name}
+    return replace(rows, identity={**source, "sha256": rows.fingerprint})
 
 
 def join(parts: Mapping[str, Rows]) -> Rows:
@@ -148,51 +194,138 @@ def join(parts: Mapping[str, Rows]) -> Rows:
     )
 
 
-def rows_from_frame(
-    frame: pd.DataFrame,
+def rows_from_table(
+    table: Table,
     where: str,
     text: tuple[str, ...],
     label: str | None,
     label_names: tuple[str, ...] | None,
     name: str,
     score_range: tuple[float, float] | None = None,
+    no_label: Sequence[str] = (),
 ) -> Rows:
-    """Convert a table to checked rows.
+    """Convert a table to checked rows, without those that have no label.
 
-    Rows without a label (-1, or a score outside `score_range`) are dropped if other rows have labels. With
-    `score_range`, labels are regression scores.
+    No label is a mark of `no_label`, or a score outside `score_range`; with `score_range`, labels are
+    regression scores. If no row has a label, all rows are kept and `label` is None.
     """
+    with naming(where):
+        return _rows(table, text, label, label_names, name, score_range, no_label)
+
+
+def _rows(
+    table: Table,
+    text: tuple[str, ...],
+    label: str | None,
+    label_names: tuple[str, ...] | None,
+    name: str,
+    score_range: tuple[float, float] | None,
+    no_label: Sequence[str],
+) -> Rows:
     if not 1 <= len(text) <= 2:
-        raise InputError(f"{where}: one or two text columns are needed, not {len(text)}")
+        raise InputError(f"one or two text columns are needed, not {len(text)}")
+    if label is not None and not isinstance(label, str):
+        raise InputError(f"{len(label)} label columns are given: {MULTI_LABEL}")
     for column in (*text, *([label] if label else [])):
-        if column not in frame.columns:
-            present = ", ".join(map(str, frame.columns)) or "none"
+        if column not in table:
+            present = " ".join(", ".join(table.names).split()) or "none"
             raise InputError(
-                f"{where} has no column {column!r}: its columns are {present} (choose them with --text-column"
+                f"there is no column {column!r}: its columns are {_short(present)} (choose them with"
+                " --text-column"
                 " and --label-column)"
             )
-    if frame.empty:
-        raise InputError(f"{where} has no rows")
-    for column in text:
-        bad = frame[column].map(lambda value: not isinstance(value, str)).to_numpy()
-        if bad.any():
-            raise InputError(f"{where}, row {int(bad.argmax())}: column {column!r} does not hold text")
+    if not len(table):
+        raise InputError("the file has no rows")
+    texts = tuple(_texts(table, column, label) for column in text)
+    notes = list(table.notes)
     labels: NDArray[np.int64] | NDArray[np.float64] | None = None
-    kept = np.arange(len(frame), dtype=np.int64)
+    left = ""
     if label is not None and score_range is not None:
-        labels = _scores(frame[label], where, label)
-        known = (labels >= score_range[0]) & (labels <= score_range[1])
-        labels, kept = (labels, np.flatnonzero(known)) if known.any() else (None, kept)
+        labels = table.numbers(label, np.float64)
+        if not np.isfinite(labels).all():
+            row = int((~np.isfinite(labels)).argmax())
+            raise InputError(
+                f"row {table.row(row)}: column {label!r} holds {labels[row]}, not a finite number"
+            )
+        kept = (labels >= score_range[0]) & (labels <= score_range[1])
+        left = f"their scores are outside {score_range[0]:g} to {score_range[1]:g}"
     elif label is not None:
-        labels, label_names = _label_indices(frame[label], where, label, label_names)
-        if (labels < 0).all():
-            labels = None
-        elif (labels < 0).any():
-            kept = np.flatnonzero(labels >= 0)
-    ids = frame["id"].astype(str).tolist() if "id" in frame.columns else [str(i) for i in range(len(frame))]
-    return Rows(name, tuple(frame[column].tolist() for column in text), labels, label_names, ids, {}).take(
-        kept
-    )
+        if table.nested(label):
+            raise InputError(f"column {label!r} holds a list per row: {MULTI_LABEL}")
+        cells = table.cells(label)
+        found = encode_classes(
+            {label: cells}, label_names, table.first_row, no_label=no_label, labels=[label]
+        )
+        labels, label_names = found.columns[label], found.names
+        kept = labels != NO_LABEL
+        notes += found.notes
+        left = f"no label: {count_marks(labels, cells)}"
+        if label_names is None:
+            label_names = tuple(str(i) for i in range(int(labels.max(initial=1)) + 1))
+    else:
+        kept = np.ones(len(table), dtype=bool)
+    if not kept.any():
+        labels, kept = None, np.ones(len(table), dtype=bool)
+    read = counted(len(table), "row") + " read"
+    notes.insert(0, read if kept.all() else f"{read}, {int((~kept).sum()):,} left out ({left})")
+    if labels is not None and score_range is None:
+        notes.append(count_classes(labels[kept].astype(np.int64), label_names))
+    notes += _empty(table, text, texts)
+    ids = [str(i) for i in range(len(table))]
+    if "id" in table and not table.nested("id"):
+        ids = table.texts("id").to_pylist()
+    rows = Rows(name, texts, labels, label_names, ids, {}, tuple(notes))
+    return rows.take(np.flatnonzero(kept))
+
+
+def _texts(table: Table, column: str, label: str | None) -> list[str]:
+    """Return a column of texts; refuse one that holds numbers, or has gaps."""
+    if table.nested(column) or not table.is_text(column):
+        raise InputError(
+            f"row {table.row(0)}: column {column!r} does not hold text: name another --text-column"
+        )
+    missing = table.missing(column)
+    if missing is not None:
+        raise InputError(f"row {table.row(missing)}: column {column!r} does not hold text: it is missing")
+    texts: list[str] = table.texts(column).to_pylist()
+    if _look_like_ids(column, texts):
+        others = [
+            other
+            for other in table.names
+            if other not in (column, label) and not table.nested(other) and table.is_text(other)
+            and any(" " in cell.strip() for cell in table.texts(other).unique().to_pylist())
+        ]  # fmt: skip
+        if others:
+            raise InputError(
+                f"column {column!r} holds only numbers, such as {texts[0]!r}: is the text in column"
+                f" {others[0]!r}? "
+                f"name it with --text-column {others[0]}"
+            )
+    return texts
+
+
+def _look_like_ids(column: str, texts: list[str]) -> bool:
+    """Return whether a column of numbers seems to number the rows: all differ, or its name says so."""
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return False
+    named = column == "text" or column.lower().endswith(("id", "idx", "index"))
+    return named or (len(set(texts)) == len(texts) > 2)
+
+
+def _empty(table: Table, columns: tuple[str, ...], texts: tuple[list[str], ...]) -> list[str]:
+    """Note texts that are empty, and columns of numbers."""
+    notes = []
+    for column, cells in zip(columns, texts, strict=True):
+        empty = [row for row, text in enumerate(cells) if not text.strip()]
+        if empty:
+            first = ", ".join(str(table.row(row)) for row in empty[:5]) + (", ..." if len(empty) > 5 else "")
+            count = "1 text is" if len(empty) == 1 else f"{len(empty):,} texts are"
+            notes.append(f"{count} empty in column {column!r} (row {first})")
+        if all(_NUMBER.fullmatch(text) for text in cells):
+            notes.append(
+                f"column {column!r} holds only numbers, such as {cells[0]!r}, which are taken as texts"
+            )
+    return notes
 
 
 def map_labels(rows: Rows, model_names: Sequence[str], label_map: Mapping[str, str]) -> Rows:
@@ -222,12 +355,22 @@ def map_labels(rows: Rows, model_names: Sequence[str], label_map: Mapping[str, s
     mapped = [label_map.get(name, name) for name in names]
     unknown = [name for name in mapped if name not in model_names]
     if unknown:
-        raise InputError(
-            f"{rows.name}: the model has no class {unknown[0]!r} (it has {', '.join(model_names)}); "
-            f"map each label to a class with --label-map {unknown[0]}=CLASS"
-        )
+        raise InputError(f"{rows.name}: {_no_class(unknown[0], names, model_names)}")
     table = np.array([list(model_names).index(name) for name in mapped], dtype=np.int64)
     return replace(rows, label=table[rows.label], label_names=tuple(model_names))
+
+
+def _no_class(unknown: str, names: Sequence[str], model_names: Sequence[str]) -> str:
+    """Say how to name a label that is no class of the model."""
+    line = f"the model has no class {unknown!r} (it has {', '.join(model_names)})"
+    if names == tuple(map(str, range(len(names)))):
+        order = "" if len(names) != len(model_names) else f", such as --class-names {','.join(model_names)}"
+        return (
+            f"{line}, and the labels are numbers: name them in order with --class-names{order}, or map"
+            " each with "
+            f"--label-map {unknown}=CLASS"
+        )
+    return f"{line}: map each label to a class with --label-map {unknown}=CLASS"
 
 
 def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
@@ -257,98 +400,11 @@ def check_learnable(rows: Rows) -> None:
         raise InputError(f"{rows.name}: all {len(rows)} labels are the same, there is nothing to learn")
 
 
-def _scores(values: pd.Series, where: str, column: str) -> NDArray[np.float64]:
-    import pandas as pd
-
-    scores = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(scores).all():
-        row = int((~np.isfinite(scores)).argmax())
-        raise InputError(
-            f"{where}, row {row}: column {column!r} holds {values.iloc[row]!r}, but regression needs numbers"
-        )
-    return scores
+def _sized(text: str) -> bytes:
+    """Return a text as bytes, after its length."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return len(encoded).to_bytes(8, "little") + encoded
 
 
-def _label_indices(
-    values: pd.Series, where: str, column: str, names: tuple[str, ...] | None
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    empty = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy()
-    if empty.any():
-        raise InputError(
-            f"{where}, row {int(empty.argmax())}: column {column!r} is empty; "
-            "give every row a label (-1 for none), or name no label column"
-        )
-    texts = values.astype(str)
-    whole = _whole_numbers(values)
-    # numbers are indices into the list of names, unless the names are themselves these numbers
-    if whole is not None and not (names and set(texts) - {"-1"} <= set(names)):
-        names = names or tuple(str(i) for i in range(int(whole.max(initial=1)) + 1))
-        wrong = whole[(whole < -1) | (whole >= len(names))]
-        if wrong.size:
-            raise InputError(
-                f"{where}: column {column!r} holds label {wrong[0]}, but there are {len(names)} classes, "
-                f"0 to {len(names) - 1}"
-            )
-        return whole, names
-    if whole is not None:
-        texts = texts.mask(whole == -1, "-1")
-        found = {"-1": -1} | {name: i for i, name in enumerate(names or ())}
-        return np.array([found[text] for text in texts], dtype=np.int64), names or ()
-    names = names or tuple(sorted(set(texts)))
-    unknown = sorted(set(texts) - set(names))
-    if unknown:
-        raise InputError(
-            f"{where}: column {column!r} holds {unknown[0]!r}, but the labels are {', '.join(names)}"
-        )
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place[text] for text in texts], dtype=np.int64), names
-
-
-def _whole_numbers(values: pd.Series) -> NDArray[np.int64] | None:
-    """Return the values as integers if all are whole: 1, 1.0 (pandas) or "1" (CSV); else None."""
-    if values.dtype.kind not in "iuf":
-        if not all(isinstance(value, str) and _INTEGER.fullmatch(value) for value in values):
-            return None
-        return np.array([int(value) for value in values], dtype=np.int64)
-    numbers = values.to_numpy()
-    whole = np.isfinite(numbers) & (numbers == np.round(numbers))
-    return numbers.astype(np.int64) if whole.all() else None
-
-
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a Parquet, CSV or JSONL file; the suffix names the format."""
-    import pandas as pd
-
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".parquet": pd.read_parquet,
-        ".csv": _read_csv,
-        ".jsonl": _read_jsonl,
-    }
-    if path.suffix not in readers:
-        raise InputError(f"{path}: give a .parquet, .csv or .jsonl file")
-    try:
-        return readers[path.suffix](path)
-    except (ValueError, OSError) as error:  # from pandas' parsers; includes pyarrow's ArrowInvalid
-        raise InputError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    # read as text: "007" stays an id, "12" a text, and "NA" is not a missing value
-    frame = pd.read_csv(path, keep_default_na=False, dtype=str)
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus fields as an index
-        raise ValueError("rows have more fields than the header; put texts with commas in quotes")
-    return frame
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError('every line must be an object, such as {"text": "..."}')
-    return pd.DataFrame(rows)
+def _short(names: str) -> str:
+    return names if len(names) <= 300 else names[:300] + " ..."

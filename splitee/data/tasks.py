@@ -1,6 +1,6 @@
 """Named data sets: text columns, label names and where the rows come from.
 
-A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or ``.csv``, ``.jsonl``), if a root is given
+A task is read from local files, ``ROOT/NAME/SPLIT.parquet`` (or another table), if a root is given
 (``--data-root`` or the environment variable ``SPLITEE_DATA_ROOT``), otherwise from the Hugging Face hub.
 Column names and label order are those of the hub, so one definition serves both. ELUE's own folders
 (``ROOT/SciTail/dev.tsv``) are read as well; see `splitee.data.elue_files`.
@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +25,9 @@ from splitee.data.rows import (
     join,
     load_file,
     map_labels,
-    read_frame,
-    rows_from_frame,
+    rows_from_table,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
+from splitee.data.tables import Table, naming, read_table
 
 __all__ = [
     "DATA_ROOT_VARIABLE",
@@ -46,10 +42,13 @@ __all__ = [
     "load_file",
     "load_task",
     "map_labels",
-    "rows_from_frame",
+    "rows_from_table",
 ]
 
 DATA_ROOT_VARIABLE = "SPLITEE_DATA_ROOT"
+NO_LABELS = ("-1",)  # the hub's mark of rows without a label
+_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
+_STEMS = {"validation": ("validation", "dev")}  # GLUE's own name of the file
 
 
 @dataclass(frozen=True)
@@ -220,10 +219,12 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
         return replace(rows, identity=identity)
     if data_root:
         path = _local_file(Path(data_root), task, split)
-        frame, where = read_frame(path), str(path)
+        with naming(path):
+            table = read_table(path)
+        where = str(path)
         identity = {"source": "file"}
     elif task.hub:
-        frame, identity = _read_hub(task, split)
+        table, identity = _read_hub(task, split)
         where = f"{task.hub} {task.hub_config or ''}".strip()
     else:
         raise InputError(
@@ -231,7 +232,7 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
             f"the folder that holds {task.folder or name}/{split}.parquet"
         )
     names, scores = task.label_names or None, task.score_range
-    rows = rows_from_frame(frame, where, task.text, task.label, names, f"{name}/{split}", scores)
+    rows = rows_from_table(table, where, task.text, task.label, names, f"{name}/{split}", scores, NO_LABELS)
     if task.whole_train and split == "train":
         rows = rows.take(_whole(rows.text[0]))
     return replace(rows, identity={"task": name, "split": split, **identity, "sha256": rows.fingerprint})
@@ -239,15 +240,16 @@ def load_task(name: str, split: str, data_root: str | Path | None = None) -> Row
 
 def _local_file(root: Path, task: Task, split: str) -> Path:
     folder = root / (task.folder or task.name)
-    for suffix in (".parquet", ".csv", ".jsonl"):
-        if (path := folder / f"{split}{suffix}").exists():
-            return path
+    for stem in _STEMS.get(split, (split,)):
+        for suffix in _SUFFIXES:
+            if (path := folder / f"{stem}{suffix}").exists():
+                return path
     present = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
     has = f"it has {', '.join(present)}" if present else "there is no such folder or it is empty"
-    raise InputError(f"{folder}: no {split}.parquet, .csv or .jsonl; {has}")
+    raise InputError(f"{folder}: no {split}.parquet, .csv, .tsv, .jsonl or .json; {has}")
 
 
-def _read_hub(task: Task, split: str) -> tuple[pd.DataFrame, dict[str, object]]:
+def _read_hub(task: Task, split: str) -> tuple[Table, dict[str, object]]:
     try:
         import datasets
     except ImportError as error:
@@ -263,7 +265,7 @@ def _read_hub(task: Task, split: str) -> tuple[pd.DataFrame, dict[str, object]]:
             f"{task.hub} {hub_split} could not be loaded from the hub "
             f"({' '.join(str(error).split())[:200]}): give --data-root to read local files"
         ) from error
-    return data.to_pandas(), {"source": "hub", "hub": task.hub, "config": task.hub_config}
+    return read_table(data.to_pandas()), {"source": "hub", "hub": task.hub, "config": task.hub_config}
 
 
 def _whole(texts: Sequence[str]) -> NDArray[np.int64]:

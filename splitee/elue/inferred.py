@@ -15,7 +15,7 @@ from splitee.elue.flops import Flops
 from splitee.elue.metrics import class_numbers, get_task, source_names
 from splitee.elue.predictions import Method, Setting, modules_run
 from splitee.models.early_exit import infer
-from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
+from splitee.models.encode import check_tokens, encode, load_tokenizer, pad, truncation_note
 from splitee.models.multi_exit import load_checkpoint
 from splitee.models.passes import plan_batches
 from splitee.policies.rules import AtExit, Rule
@@ -73,9 +73,11 @@ def inferred(
         rows = rows if rows.label is None else map_labels(rows, names, source_names(about, names))
     tokenizer = load_tokenizer(checkpoint)
     limit = model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, limit, rows.name, report)
+    encoded = encode(tokenizer, rows.text, limit)
     check_tokens(encoded, limit, model.backbone.config.vocab_size, model.positions)
     lengths = np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
+    if note := truncation_note(tokenizer, rows.text, encoded, limit):
+        report(note)
     flops = Flops.from_config(model.config.to_dict())
     settings = {}
     for setting, rule in rules.items():

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import claimed_folder, put_in_place, refuse_existing, write_text
+from splitee.data.tables import Reading, naming, read_table
 from splitee.elue.metrics import ElueTask, get_task
 
 if TYPE_CHECKING:
@@ -338,17 +339,9 @@ def _write(path: Path, **columns: NDArray[Any]) -> None:
 
 
 def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.DataFrame:
-    import pandas as pd
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        frame = pd.read_csv(path, sep="\t")
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read as tab-separated values: {error}") from error
+    with naming(path):
+        frame = read_table(path, Reading(sep="\t")).to_pandas()
     check_numbers(frame, path, "index", *columns)
-    if frame.empty:
-        raise InputError(f"{path} has no rows")
     if like is not None and not np.array_equal(frame["index"], like["index"]):
         raise InputError(f"{path}: its indices differ from those of {_GOLD}: use the same samples")
     return frame

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee.data.tables import naming, read_table
 from splitee.elue.metrics import get_task
 from splitee.elue.predictions import Method, Points, check_numbers, read_methods
 
@@ -92,24 +93,18 @@ def read_reference(path: str | Path) -> Reference:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     if not path.is_file():
         raise InputError(f"{path}: no such reference: give a file of points or a folder of answers")
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}") from error
+    with naming(path):
+        frame = read_table(path).to_pandas()
     for column in ("reference", "task"):
         if column not in frame.columns:
             raise InputError(f"{path} has no column {column!r}: it has {', '.join(map(str, frame.columns))}")
     check_numbers(frame, path, "flops", "performance")
     if (below := frame["flops"].to_numpy(dtype=np.float64) <= 0).any():
         raise InputError(f"{path}, row {int(below.argmax())}: flops must be above 0")
-    if frame["reference"].isna().any():
+    if (frame["reference"].astype(str).str.strip() == "").any():
         raise InputError(f"{path}: column 'reference' is empty in some rows: name the reference in each")
-    if frame.empty:
-        raise InputError(f"{path} holds no points")
     return frame
 
 

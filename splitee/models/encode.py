@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,7 @@ def load_tokenizer(name: str | Path) -> Any:
     return tokenizer
 
 
-def encode(
-    tokenizer: Any,
-    text: Sequence[list[str]],
-    max_tokens: int,
-    name: str = "the data",
-    report: Callable[[str], None] = lambda line: None,
-) -> list[dict[str, list[int]]]:
+def encode(tokenizer: Any, text: Sequence[list[str]], max_tokens: int) -> list[dict[str, list[int]]]:
     """Return the token ids of each text or pair of texts, truncated to `max_tokens`, without padding.
 
     Parameters
@@ -61,10 +55,6 @@ def encode(
         One or two text columns; of a pair, the longer text is truncated first.
     max_tokens : int
         Maximum number of tokens, special tokens included.
-    name : str
-        What the texts are called in the lines below.
-    report : callable
-        Called with one line if texts are truncated, and one if texts are empty.
 
     Returns
     -------
@@ -84,16 +74,31 @@ def encode(
     encoded = tokenizer(
         *text, truncation=True, max_length=max_tokens, padding=False, return_attention_mask=False
     )
-    of = f"{len(text[0])} texts are"
-    cut = [i for i, one in enumerate(encoded.encodings or ()) if one.overflowing]
-    if cut:
-        report(f"{name}: {len(cut)} of {of} truncated to {max_tokens} tokens (first: row {cut[0]})")
-    if empty := [i for i, parts in enumerate(zip(*text, strict=True)) if not any(map(str.strip, parts))]:
-        report(f"{name}: {len(empty)} of {of} empty (first: row {empty[0]})")
     names = list(encoded.keys())
     return [
         dict(zip(names, values, strict=True)) for values in zip(*(encoded[n] for n in names), strict=True)
     ]
+
+
+def truncated(
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[Mapping[str, Any]], max_tokens: int
+) -> int:
+    """Return how many texts `encode` truncated: those that have more tokens if one more is allowed."""
+    full = [row for row, one in enumerate(encoded) if len(one["input_ids"]) >= max_tokens]
+    if not full:
+        return 0
+    longer = encode(tokenizer, [[column[row] for row in full] for column in text], max_tokens + 1)
+    return sum(len(one["input_ids"]) > max_tokens for one in longer)
+
+
+def truncation_note(
+    tokenizer: Any, text: Sequence[list[str]], encoded: Sequence[Mapping[str, Any]], max_tokens: int
+) -> str | None:
+    """Return a line on how many texts were truncated; None if none was."""
+    count = truncated(tokenizer, text, encoded, max_tokens)
+    if not count:
+        return None
+    return f"{count:,} of {len(encoded):,} texts are truncated at {max_tokens} tokens (--max-tokens)"
 
 
 def check_tokens(

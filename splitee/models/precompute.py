@@ -22,7 +22,7 @@ from splitee._internal.errors import InputError
 from splitee._internal.files import atomic_path, claimed_folder, discard, refuse_existing
 from splitee.data.tasks import Rows
 from splitee.models.checkpoints import file_sha256, find_checkpoint
-from splitee.models.encode import check_tokens, encode, load_tokenizer
+from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
@@ -130,8 +130,7 @@ def precompute(
         "backbone": model.config.backbone.get("model_type"),
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
-    notes: list[str] = []
-    encoded = _encode(model, tokenizer, rows, options, notes.append)
+    encoded = _encode(model, tokenizer, rows, options)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
     claim = {
@@ -145,6 +144,9 @@ def precompute(
         files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
         missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
         begin(len(rows), int(lengths.sum()))
+        longest = options.max_tokens or model.config.max_tokens
+        if note := truncation_note(tokenizer, rows.text, encoded, longest):
+            report(note)
         if len(missing) < len(shards):
             report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
             advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
@@ -159,8 +161,6 @@ def precompute(
         trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
         trace.save(out, overwrite=overwrite)
         discard(work)
-        for note in notes:
-            report(note)
         return trace
 
 
@@ -260,7 +260,8 @@ def _assemble(
     keep_logits = many if options.logits is None else options.logits
     if keep_logits and not model.config.regresses:
         outputs["logits"] = logits.astype(np.float16)
-    return Trace(**outputs, name=name, id=rows.id, length=lengths, manifest=manifest)
+    outputs |= {"id": rows.id, "text_hash": rows.text_hash}
+    return Trace(**outputs, name=name, length=lengths, manifest=manifest)
 
 
 def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
@@ -299,15 +300,9 @@ def _lengths(encoded: Encoded) -> NDArray[np.int64]:
     return np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
 
 
-def _encode(
-    model: MultiExitModel,
-    tokenizer: Any,
-    rows: Rows,
-    options: PrecomputeOptions,
-    report: Callable[[str], None] = lambda line: None,
-) -> Encoded:
+def _encode(model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions) -> Encoded:
     longest = options.max_tokens or model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, longest, rows.name, report)
+    encoded = encode(tokenizer, rows.text, longest)
     check_tokens(encoded, longest, model.backbone.config.vocab_size, model.positions)
     return encoded
 

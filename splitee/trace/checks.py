@@ -9,6 +9,8 @@ import numpy as np
 
 from splitee.trace import Trace, load_trace
 
+_MOST = 1000  # classes of which every permutation is searched
+
 
 def check_trace(trace: Trace | str | Path) -> list[str]:
     """List the oddities of a trace, one line each.
@@ -34,7 +36,12 @@ def check_trace(trace: Trace | str | Path) -> list[str]:
     ['exit 2: every confidence is 0.9']
     """
     found = trace if isinstance(trace, Trace) else load_trace(trace)
-    return [*_labels(found), *_constant_exits(found), *_repeated(found)]
+    return [*check_labels(found), *_constant_exits(found), *_repeated(found)]
+
+
+def check_labels(trace: Trace) -> list[str]:
+    """List the oddities of a trace's labels, one line each."""
+    return [*_labels(trace), *_permuted(trace)]
 
 
 def _labels(trace: Trace) -> Iterator[str]:
@@ -54,6 +61,28 @@ def _labels(trace: Trace) -> Iterator[str]:
             f"no exit ever answers {shown}{more}, the label of {affected} of {trace.samples} samples: "
             "check the spelling of the class names"
         )
+
+
+def _permuted(trace: Trace) -> Iterator[str]:
+    """Warn if the last exit were far more accurate with its classes in another order."""
+    if trace.label is None or trace.value is not None or not 2 <= trace.classes <= _MOST:
+        return
+    from scipy.optimize import linear_sum_assignment
+
+    k = trace.classes
+    pairs = trace.prediction[:, -1].astype(np.int64) * k + trace.label
+    confusion = np.bincount(pairs, minlength=k * k).reshape(k, k)  # predicted, label
+    predicted, label = linear_sum_assignment(confusion, maximize=True)
+    now, best = (confusion[rows].sum() / trace.samples for rows in (np.diag_indices(k), (predicted, label)))
+    if best - now < max(0.25, 2 / np.sqrt(trace.samples)):
+        return
+    names = trace.manifest.get("class_names") or range(k)
+    moved = [(i, j) for i, j in zip(predicted, label, strict=True) if i != j and confusion[i].any()]
+    order = ", ".join(f"{names[i]} is {names[j]}" for i, j in moved[:6]) + (", ..." if len(moved) > 6 else "")
+    yield (
+        f"the last exit's accuracy is {now:.2%}, but {best:.2%} if predicted {order}: the labels and the "
+        "predictions seem to number the classes in different orders"
+    )
 
 
 def _constant_exits(trace: Trace) -> Iterator[str]:

@@ -85,7 +85,10 @@ def optional(
 
 
 def check_confidence(name: str, values: Floats, classes: int, softmax: bool) -> None:
-    """Refuse values that cannot be the largest of `classes` probabilities (scores: outside 0..1)."""
+    """Refuse values that cannot be the largest of `classes` probabilities (scores: outside 0..1).
+
+    Rounded values may lie half a unit of their last digit below 1/K: 0.3333 is one of three classes.
+    """
     lowest = 1 / classes if softmax else 0.0
     wide = values.astype(np.float64)
     _refuse(name, values, wide > 1 + _SLACK, lambda value: f"is {value}, above 1")
@@ -96,7 +99,23 @@ def check_confidence(name: str, values: Floats, classes: int, softmax: bool) -> 
         else "below 0"
     )
     slack = _SLACK if softmax else 0.0
+    if softmax and (wide < lowest - slack).any():
+        slack = max(slack, 1.001 * half_unit(values))  # a little more than half, for float32
     _refuse(name, values, wide < lowest - slack, lambda value: f"is {value}, {below}")
+
+
+def half_unit(values: Floats) -> float:
+    """Return half a unit of the last digit of decimals with at most six; 0 if they have more.
+
+    Examples
+    --------
+    >>> half_unit(np.float32([0.33, 0.5])), half_unit(np.float32([1 / 3]))
+    (0.005, 0.0)
+    """
+    for digits in range(1, 7):
+        if (np.round(values.astype(np.float64), digits).astype(np.float32) == values).all():
+            return float(0.5 * 10**-digits)
+    return 0.0
 
 
 def check_entropy(values: Floats, classes: int) -> None:
@@ -130,6 +149,15 @@ def two_class_entropy(confidence: Floats) -> Floats:
     return floats("entropy", -(likely * np.log(likely) + unlikely * surprise))
 
 
+def check_per_class(name: str, values: NDArray[Any]) -> None:
+    """Refuse anything but finite numbers of shape (n, L, K) with two classes or more."""
+    if values.dtype.kind not in "fiu" or values.ndim != 3 or not values.size or values.shape[2] < 2:
+        raise InputError(
+            f"{name} hold {values.dtype} of shape {values.shape}: give numbers (samples, exits, classes)"
+        )
+    _refuse(name, values, ~np.isfinite(values), lambda value: f"is {value}, not a finite number")
+
+
 def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Convert logits, shape (n, L, K), to confidence, entropy (nats) and prediction, each of shape (n, L).
 
@@ -145,6 +173,66 @@ def read_logits(logits: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.intp]]
         np.maximum(entropy, 0).astype(np.float32),
         logits.argmax(axis=-1),
     )
+
+
+def read_probabilities(
+    probabilities: NDArray[Any],
+) -> tuple[Floats, Floats, NDArray[np.intp], NDArray[np.float64] | None]:
+    """Convert probabilities, shape (n, L, K), to confidence, entropy, prediction and, if none is 0, logits.
+
+    Raises
+    ------
+    InputError
+        If a value is not between 0 and 1, or the classes of a sample do not sum to 1.
+    """
+    check_per_class("probabilities", probabilities)
+    wide = probabilities.astype(np.float64)
+    outside = ~((wide >= -_SLACK) & (wide <= 1 + _SLACK))
+    _refuse("probabilities", wide, outside, lambda value: f"is {value}, not between 0 and 1")
+    total = wide.sum(axis=-1)
+    why = "so they are not the probabilities of one class each (sigmoids of several labels are out of scope)"
+    _refuse(
+        "probabilities", total, np.abs(total - 1) > 1e-2, lambda value: f"sum to {float(value):.4g}, {why}"
+    )
+    wide = np.clip(wide, 0, None)
+    wide = wide / wide.sum(axis=-1, keepdims=True)
+    logarithm = np.log(np.where(wide > 0, wide, 1.0))
+    return (
+        wide.max(axis=-1).astype(np.float32),
+        np.maximum(-(wide * logarithm).sum(axis=-1), 0).astype(np.float32),
+        wide.argmax(axis=-1),
+        logarithm if (wide > 0).all() else None,
+    )
+
+
+def entropy_bounds(
+    confidence: NDArray[np.float64], classes: int, slack: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least and the largest entropy (nats) of `classes` probabilities with these maxima.
+
+    Parameters
+    ----------
+    confidence : ndarray
+        Largest probabilities.
+    classes : int
+        K.
+    slack : float
+        By how much the maxima may be rounded.
+
+    Examples
+    --------
+    >>> low, high = entropy_bounds(np.array([0.5]), 4)
+    >>> low.round(4).tolist(), high.round(4).tolist()
+    ([0.6931], [1.2425])
+    """
+    above = np.clip(confidence + slack, 1 / classes, 1)
+    below = np.clip(confidence - slack, 1 / classes, 1)
+    full = np.floor(1 / above + 1e-9)  # as many classes as can have the maximum, and one the rest
+    rest = np.clip(1 - full * above, 0, 1)
+    low = -full * above * np.log(above) - rest * np.log(np.where(rest > 0, rest, 1.0))
+    others = (1 - below) / (classes - 1)
+    high = -below * np.log(below) - (1 - below) * np.log(np.where(others > 0, others, 1.0))
+    return low, high
 
 
 def read_scores(values: Floats, low: float, high: float) -> tuple[Floats, NDArray[np.intp]]:

@@ -30,7 +30,7 @@ _FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
 
 _MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; all others are (n,)
 _OPTIONAL = (
-    *("entropy", "label", "length", "group", "logits"),
+    *("entropy", "label", "length", "group", "text_hash", "logits"),
     *("cloud_confidence", "cloud_prediction", "value", "target"),
 )
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
@@ -153,14 +153,15 @@ def _arrow_type(name: str, values: NDArray[Any], classes: int) -> Any:
 
 def _check_seal(data: bytes) -> None:
     if data[:4] != _MAGIC:
-        raise InputError("is not a Parquet file; `splitee trace import` makes a trace of a CSV or NPZ file")
+        raise InputError(
+            "is not a Parquet file; `splitee trace import` makes a trace of a table (CSV, JSON, NPZ, ...)"
+        )
     if len(data) < 12 or data[-4:] != _MAGIC:
         raise InputError("is cut off or damaged: it starts as a Parquet file but does not end as one")
     start = _digest_start(data)
     if start is None and _KEY not in data:
         raise InputError(
-            "is a Parquet file, but not a trace;"
-            " write its columns to CSV or NPZ and use `splitee trace import`"
+            "is a Parquet file, but not a trace: `splitee trace import` makes one of its columns"
         )
     if start is None or data[start : start + len(_BLANK)] != _digest(data, start):
         raise InputError("does not match its checksum: it was changed or damaged after it was written")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee.trace.bundled import same_model
@@ -94,7 +96,8 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
     trace : Trace
         The trace of the model on the device.
     cloud : Trace
-        The trace of the model in the cloud, on the same samples (matched by id, in any order) and classes.
+        The trace of the model in the cloud, on the same samples and classes. Samples are matched by id or, if
+        ids are row numbers or differ, by the hash of their text, in any order.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
     Raises
     ------
     InputError
-        If samples, labels or classes differ, ids repeat, or a trace holds regression scores.
+        If samples, labels or classes differ, samples cannot be matched, or a trace holds regression scores.
 
     Examples
     --------
@@ -128,17 +131,7 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
             f"{trace.name} has the classes {', '.join(names)}, {cloud.name} {', '.join(others)}:"
             " both models must solve the same task"
         )
-    for one in (trace, cloud):
-        if len(set(one.id)) < one.samples:
-            raise InputError(f"{one.name}: sample ids repeat, so samples cannot be matched: make ids unique")
-    place = {id_: i for i, id_ in enumerate(cloud.id)}
-    missing = [id_ for id_ in trace.id if id_ not in place]
-    if missing or len(cloud.id) != len(trace.id):
-        reason = f"the cloud's lacks {missing[0]!r}" if missing else "the cloud's has more"
-        raise InputError(
-            f"{trace.name} and {cloud.name} hold different samples ({reason}): precompute both from one file"
-        )
-    order = np.array([place[id_] for id_ in trace.id])
+    order = _matched(trace, cloud)
     if trace.label is not None and cloud.label is not None and (trace.label != cloud.label[order]).any():
         raise InputError(
             f"{trace.name} and {cloud.name} label the same samples differently: use one set of labels"
@@ -149,3 +142,56 @@ def with_cloud(trace: Trace, cloud: Trace) -> Trace:
         manifest=trace.manifest
         | {"cloud": {key: cloud.manifest.get(key) for key in ("name", "fingerprint", "model")}},
     )
+
+
+def _matched(trace: Trace, cloud: Trace) -> NDArray[np.int64]:
+    """Return the row of `cloud` that has the text, or else the id, of each sample of `trace`."""
+    together = f"{trace.name} and {cloud.name}"
+    if trace.text_hash is not None and cloud.text_hash is not None:
+        own, other = trace.text_hash.tolist(), cloud.text_hash.tolist()
+        if sorted(own) != sorted(other):
+            absent = sum((Counter(own) - Counter(other)).values())
+            raise InputError(
+                f"{together} hold different samples ({absent:,} of {trace.samples:,} texts are not in the"
+                " cloud's): "
+                "precompute both from one file"
+            )
+        by_text = np.empty(trace.samples, dtype=np.int64)  # equal texts in the order of the files
+        by_text[np.argsort(own, kind="stable")] = np.argsort(other, kind="stable")
+        if sorted(trace.id) != sorted(cloud.id) or len(set(trace.id)) < trace.samples:
+            return by_text
+        by_id = _by_id(trace, cloud)
+        return by_id if [other[row] for row in by_id] == own else by_text
+    for one in (trace, cloud):
+        if len(set(one.id)) < one.samples:
+            raise InputError(f"{one.name}: sample ids repeat, so samples cannot be matched: make ids unique")
+    if _other_data(trace, cloud):
+        raise InputError(
+            f"{together} were computed from different texts or from the same in another order (the"
+            " SHA-256 of their "
+            "data differ), and their ids are row numbers: precompute both from one file, or give it a"
+            " column id"
+        )
+    missing = sorted(set(trace.id) - set(cloud.id), key=trace.id.tolist().index)
+    if missing or cloud.samples != trace.samples:
+        reason = f"the cloud's lacks {missing[0]!r}" if missing else "the cloud's has more"
+        raise InputError(f"{together} hold different samples ({reason}): precompute both from one file")
+    return _by_id(trace, cloud)
+
+
+def _by_id(trace: Trace, cloud: Trace) -> NDArray[np.int64]:
+    place = {id_: i for i, id_ in enumerate(cloud.id)}
+    return np.array([place[id_] for id_ in trace.id])
+
+
+def _other_data(trace: Trace, cloud: Trace) -> bool:
+    """Return whether the manifests say that texts or their order differ, and ids only number the rows."""
+    rows = [str(row) for row in range(trace.samples)]
+    if trace.id.tolist() != rows or cloud.id.tolist() != rows[: cloud.samples]:
+        return False
+    if trace.has_labels != cloud.has_labels:  # the SHA-256 is of texts and labels
+        return False
+    one, other = (facts.get("data") for facts in (trace.manifest, cloud.manifest))
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    return bool(one.get("sha256") and other.get("sha256") and one["sha256"] != other["sha256"])

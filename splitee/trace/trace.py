@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import atomic_path, refuse_existing
+from splitee.data.opening import read_file
 from splitee.trace import columns as trace_columns
 from splitee.trace import file as trace_file
 from splitee.trace import manifest as trace_manifest
@@ -58,6 +59,8 @@ class Trace:
         Number of tokens of each sample.
     group : sequence of str, optional
         Group of each sample, such as its domain.
+    text_hash : sequence of str, optional
+        A hash of each sample's text, by which `with_cloud` matches samples.
     logits : array_like, shape (n, L, K), optional
         Logits of each exit; stored as float16.
     cloud_confidence, cloud_prediction : array_like, shape (n,), optional
@@ -96,6 +99,7 @@ class Trace:
     label: Integers | None
     length: Integers | None
     group: Strings | None
+    text_hash: Strings | None
     logits: Halves | None
     cloud_confidence: Floats | None
     cloud_prediction: Integers | None
@@ -118,6 +122,7 @@ class Trace:
         id: Any = None,
         length: ArrayLike | None = None,
         group: Any = None,
+        text_hash: Any = None,
         logits: ArrayLike | None = None,
         cloud_confidence: ArrayLike | None = None,
         cloud_prediction: ArrayLike | None = None,
@@ -149,6 +154,7 @@ class Trace:
             label=labels,
             length=optional(integers, "length", length, (n,)),
             group=optional(strings, "group", group, (n,)),
+            text_hash=optional(strings, "text_hash", text_hash, (n,)),
             logits=optional(halves, "logits", logits, (n, layers, classes)),
             cloud_confidence=optional(floats, "cloud_confidence", cloud_confidence, (n,)),
             cloud_prediction=optional(integers, "cloud_prediction", cloud_prediction, (n,)),
@@ -160,6 +166,54 @@ class Trace:
             _facts=facts,
         )
         self._check_values()
+
+    @classmethod
+    def from_logits(cls, logits: ArrayLike, label: ArrayLike | None = None, **others: Any) -> Trace:
+        """Return the trace of a model whose exits give these logits, which are kept.
+
+        Parameters
+        ----------
+        logits : array_like, shape (n, L, K)
+            Logits of each exit.
+        label : array_like, shape (n,), optional
+            The right class of each sample.
+        **others
+            Other arguments of `Trace`, such as ``name``.
+
+        Raises
+        ------
+        InputError
+            If a logit is not a finite number, or the shape is another.
+
+        Examples
+        --------
+        >>> trace = Trace.from_logits([[[0.0, 1.0], [0.0, 3.0]]], label=[1])
+        >>> trace.confidence.round(3).tolist(), trace.prediction.tolist()
+        ([[0.7310000061988831, 0.953000009059906]], [[1, 1]])
+        """
+        values = np.asarray(logits)
+        trace_columns.check_per_class("logits", values)
+        confidence, entropy, prediction = trace_columns.read_logits(values)
+        derived = {"entropy": entropy, "logits": values, "classes": values.shape[2]}
+        return cls(confidence, prediction, label, **{**derived, **others})
+
+    @classmethod
+    def from_probabilities(
+        cls, probabilities: ArrayLike, label: ArrayLike | None = None, **others: Any
+    ) -> Trace:
+        """Return the trace of a model whose exits give these probabilities, shape (n, L, K).
+
+        Logits, their logarithms, are kept if no probability is 0. See `from_logits`.
+
+        Examples
+        --------
+        >>> Trace.from_probabilities([[[0.4, 0.6], [0.1, 0.9]]], label=[1]).confidence.round(2).tolist()
+        [[0.6000000238418579, 0.8999999761581421]]
+        """
+        values = np.asarray(probabilities)
+        confidence, entropy, prediction, logits = trace_columns.read_probabilities(values)
+        derived = {"entropy": entropy, "logits": logits, "classes": values.shape[2]}
+        return cls(confidence, prediction, label, **{**derived, **others})
 
     def _check_values(self) -> None:
         for name in ("confidence", "cloud_confidence"):
@@ -239,6 +293,7 @@ class Trace:
             "label": self.label,
             "length": self.length,
             "group": self.group,
+            "text_hash": self.text_hash,
             "logits": self.logits,
             "cloud_confidence": self.cloud_confidence,
             "cloud_prediction": self.cloud_prediction,
@@ -337,7 +392,7 @@ def load_trace(path: str | Path) -> Trace:
     """
     file = find_trace(path)
     try:
-        return from_bytes(file.read_bytes())
+        return from_bytes(read_file(file))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 

@@ -15,7 +15,7 @@ from splitee.models.checkpoints import check_out
 from splitee.models.encode import load_tokenizer
 from splitee.models.exits import ExitHead
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
-from splitee.training.finishing import examples, finish
+from splitee.training.finishing import examples, finish, report_truncated
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
@@ -101,17 +101,16 @@ def finetune(
     if train.regression:
         _start_from_mean(model, float(train.label.mean()))
     tokenizer = load_tokenizer(backbone)
-    notes: list[str] = []
-    train_examples = examples(model, tokenizer, train, recipe.max_tokens, notes.append)
-    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens, notes.append)
+    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
+    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
     claim = {
         "backbone": str(backbone),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
-        for note in notes:
-            report(note)
+        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
+            report_truncated(tokenizer, rows, encoded, recipe.max_tokens, report)
         state = train_model(model, tokenizer, train_examples, validation_examples, recipe, work, report)
         device = model.device
         if not state.best_global_step:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from splitee._internal.files import put_in_place, refuse_existing
 from splitee.data.rows import Rows
-from splitee.models.encode import check_tokens, encode
+from splitee.models.encode import check_tokens, encode, truncation_note
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.precompute import compute_trace
 from splitee.trace import Trace
@@ -17,14 +18,20 @@ from splitee.training.loop import Report
 from splitee.training.trainer import Example
 
 
-def examples(
-    model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int, report: Report
-) -> list[Example]:
-    """Encode labelled rows as training examples, without padding; report truncated and empty texts."""
+def examples(model: MultiExitModel, tokenizer: Any, rows: Rows, max_tokens: int) -> list[Example]:
+    """Encode labelled rows as training examples, without padding."""
     assert rows.label is not None
-    encoded = encode(tokenizer, rows.text, max_tokens, rows.name, report)
+    encoded = encode(tokenizer, rows.text, max_tokens)
     check_tokens(encoded, max_tokens, model.backbone.config.vocab_size, model.positions)
     return [one | {"labels": y} for one, y in zip(encoded, rows.label.tolist(), strict=True)]
+
+
+def report_truncated(
+    tokenizer: Any, rows: Rows, encoded: Sequence[Example], max_tokens: int, report: Report
+) -> None:
+    """Report how many texts were truncated, if any was."""
+    if note := truncation_note(tokenizer, rows.text, encoded, max_tokens):
+        report(f"{rows.name}: {note}")
 
 
 def finish(

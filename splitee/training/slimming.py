@@ -25,7 +25,7 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable
 from splitee.training.assistant import new_assistant
 from splitee.training.distill import Teacher
-from splitee.training.finishing import examples, finish
+from splitee.training.finishing import examples, finish, report_truncated
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
@@ -86,13 +86,9 @@ def slim_checkpoint(
     check_slimmable(teacher.backbone.config)
     train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
-    notes: list[str] = []
     limit = teacher.config.max_tokens
     train_examples, validation_examples = (
-        [
-            one | {"row": row}
-            for row, one in enumerate(examples(teacher, tokenizer, rows, limit, notes.append))
-        ]
+        [one | {"row": row} for row, one in enumerate(examples(teacher, tokenizer, rows, limit))]
         for rows in (train, validation)
     )
     steps = -(-len(train_examples) // recipe.batch_size)
@@ -105,8 +101,8 @@ def slim_checkpoint(
         "data": [train.identity, validation.identity],
     }
     with claimed_folder(out, claim) as work:
-        for note in notes:
-            report(note)
+        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
+            report_truncated(tokenizer, rows, encoded, limit, report)
         lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
         if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(

@@ -9,6 +9,7 @@ import pytest
 
 from splitee._internal.errors import InputError
 from splitee.cli.models_extra import TrainingData, check_source, need_models_extra, training_data
+from splitee.cli.texts import Texts, marks
 
 
 def test_missing_libraries_are_named_together(monkeypatch):
@@ -39,7 +40,8 @@ def test_options_reach_the_command_as_one_argument():
 
     words = ["--text", "a.csv", "--text-column", "a", "--text-column", "b", "--validation-rows", "5"]
     data = command.main(words, standalone_mode=False)
-    assert (data.text_file, data.text_columns, data.validation_rows) == ("a.csv", ("a", "b"), 5)
+    found = data.texts.text_file, data.texts.text_columns, data.validation_rows
+    assert found == ("a.csv", ("a", "b"), 5)
     assert data.task is data.train_rows is None
 
 
@@ -55,10 +57,17 @@ def given(tmp_path):
     numbers = frame.assign(label=[0, 1, 1] * 10)
     for split in ("train", "validation"):
         numbers[: 20 if split == "train" else 7].to_parquet(tmp_path / "imdb" / f"{split}.parquet")
-    return TrainingData(
-        None, str(tmp_path), str(tmp_path / "train.csv"), (), "label", None,
-        str(tmp_path / "validation.csv"), None, None,
+    texts = Texts(
+        data_root=str(tmp_path), text_file=str(tmp_path / "train.csv"), text_columns=(), class_names=None,
+        label_columns=("label",), no_label=None, sep=None, decimal=None, encoding=None, quoting=None,
     )  # fmt: skip
+    return TrainingData(texts, None, str(tmp_path / "validation.csv"), None, None)
+
+
+def changed(data, **changes):
+    """Return the data with values of their own, or of their texts, changed."""
+    inner = {name: changes.pop(name) for name in list(changes) if name in Texts.__dataclass_fields__}
+    return replace(data, texts=replace(data.texts, **inner), **changes)
 
 
 def test_a_file_for_each_side(given):
@@ -78,7 +87,7 @@ def test_rows_held_out_are_the_same_whatever_the_seed(given):
 
 
 def test_a_named_task_has_its_own_splits(given):
-    task = replace(given, task="imdb", text_file=None, label_column=None, validation_text=None)
+    task = changed(given, task="imdb", text_file=None, label_columns=(), validation_text=None)
     task.check()
     assert [len(rows) for rows in task.rows(0, regression=False)] == [20, 7]
     assert [len(rows) for rows in replace(task, validation_rows=4).rows(0, regression=False)] == [16, 4]
@@ -94,12 +103,24 @@ def test_a_named_task_has_its_own_splits(given):
 )
 def test_options_that_do_not_go_together(changes, word, given):
     with pytest.raises(InputError, match=word):
-        replace(given, **changes).check()
+        changed(given, **changes).check()
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"), [({"label_column": None}, "--label-column"), ({"validation_text": None}, "--valid")]
+    ("changes", "word"), [({"label_columns": ()}, "--label-column"), ({"validation_text": None}, "--valid")]
 )
 def test_options_that_are_missing(changes, word, given):
     with pytest.raises(InputError, match=word):
-        replace(given, **changes).rows(0, regression=False)
+        changed(given, **changes).rows(0, regression=False)
+
+
+def test_several_labels_per_sample_are_out_of_scope(given):
+    with pytest.raises(InputError, match="multi-label classification"):
+        changed(given, label_columns=("toxic", "insult")).rows(0, regression=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [(None, []), ("", ["empty"]), ("-1, -", ["-1", "-"]), ("-1,", ["-1", "empty"])]
+)
+def test_marks_of_no_label(value, found):
+    assert marks(value) == found

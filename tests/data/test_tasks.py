@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitee._internal.errors import InputError
+from splitee.data.tables import read_table
 from splitee.data.tasks import (
     DATA_ROOT_VARIABLE,
     PAIRS,
@@ -21,7 +22,6 @@ from splitee.data.tasks import (
     load_file,
     load_task,
     map_labels,
-    rows_from_frame,
 )
 
 FRAME = pd.DataFrame({"text": ["fine film", "dull, long", ""], "label": [1, 0, 1]})
@@ -113,7 +113,9 @@ def test_pairs_of_texts(tmp_path):
 
 def test_rows_labelled_minus_one(tmp_path):
     some = write(FRAME.assign(label=[1, -1, 0], id=["a", "b", "c"]), tmp_path / "some.csv")
-    rows = load_file(some, label="label")
+    refused(lambda: load_file(some, label="label"), "'-1' in 1 of 3 rows", "row 3", "--no-label=-1", "-1,0,1")
+    rows = load_file(some, label="label", no_label=["-1"])
+    assert rows.notes[0] == "3 rows read, 1 left out (no label: '-1' 1)"
     assert rows.text == (["fine film", ""],)
     assert rows.label.tolist() == [1, 0]
     assert rows.id == ["a", "c"]
@@ -135,7 +137,7 @@ def test_rows_labelled_minus_one(tmp_path):
         (["pos", "neg", "pos"], ("pos", "neg"), [0, 1, 0], ("pos", "neg")),
         ([1, 0, 1], ("no", "yes"), [1, 0, 1], ("no", "yes")),
         ([1, 5, 2], ("1", "2", "3", "4", "5"), [0, 4, 1], ("1", "2", "3", "4", "5")),  # stars, by name
-        ([1, 2, -1], ("1", "2"), [0, 1], ("1", "2")),
+        ([1, 2, -1], ("1", "2", "-1"), [0, 1, 2], ("1", "2", "-1")),
         ([True, False, True], None, [1, 0, 1], ("False", "True")),
     ],
 )
@@ -152,12 +154,12 @@ def test_labels_by_number_and_by_name(labels, names, expected, expected_names, s
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label": [0, 1, 2]}, ["holds label 2", "2 classes"]),
-        ({"label": [0, -2, 1]}, ["holds label -2"]),
+        ({"label": [0, 1, 2]}, ["'2' is not a class", "2 classes"]),
+        ({"label": [0, -2, 1]}, ["'-2' is negative", "--class-names"]),
         ({"label": [0, 1, None]}, ["row 2", "'label' is empty"]),
         ({"label": ["positive", "negative", "mixed"]}, ["'mixed'", "negative, positive"]),
         ({"label": [0.5, 1, 1]}, ["'0.5'"]),
-        ({"label": [float("inf"), 1, 1]}, ["the labels are negative, positive"]),
+        ({"label": [float("inf"), 1, 1]}, ["none of the class names negative, positive"]),
         ({"text": ["a", None, "c"]}, ["row 1", "'text' does not hold text"]),
         ({"text": [1, 2, 3]}, ["row 0", "'text' does not hold text"]),
         ({"text": [float("nan"), 2.0, 3.0]}, ["row 0", "'text' does not hold text"]),
@@ -171,7 +173,7 @@ def test_bad_rows_of_a_task(change, words, tmp_path):
 def test_an_empty_label_in_a_csv_is_no_class(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\na,1\nb,\nc,0\n")
-    refused(lambda: load_file(path, label="label"), "row 1", "'label' is empty")
+    refused(lambda: load_file(path, label="label"), "row 3", "'label' is empty", "--no-label empty")
 
 
 def test_missing_columns_files_and_rows(tmp_path):
@@ -180,9 +182,6 @@ def test_missing_columns_files_and_rows(tmp_path):
     refused(lambda: load_file(path, label="stars"), "no column 'stars'")
     refused(lambda: load_file(path, ("text", "text", "text")), "one or two text columns")
     refused(lambda: load_file(tmp_path / "b.csv"), "b.csv", "no such file")
-    refused(
-        lambda: load_file(write(FRAME, tmp_path / "a.jsonl").rename(tmp_path / "a.txt")), ".parquet, .csv"
-    )
     for suffix in (".parquet", ".csv", ".jsonl"):
         empty = write(FRAME[:0], tmp_path / f"empty{suffix}")
         refused(
@@ -229,7 +228,7 @@ def brute_force(texts: list[str]) -> list[int]:
 def test_whole_sentences_are_those_no_other_row_holds(texts):
     frame = pd.DataFrame({"sentence": texts, "label": [i % 2 for i in range(len(texts))]})
     with (
-        mock.patch("splitee.data.tasks.read_frame", return_value=frame),
+        mock.patch("splitee.data.tasks.read_table", side_effect=lambda path: read_table(frame)),
         mock.patch("splitee.data.tasks._local_file"),
     ):
         whole = load_task("sst2_sentences", "train", "root")
@@ -348,7 +347,7 @@ def test_a_hub_without_the_library(monkeypatch):
 
 def test_holding_rows_out():
     frame = pd.DataFrame({"text": [f"t{i}" for i in range(30)], "label": [i % 3 for i in range(30)]})
-    rows = rows_from_frame(frame, "here", ("text",), "label", None, "rows")
+    rows = load_file(frame, label="label")
     rest, held = hold_out(rows, 7, seed=1)
     assert (len(rest), len(held)) == (23, 7)
     assert sorted(map(int, rest.id + held.id)) == list(range(30))

@@ -433,7 +433,7 @@ EXITS = "sst-2_infer_exit_layer_s0.tsv"
         (spoil("gold.tsv", "index\tlabel\n"), "no rows"),
         (spoil(EXITS, "index\texit_layer\tflops\n0\t1\t1\n1\t0\t1\n2\t1\t1\n"), "whole numbers from 1"),
         (spoil(EXITS, "index\texit_layer\tflops\n0\t1\t1\n1\t1\t-1\n2\t1\t1\n"), "flops must be above 0"),
-        (spoil("sst-2_s0.tsv", ""), "tab-separated"),
+        (spoil("sst-2_s0.tsv", ""), "is empty"),
     ],
 )
 def test_damaged_folders(spoiled, word, tmp_path):
@@ -452,7 +452,7 @@ def test_damaged_folders(spoiled, word, tmp_path):
         ("reference,task,flops,performance\nR,sst-2,1,70\n", "one point only"),
         ("reference,task,flops,performance\nR,sst-2,1,70\nS,sst-2,2,80\n", "one reference per file"),
         ("reference,task,flops,performance\nR,sst,1,70\nR,sst,2,80\n", "no task 'sst'"),
-        ("reference,task,flops,performance\n", "no points"),
+        ("reference,task,flops,performance\n", "no rows"),
         ("reference,task,flops,performance\nR,sst-2,-1,70\nR,sst-2,2,80\n", "above 0"),
         ("reference,task,flops,performance\n,sst-2,1,70\n,sst-2,2,80\n", "is empty in some rows"),
         ("", "CSV"),
@@ -522,7 +522,7 @@ def test_a_replayed_trace_and_a_running_model_write_the_same_files(name, task, p
         *("--text", place / "texts.csv", "--label-column", label, "--batch-size", 7),
     )
     assert ran.code == 0, ran
-    assert "texts are truncated to 20 tokens" in ran.err
+    assert "texts are truncated at 20 tokens" in ran.err
     replayed_, run = (read_method(tmp_path / kind) for kind in ("replayed", "run"))
     assert replayed_.settings.keys() == run.settings.keys()
     for setting, one in replayed_.settings.items():

@@ -160,7 +160,7 @@ def test_a_named_task_meets_the_models_classes_through_its_pair(tmp_path):
     assert json.loads(ran.out) == {
         "trace": str(tmp_path / "o.parquet"), "name": "o", "samples": 9, "layers": toys.LAYERS
     }  # fmt: skip
-    assert "qqp/test: 6 of 9 texts are truncated" in ran.err
+    assert ran.err.startswith("qqp/test: 9 rows read; labels: 'not_duplicate' 3, 'duplicate' 6; ")
     trace = load_trace(tmp_path / "o.parquet")
     assert trace.label.tolist() == [1, 0, 0] * 3  # another order of the classes
     assert trace.manifest["data"]["task"] == "qqp"
@@ -238,7 +238,7 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
     monkeypatch.setattr(splitee.models.precompute, "discard", discard)
     ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
-    assert ran.err == f"{len(found)} of 40 shards are there from an earlier run\n"
+    assert f"\n{len(found)} of 40 shards are there from an earlier run\n" in ran.err
     assert len(at_the_end) == 40
     assert {name: at_the_end[name] for name in found} == found, "finished shards were written again"
     assert out.read_bytes() == undisturbed
@@ -296,7 +296,7 @@ def test_another_checkpoint_or_other_data_is_not_mixed_in_either(interrupted, ch
     file.write_text(original)
     ran = commands.splitee(*interrupted)
     assert ran.code == 0
-    assert ran.err.startswith("2 of 7 shards are there")
+    assert "\n2 of 7 shards are there" in ran.err
     precompute(checkpoint, file, tmp_path / "u" / "t.parquet", *interrupted[6:])
     assert (tmp_path / "t.parquet").read_bytes() == (tmp_path / "u" / "t.parquet").read_bytes()
 
@@ -530,9 +530,7 @@ def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path,
         "precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet", "--batch-size", 5,
         "--shard-size", 5,
     )  # fmt: skip
-    lines = ran.err.splitlines()
-    assert [line.split(" of 25 texts are ")[1].split()[0] for line in lines[-2:]] == ["truncated", "empty"]
-    lines = lines[:-2]
+    lines = [line for line in ran.err.splitlines() if line.startswith("t.parquet: ")]
     assert len(lines) == 5
     assert all(line.startswith("t.parquet: ") and " texts/s, " in line for line in lines)
     assert lines[-1].startswith("t.parquet: 100 %")

@@ -75,7 +75,7 @@ def test_a_column_called_target_may_be_anything(renamed):
     data = WIDE.replace(b"label", b"target")
     made, notes = import_trace(data, renamed=renamed)
     assert made.has_labels == bool(renamed)
-    assert bool(notes) != bool(renamed), "what is not used is told"
+    assert ("ignored columns: target" in notes) != bool(renamed)
     arrays = {"confidence": TRACE.confidence, "prediction": TRACE.prediction, "target": TRACE.label}
     assert import_trace(npz(**arrays), renamed=renamed).trace.has_labels == bool(renamed)
     named = LONG.replace(b"label", b"value").replace(b",1\n", b",yes\n").replace(b",0\n", b",no\n")
@@ -107,7 +107,8 @@ def test_a_long_table_cannot_hold_doubled_ids():
 def test_long_and_wide_are_told_apart(data):
     trace, notes = import_trace(data)
     assert trace.fingerprint == TRACE.fingerprint
-    assert notes == []
+    rows = 4 if b"sample" in data else 2
+    assert notes == [f"{rows} rows read", "labels: '0' 1, '1' 1"]
 
 
 def test_exits_may_count_from_0():
@@ -117,14 +118,14 @@ def test_exits_may_count_from_0():
     ):
         trace, notes = import_trace(data)
         assert trace.fingerprint == TRACE.fingerprint
-        assert notes == ["exits count from 0 in the file; they are 1..2 in the trace"]
+        assert notes[1] == "exits count from 0 in the file; they are 1..2 in the trace"
 
 
 def test_columns_may_have_other_names():
     data = LONG.replace(b"sample", b"doc").replace(b"confidence", b"p")
     trace, notes = import_trace(data.replace(b"label", b"gold"), renamed={"sample": "doc", "confidence": "p"})
     assert not trace.has_labels
-    assert notes == ["ignored columns: gold"]
+    assert notes == ["4 rows read", "ignored columns: gold"]
     data = (
         WIDE.replace(b"confidence_", b"conf of exit ").replace(b"prediction_", b"y[").replace(b"y[1", b"y[01")
     )
@@ -169,8 +170,7 @@ HEADER = b"sample,exit,confidence,prediction,label\n"
         (b"", "the file or its first line is empty"),
         (b"\n", "the file or its first line is empty"),
         (HEADER, "a header, but no rows"),
-        (b"\xff\xfe\x00", "neither CSV text"),
-        (LONG.replace(b",", b";"), "its columns are separated by ';': save it with commas"),
+        (b"\xff\xfe\x00", "line 1 is not utf-16"),
         (b"sample,sample\n1,2\n", "two columns are called 'sample'"),
         (b"x,y\n1,2\n", "its columns are x, y; map them with --map NAME=COLUMN"),
         (
@@ -192,10 +192,10 @@ HEADER = b"sample,exit,confidence,prediction,label\n"
         (LONG.replace(b"0.8,1,1", b"0.8,0.5,1"), "prediction, row 4: '0.5' is not a class number"),
         (
             LONG.replace(b"0.8,1,1", b"0.8,1,"),
-            "label, row 4: '' is empty: give every sample a class, or leave the column out",
+            r"column 'label' is empty in 1 of 4 rows \(the first: row 4\): .* --no-label empty",
         ),
         (LONG.replace(b"0.8,1,1", b"0.8,1,0"), "sample 'b' has different values of 'label'"),
-        (LONG.replace(b"0.8,1,1", b"0.8,1"), "not valid CSV: .*Row #4: Expected 5 columns, got 4"),
+        (LONG.replace(b"0.8,1,1", b"0.8,1"), "not valid CSV, .*Row #4: Expected 5 columns, got 4"),
         (LONG.replace(b"0.8", b"nan"), r"confidence at row 0 \(from 0\), exit 1 \(from 1\) is nan"),
         (
             WIDE.replace(b"prediction_2", b"other"),
@@ -205,7 +205,7 @@ HEADER = b"sample,exit,confidence,prediction,label\n"
         (WIDE.replace(b"confidence_2", b"confidence_01"), "are both the confidence of exit 1"),
         (WIDE.replace(b"prediction", b"guess"), "no column 'prediction_1' among .*--map prediction=COLUMN"),
         (WIDE.replace(b"0.7", b"x"), "column 'confidence_2', row 3: 'x' is not a number"),
-        (b"PAR1....", "a trace needs no import"),
+        (b"PAR1....", "cannot be read as Parquet"),
         (b"PK\x03\x04 not really", "cannot be read as NPZ"),
     ],
 )
@@ -250,7 +250,7 @@ def test_npz_arrays_are_the_arguments_of_trace(tmp_path):
     }
     trace, notes = import_trace(npz(**arrays, x=1))
     assert trace.fingerprint == TRACE.fingerprint
-    assert notes == ["ignored arrays: x"]
+    assert notes == ["2 samples read", "ignored arrays: x", "labels: '0' 1, '1' 1"]
     path = tmp_path / "a.npz"
     path.write_bytes(npz(**arrays, classes=4))
     assert import_trace(path).trace.classes == 4
@@ -268,7 +268,7 @@ def test_npz_classes_may_be_names():
 
 def test_npz_never_unpickles():
     data = npz(confidence=np.array([[0.5, None]], dtype=object), prediction=[[0, 1]])
-    with pytest.raises(InputError, match=r"cannot be read as NPZ: .*allow_pickle=False"):
+    with pytest.raises(InputError, match="array 'confidence' holds Python objects"):
         import_trace(data)
     with pytest.raises(InputError, match="no array 'confidence' among prediction"):
         import_trace(npz(prediction=[[0, 1]]))

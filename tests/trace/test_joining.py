@@ -86,3 +86,34 @@ def test_the_command(tmp_path):
         tmp_path / "x.parquet",
     )
     assert "hold different samples" in ran.complaint
+
+
+def hashed(name, hashes, **changes):
+    given = {"id": [str(i) for i in range(len(hashes))], "text_hash": hashes}
+    return trace(name, 3, 0, given["id"], **(given | changes))
+
+
+def test_samples_are_matched_by_their_text():
+    small, large = hashed("small", list("abca"), label=None), hashed("large", list("caab"), label=None)
+    joined = with_cloud(small, large)
+    rows = [1, 3, 0, 2]  # the two samples of one text in the order of the files
+    assert joined.cloud_confidence.tolist() == large.confidence[rows, -1].tolist()
+    assert with_cloud(small, small).cloud_confidence.tolist() == small.confidence[:, -1].tolist()
+    named = with_cloud(
+        hashed("small", list("ab"), id=["x", "y"], label=None),
+        hashed("large", list("ba"), id=["y", "x"], label=None),
+    )
+    assert named.cloud_prediction.tolist() == large.prediction[[1, 0], -1].tolist()
+    with pytest.raises(InputError, match=r"different samples .1 of 4 texts"):
+        with_cloud(small, hashed("large", list("caax"), label=None))
+
+
+def test_row_numbers_do_not_match_other_data():
+    facts = [{"manifest": {"data": {"sha256": digest}}} for digest in "ab"]
+    small, large = trace("small", 3, 0, IDS, **facts[0]), trace("large", 5, 1, IDS, **facts[1])
+    with pytest.raises(InputError, match=r"different texts or .* another order.*a column id"):
+        with_cloud(small, large)
+    assert with_cloud(small, large.replace(manifest=facts[0]["manifest"])).samples == 40
+    ids = [f"s{i}" for i in IDS]
+    assert with_cloud(small.replace(id=ids), large.replace(id=ids)).samples == 40
+    assert with_cloud(small, large.replace(label=None)).samples == 40, "the digest is of texts and labels"

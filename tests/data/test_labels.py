@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 
 from splitee._internal.errors import InputError
-from splitee.trace.classes import encode_classes
+from splitee.data.labels import encode_classes
 
 
 def encode(names=None, **columns):
-    found, given = encode_classes({name: pa.array(cells) for name, cells in columns.items()}, names, 2)
-    return {name: numbers.tolist() for name, numbers in found.items()}, given
+    found = encode_classes({name: pa.array(cells) for name, cells in columns.items()}, names, 2)
+    return {name: numbers.tolist() for name, numbers in found.columns.items()}, found.names
 
 
 def test_names_are_numbered_in_sorted_order_over_all_columns():

@@ -1,10 +1,11 @@
-"""CSV tables, long and wide, read as columns: layouts, names, and where a table is wrong."""
+"""Tables, long and wide, read as columns: layouts, names, and where a table is wrong."""
 
 import numpy as np
 import pytest
 
 from splitee._internal.errors import InputError
-from splitee.trace.csv import layout_names, read_csv, without_half_scores
+from splitee.data.tables import read_table
+from splitee.trace.layouts import Asked, layout_names, read_layout, without_half_scores
 
 LONG = (
     b"sample,exit,confidence,prediction,label\n"
@@ -19,22 +20,23 @@ WIDE = (
 @pytest.mark.parametrize(("data", "layout"), [(LONG, "long"), (WIDE, "wide")])
 def test_both_layouts_hold_the_same(data, layout):
     for asked in ("auto", layout):
-        found = read_csv(data, asked, {})
+        found = read_layout(read_table(data), asked)
         assert found.columns["id"] == ["a", "b"]
         np.testing.assert_array_equal(found.columns["confidence"], np.float32([[0.6, 0.7], [0.5, 0.9]]))
         assert found.columns["prediction"].tolist() == [[0, 0], [0, 1]]
         assert found.columns["label"].tolist() == [0, 1]
         assert found.class_names == ("no", "yes")
-        assert found.notes == []
+        assert found.notes == ["4 rows read" if layout == "long" else "2 rows read"]
 
 
 def test_columns_are_mapped_and_the_others_noted():
     data = b"doc,c0,c1,y0,y1,colour\na,0.6,0.7,0,1,red\n"
-    found = read_csv(data, "wide", {"id": "doc", "confidence": "c{}", "prediction": "y{}"})
+    asked = Asked({"id": "doc", "confidence": "c{}", "prediction": "y{}"})
+    found = read_layout(read_table(data), "wide", asked)
     assert found.columns["id"] == ["a"]
     assert found.columns["prediction"].tolist() == [[0, 1]]
     assert any("colour" in note for note in found.notes)
-    assert len(found.notes) == 2, "exits that count from 0 are noted, too"
+    assert len(found.notes) == 3, "exits that count from 0 are noted, too"
 
 
 def test_scores_come_in_pairs_or_are_asked_for():
@@ -63,4 +65,4 @@ def test_scores_come_in_pairs_or_are_asked_for():
 )
 def test_the_place_that_is_wrong_is_named(data, where):
     with pytest.raises(InputError, match=where):
-        read_csv(data, "auto", {})
+        read_layout(read_table(data), "auto")
