@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class FileError(InputError, OSError):
+    """A file that cannot be read or written, with the same one line."""
+
+
 def suggest(name: object, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the closest known name, if any is close, and all known names.
 

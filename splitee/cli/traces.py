@@ -22,9 +22,21 @@ def read_trace(name: str | Path) -> Trace:
     if str(name) != STDIN:
         return load_trace(name)
     try:
-        return from_bytes(sys.stdin.buffer.read())
+        return from_bytes(_standard_input())
     except InputError as error:
         raise InputError(f"standard input: {error}") from error
+
+
+def _standard_input() -> bytes:
+    """Read standard input if it begins as a trace file does, up to this machine's memory."""
+    from splitee._internal.reading import memory
+
+    data = sys.stdin.buffer.read(4)
+    if data == b"PAR1":
+        data += sys.stdin.buffer.read(memory() // 2)
+        if sys.stdin.buffer.read(1):
+            raise InputError("it is larger than this machine's memory")
+    return data
 
 
 def read_traces(names: Iterable[str]) -> list[Trace]:

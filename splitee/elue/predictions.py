@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder, put_in_place, refuse_existing, write_text
+from splitee._internal.files import refuse_existing, write_text
+from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.reading import read_json
 from splitee.elue.metrics import ElueTask, get_task
 
 if TYPE_CHECKING:
@@ -137,11 +139,9 @@ def write_method(method: Method, folder: str | Path, *, overwrite: bool = False)
         raise InputError(
             f"{folder} exists and holds no method, so it is not overwritten: choose another name"
         )
-    with claimed_folder(folder, {"method": method.name, "task": method.task}) as work:
+    with claimed_folder(folder) as work:
         final = work / "final"
-        final.mkdir(exist_ok=True)
-        for old in final.iterdir():
-            old.unlink()
+        final.mkdir()
         for name, one in method.settings.items():
             _write(final / f"{method.task}_{name}.tsv", prediction=one.prediction)
             _write(final / _exits_file(method.task, name), exit_layer=one.exit_layer, flops=one.flops)
@@ -164,7 +164,7 @@ def read_method(folder: str | Path) -> Method:
     if not file.is_file():
         raise InputError(f"{folder} holds no method of ELUE ({_METHOD} is missing)")
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = dict(read_json(file))
         name, task = facts.pop("name"), facts.pop("task")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{file} is damaged: it needs a JSON object with name and task") from error

@@ -17,7 +17,7 @@ from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
 from splitee._internal.errors import InputError
-from splitee.models.checkpoints import find_checkpoint, read_config
+from splitee.models.checkpoints import check_files, find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, check_cuttable, find_layers, first_layer, run_layers
 from splitee.models.elasticbert import ElasticBertConfig, take_poolers
@@ -25,6 +25,8 @@ from splitee.models.equilibrium import after_exit, before_exit
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
+# what the library raises for values of wrong types in a configuration
+_WRONG_VALUES = (*UNREADABLE, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 POOLINGS = ("first", "mean")
 
 
@@ -324,8 +326,12 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         raise InputError(f"{folder}: model.safetensors is missing (no other format is supported)")
     try:
         found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{folder / 'config.json'} is damaged: {error}") from error
+        found.backbone_config()
+    except InputError:
+        raise
+    except _WRONG_VALUES as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{folder / 'config.json'} is damaged: {why}") from error
     return found
 
 
@@ -344,6 +350,7 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
     """
     folder = find_checkpoint(folder)
     config = load_config(folder)
+    check_files(folder)
     model: MultiExitModel
     try:
         model, loading = MultiExitModel.from_pretrained(

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder
+from splitee._internal.folders import claimed_folder
 from splitee.data.tasks import Rows, check_learnable
 from splitee.models.checkpoints import check_out
 from splitee.models.encode import load_tokenizer

@@ -228,12 +228,12 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
     assert 5 <= len(found) < 40
     at_the_end = {}
 
-    def discard(folder):
+    def put_in_place(*given):
         at_the_end.update(stamps())
-        real(folder)
+        real(*given)
 
-    real = splitee.models.precompute.discard
-    monkeypatch.setattr(splitee.models.precompute, "discard", discard)
+    real = splitee.models.precompute.put_in_place
+    monkeypatch.setattr(splitee.models.precompute, "put_in_place", put_in_place)
     ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     assert ran.err == f"{len(found)} of 40 shards are there from an earlier run\n"

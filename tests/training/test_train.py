@@ -109,6 +109,7 @@ def test_what_is_stored(trained, place):
     folder, ran = trained
     assert sorted(file.name for file in folder.iterdir()) == [
         "config.json",
+        "fingerprints.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
