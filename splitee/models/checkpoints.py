@@ -125,7 +125,7 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if type(value) is int and abs(value) > 2**63 else f"{value!r:.60}"
+    return "beyond 2**63" if type(value) is int and abs(value) > 2**63 else f"{value!r:.60}"
 
 
 def _is_whole(value: Any, least: int = 1) -> bool:
@@ -133,7 +133,7 @@ def _is_whole(value: Any, least: int = 1) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < math.inf
 
 
 def _are_exits(value: Any) -> bool:

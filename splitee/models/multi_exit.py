@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
@@ -26,7 +27,15 @@ from splitee.models.equilibrium import after_exit, before_exit
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 # what the library raises for values of wrong types in a configuration
-_WRONG_VALUES = (*UNREADABLE, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+_WRONG_VALUES = (
+    *UNREADABLE,
+    StrictDataclassError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
 POOLINGS = ("first", "mean")
 
 
@@ -358,7 +367,7 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+    except _WRONG_VALUES as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its weights cannot be read: {why}") from error
     _check_weights(folder, model, loading["missing_keys"])

@@ -114,8 +114,11 @@ def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
         _check_memory(file)
         # no Arrow threads: they sometimes abort a short command at exit (arrow #34314)
         return _columns(file.read(columns=names, use_threads=False)), manifest
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"cannot be read as Parquet: {error}") from error
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
+        why = " ".join(str(error).split())
+        raise InputError(f"cannot be read as Parquet: {why}") from error
 
 
 def release_memory() -> None:
@@ -142,13 +145,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = _manifest((metadata or {}).get(b"splitee"))
         check_own(manifest)
         return manifest
-    except (pa.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be read as Parquet: {why}") from error
     except InputError as error:
         if str(error).startswith(str(path)):
             raise
         raise InputError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: cannot be read as Parquet: {why}") from error
 
 
 def _arrow_type(name: str, values: NDArray[Any], classes: int) -> Any:

@@ -1,0 +1,1 @@
+"""Fuzzing: readers are called with mutated inputs, and may raise nothing but InputError."""
