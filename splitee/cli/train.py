@@ -11,6 +11,7 @@ from splitee._internal.errors import InputError
 from splitee._internal.numbers import listed, whole
 from splitee.cli import options
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
+from splitee.models.checkpoints import check_out
 
 
 @click.command("train")
@@ -101,9 +102,7 @@ def command(
       splitee train --backbone bert-base-uncased --task sst2_sentences --out sst2-model
     """
     need_models_extra()
-    from splitee._internal.files import refuse_existing
-
-    refuse_existing(out, overwrite)
+    check_out(out, overwrite)
     data.check(regression=regression)
     train, validation = data.rows(seed, regression=regression)
 

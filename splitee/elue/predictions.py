@@ -7,6 +7,7 @@ addition to ELUE's, flops. ``method.json`` describes the method, and ``gold.tsv`
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_existing, write_text
 from splitee._internal.folders import claimed_folder, put_in_place
-from splitee._internal.reading import read_json
+from splitee._internal.reading import read_bytes, read_json
 from splitee.elue.metrics import ElueTask, get_task
 
 if TYPE_CHECKING:
@@ -256,7 +257,9 @@ def _read(path: Path, *columns: str, like: pd.DataFrame | None = None) -> pd.Dat
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        frame = pd.read_csv(path, sep="\t")
+        frame = pd.read_csv(io.BytesIO(read_bytes(path)), sep="\t")
+    except InputError:
+        raise
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as tab-separated values: {error}") from error
     check_numbers(frame, path, "index", *columns)

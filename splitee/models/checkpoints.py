@@ -106,6 +106,11 @@ def check_values(config: dict[str, Any], file: Path) -> None:
     classes = config.get("id2label")
     if isinstance(classes, dict) and sorted(classes) != sorted(map(str, range(len(classes)))):
         raise InputError(f"{file} is damaged: id2label does not name the classes 0, 1, …")
+    check_sizes(config, file)
+
+
+def check_sizes(config: Any, file: Path) -> None:
+    """Raise InputError if a configuration, also of a backbone, has a number that would take all memory."""
     for key, value in _leaves(config):
         if isinstance(value, int) and abs(value) > _MOST.get(key, 2**31):
             raise InputError(
