@@ -109,7 +109,9 @@ def _one_line(error: Exception) -> str:
 
 
 def _check_environment() -> None:
-    """Raise InputError if numba would fail on a variable that is set."""
+    """Raise InputError if numba would fail on a variable that is set; compile, whatever it says."""
+    if os.environ.pop("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        click.echo("splitee: NUMBA_DISABLE_JIT is ignored: replays need compiled functions", err=True)
     threads = os.environ.get("NUMBA_NUM_THREADS")
     if threads is not None and not (threads.isdecimal() and int(threads) > 0):
         raise InputError(f"NUMBA_NUM_THREADS is {threads!r}: give a whole number above 0, or unset it")

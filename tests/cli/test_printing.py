@@ -58,6 +58,12 @@ def test_threads_that_numba_cannot_have(trace: Path, threads: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_replays_are_compiled_whatever_numba_is_told(trace: Path) -> None:
+    done = started("run", trace, *FEW, NUMBA_DISABLE_JIT="1")
+    assert done.returncode == 0
+    assert done.stderr == "splitee: NUMBA_DISABLE_JIT is ignored: replays need compiled functions\n"
+
+
 def test_control_characters_are_shown_as_escapes(tmp_path: Path) -> None:
     assert printable("a\x1b[31m\tb\n\x07\x9b\u202e") == "a\\x1b[31m\tb\n\\x07\\x9b\\u202e"
     manifest = {"class_names": ["\x1b]0;x\x07", "b"], "data": "\x1b[2J"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import commands
 import pytest
 
-from fuzz.flips import KINDS
+from fuzz.flips import KINDS, flip
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,9 +20,8 @@ def flipped(kind: str, count: int) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("kind", "count"), [("results", 20), ("cells", 1)])
-def test_a_few_flips(kind: str, count: int) -> None:
-    assert flipped(kind, count).endswith("\n0 wrong\n")
+def test_a_few_flips_of_results(tmp_path: Path) -> None:
+    assert not [outcome for outcome in flip("results", 20, 0, tmp_path) if "WRONG" in outcome]
 
 
 @pytest.mark.slow

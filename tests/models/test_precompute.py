@@ -263,6 +263,21 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
     return arguments
 
 
+@pytest.mark.parametrize("suffix", ["", ".sha256"])
+@pytest.mark.parametrize("bit", [1, 5000])
+def test_a_damaged_shard_is_computed_again(suffix, bit, interrupted, tmp_path):
+    whole = [*interrupted[:-6], "--out", tmp_path / "whole" / "t.parquet", *interrupted[-4:]]
+    assert commands.splitee(*whole).code == 0
+    shard = tmp_path / "t.parquet.partial" / f"shard-000001.npy{suffix}"
+    data = bytearray(shard.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    shard.write_bytes(data)
+    ran = commands.splitee(*interrupted)
+    assert ran.code == 0, ran
+    assert "shards are damaged: they are computed again" in ran.err
+    assert (tmp_path / "t.parquet").read_bytes() == (tmp_path / "whole" / "t.parquet").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
