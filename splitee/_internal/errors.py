@@ -5,12 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 1500  # characters of a message
+
 
 class InputError(ValueError):
     """Invalid input; the message is one line that says what is wrong, where, and how to mend it.
 
-    The command line prints the message and exits with code 2. Any other exception is a bug.
+    The command line prints the message and exits with code 2. Any other exception is a bug. A message that
+    quotes a very long value is shortened in the middle.
     """
+
+    def __init__(self, message: object = "", *rest: object) -> None:
+        text = str(message)
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 500]} … {text[-400:]}"
+        super().__init__(text, *rest)
+
+
+class FileError(InputError, OSError):
+    """A file that cannot be read or written, with the same one line."""
 
 
 def suggest(name: object, known: Iterable[str]) -> str:
@@ -25,6 +38,3 @@ def suggest(name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}there are {', '.join(names)}"
-
-
-there_are = suggest  # the name that splitee/policies/named.py imports

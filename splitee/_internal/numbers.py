@@ -7,6 +7,7 @@ callers put the name of the option or key before it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from numbers import Integral, Real
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 from splitee._internal.errors import InputError
 
+# of a fraction: Fraction("1e99999999") would take all memory
+_PART = re.compile(r"[+-]?(\d{1,50}\.?\d{0,50}|\.\d{1,50})(e[+-]?\d{1,3})?", re.IGNORECASE)
 ALL, HALF, RECOMMENDED = "all", "half", "recommended"
 
 T = TypeVar("T")
@@ -143,7 +146,8 @@ def each(entries: Sequence[Any], read: Callable[[object], T]) -> tuple[T, ...]:
     values = [read(entry) for entry in entries]
     if not values:
         raise InputError("the list is empty: give at least one value")
-    twice = next((value for value in values if values.count(value) > 1), None)
+    seen: set[T] = set()
+    twice = next((value for value in values if value in seen or seen.add(value)), None)  # type: ignore[func-returns-value]
     if twice is not None:
         raise InputError(f"{twice!r} occurs twice: give each value once")
     return tuple(values)
@@ -162,11 +166,16 @@ def _parsed(value: object) -> float | None:
             return None
         try:
             above, slash, below = value.strip().partition("/")
-            if slash:
-                return float(Fraction(above) / Fraction(below))
-            return float(value)
+            if not slash:
+                return float(value)
+            if not (_PART.fullmatch(above.strip()) and _PART.fullmatch(below.strip())):
+                return None
+            return float(Fraction(above) / Fraction(below))
         except (ValueError, ZeroDivisionError, OverflowError):
             return None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond 10**308
+        return None

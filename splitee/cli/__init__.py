@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
 import sys
 
 import click
 
 from splitee._internal.errors import InputError, suggest
+from splitee.cli.printing import printable, printable_output
 
 _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
@@ -21,9 +23,6 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "slim": ("slim", "Compress a checkpoint by pruning and distillation."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),
 }
-
-
-_FILE_ERRORS = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class Group(click.Group):
@@ -79,7 +78,10 @@ def main() -> None:
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:
-        sys.exit(cli(prog_name="splitee", standalone_mode=False))
+        with printable_output():
+            _check_environment()
+            code = cli(prog_name="splitee", standalone_mode=False)
+        sys.exit(code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -92,12 +94,24 @@ def main() -> None:
     except click.Abort:
         click.echo("splitee: interrupted", err=True)
         sys.exit(130)  # the shells' exit code of Ctrl-C
-    except (InputError, *_FILE_ERRORS) as error:
-        click.echo(f"splitee: {_one_line(error)}", err=True)
+    except (InputError, OSError) as error:
+        click.echo(f"splitee: {printable(_one_line(error))}", err=True)
+        sys.exit(2)
+    except MemoryError:
+        click.echo("splitee: there is not enough memory: give less at once", err=True)
         sys.exit(2)
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_environment() -> None:
+    """Raise InputError if numba would fail on a variable that is set; compile, whatever it says."""
+    if os.environ.pop("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        click.echo("splitee: NUMBA_DISABLE_JIT is ignored: replays need compiled functions", err=True)
+    threads = os.environ.get("NUMBA_NUM_THREADS")
+    if threads is not None and not (threads.isdecimal() and int(threads) > 0):
+        raise InputError(f"NUMBA_NUM_THREADS is {threads!r}: give a whole number above 0, or unset it")

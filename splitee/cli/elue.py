@@ -115,11 +115,12 @@ def predict(
       splitee elue predict sst2.parquet --task sst-2 --policy elasticbert --threshold 0.8,0.9 --out elastic
       splitee elue predict sst2-model --task sst-2 --data-root data --policy pabee:3 --out pabee
     """
-    from splitee._internal.files import refuse_existing
+    from splitee._internal.files import refuse_existing, refuse_no_folder
     from splitee.elue.metrics import get_task
     from splitee.elue.predictions import write_method
     from splitee.models.checkpoints import find_checkpoint
 
+    refuse_no_folder(out)
     refuse_existing(out, overwrite)
     get_task(task)
     names = policies or ("exits",)
@@ -256,7 +257,8 @@ def score(
 
     The result is called the ELUE score if the reference is ElasticBERT-base. Needs no torch.
     """
-    from splitee._internal.files import refuse_existing, write_text
+    from splitee._internal.files import refuse_existing, refuse_no_folder, write_text
+    from splitee._internal.folders import new_folder
     from splitee.elue.predictions import read_methods
     from splitee.elue.reference import read_reference
     from splitee.elue.score import average
@@ -264,8 +266,10 @@ def score(
     from splitee.report.scores import score_notes, score_table
 
     figures = ("pareto.png", "pareto.pdf")
+    own = ("scores.csv", *figures)
     if out is not None:
-        for file in ("scores.csv", *figures):
+        refuse_no_folder(out)
+        for file in own:
             refuse_existing(out / file, overwrite)
     against = read_reference(reference)
     methods = [_filled(method, against.by_layer, flops_of, tokens) for method in read_methods(results)]
@@ -274,12 +278,13 @@ def score(
     if out is not None:
         from splitee.report.figures.pareto import pareto
         from splitee.report.figures.style import write_figure
+        from splitee.results.files import csv_text
 
         figure = pareto(methods, against)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "scores.csv", scores.to_csv(index=False), overwrite=overwrite)
-        for file in figures:
-            write_figure(figure, out / file, overwrite)
+        with new_folder(out, own=own, overwrite=overwrite) as made:
+            write_text(made / "scores.csv", csv_text(scores))
+            for file in figures:
+                write_figure(figure, made / file, overwrite)
     if as_json:
         records = [json.loads(table.to_json(orient="records")) for table in (scores, means)]
         click.echo(json.dumps({"name": against.score_name, "scores": records[0], "average": records[1]}))

@@ -81,6 +81,7 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
 
     sections = [_section(one) for one in found]
     facts = [one.facts for one in found if one.facts is not None]
+    _check_fingerprints(folder)
     write_text(out, page(sections, _commands(facts) if len(facts) > 1 else []), overwrite=overwrite)
     if as_json:
         scenarios = [
@@ -94,6 +95,7 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
 
 def _find(folder: Path) -> list[_Found]:
     """Return the scenarios in a folder."""
+    from splitee._internal.reading import read_json
     from splitee.cli.scenarios import folder_names
     from splitee.results.files import REMEDY
 
@@ -110,7 +112,7 @@ def _find(folder: Path) -> list[_Found]:
             "nor the manifest.json of `Results.save`"
         )
     try:
-        scenarios = json.loads(note.read_text(encoding="utf-8"))["scenarios"]
+        scenarios = read_json(note)["scenarios"]
         whole = all(isinstance(s[key], kind) for s in scenarios for key, kind in _FACTS.items())
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -119,6 +121,16 @@ def _find(folder: Path) -> list[_Found]:
     if not scenarios or not whole:
         raise InputError(f"{note} is damaged, or not of `splitee run`: it does not tell of scenarios")
     return [_Found(folder / name, s) for name, s in zip(folder_names(scenarios), scenarios, strict=True)]
+
+
+def _check_fingerprints(folder: Path) -> None:
+    """Raise InputError if the run.json of a folder was changed; the scenarios check their own files."""
+    from splitee._internal.checksums import first_changed, read_fingerprints
+    from splitee.results.files import REMEDY
+
+    written = read_fingerprints(folder)  # None: from before there were fingerprints
+    if written is not None and first_changed(folder, written, "run.json"):
+        raise InputError(f"{folder / 'run.json'} is damaged: it does not match its checksum: {REMEDY}")
 
 
 def _section(found: _Found) -> Section:

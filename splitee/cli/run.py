@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from splitee.trace import Trace
 
 DEFAULT_TRACE = "imdb"
-_ASKED = (
-    "interval",
-    "max_drop",
-    "policy",
-    "preset",
-    "source",
-)  # facts of run.json that summary.csv leaves out
 
 
 @click.command("run")
@@ -130,6 +124,7 @@ def command(
       splitee run imdb,yelp_sentences --policy splitee,splits --threshold 0.7,0.8 --json
     """
     from splitee.cli.meter import announce_compiling
+    from splitee.cli.output import scenario_folders, write_scenarios
     from splitee.cli.scenarios import folder_names, scenarios_of
     from splitee.cli.traces import read_traces, source_of
     from splitee.costs import CostModel
@@ -161,10 +156,6 @@ def command(
     folders = folder_names([scenario.facts for scenario in scenarios])
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
         raise InputError(f"two scenarios are called {twice[0]}: give values that differ more")
-    if out is not None and not overwrite:
-        for name in ("summary.csv", "run.json", *folders):
-            if (out / name).exists():
-                raise FileExistsError(f"{out / name} exists already: choose another --out, or --overwrite")
     sources = {trace.name: source_of(trace, source) for trace in loaded}
     every = PAPER if preset == "paper" else DEFAULT
     policies_of = []  # of each scenario; a name that does not fit is refused before anything is replayed
@@ -178,54 +169,60 @@ def command(
     announce_compiling()
     document: list[dict[str, Any]] = []
     done: list[tuple[Scenario, Results]] = []
-    for scenario, members in zip(scenarios, policies_of, strict=True):
-        trace = scenario.trace
-        costs = CostModel(
-            layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
-        )
-        known = sources[trace.name]
-        results = replay(
-            trace, members, costs, scenario.mu, repeats=repeats, seed=seed, threshold=scenario.threshold
-        )
-        lines = remarks(results, scenario.threshold, interval, max_drop)
-        done.append((scenario, results))
-        document.append(
-            {
-                "trace": trace.name,
-                "fingerprint": trace.fingerprint,
-                "samples": trace.samples,
-                "layers": trace.layers,
-                "device_layers": scenario.device_layers,
-                "offload": scenario.offload,
-                "mu": scenario.mu,
-                "threshold": scenario.threshold,
-                "layer_cost": layer_cost,
-                "exit_cost": exit_cost,
-                "offload_input": offload_input,
-                "send_input": send_input,
-                "exploration": exploration,
-                "repeats": repeats,
-                "seed": seed,
-                "interval": interval,
-                "max_drop": max_drop,
-                "policy": asked,
-                "preset": preset,
-                "source": known.name if known and source else None,
-                "policies": _plain(results.rows(interval)),
-                **{f"by_{what}": _plain(BREAKDOWNS[what](results)) for what in by},
-                "remarks": lines,
-            }
-        )
-        if not as_json:
-            try:
-                _show(scenario, results, lines, interval, all_rows)
-                for what in by:
-                    _show_by(what, document[-1][f"by_{what}"])
-            except SystemExit:  # the reader has closed the pipe: rich exits
-                if out is None:
-                    raise
-    if out is not None:
-        _write(out, folders, done, choices, document)
+
+    def show(scenario: Scenario, results: Results, described: dict[str, Any]) -> None:
+        _show(scenario, results, described["remarks"], interval, all_rows)
+        for what in by:
+            _show_by(what, described[f"by_{what}"])
+
+    # the folder is claimed before the work, so that a second run to it is refused at once
+    with nullcontext() if out is None else scenario_folders(out, folders, overwrite) as made:
+        for scenario, members in zip(scenarios, policies_of, strict=True):
+            trace = scenario.trace
+            costs = CostModel(
+                layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
+            )
+            known = sources[trace.name]
+            results = replay(
+                trace, members, costs, scenario.mu, repeats=repeats, seed=seed, threshold=scenario.threshold
+            )
+            lines = remarks(results, scenario.threshold, interval, max_drop)
+            done.append((scenario, results))
+            document.append(
+                {
+                    "trace": trace.name,
+                    "fingerprint": trace.fingerprint,
+                    "samples": trace.samples,
+                    "layers": trace.layers,
+                    "device_layers": scenario.device_layers,
+                    "offload": scenario.offload,
+                    "mu": scenario.mu,
+                    "threshold": scenario.threshold,
+                    "layer_cost": layer_cost,
+                    "exit_cost": exit_cost,
+                    "offload_input": offload_input,
+                    "send_input": send_input,
+                    "exploration": exploration,
+                    "repeats": repeats,
+                    "seed": seed,
+                    "interval": interval,
+                    "max_drop": max_drop,
+                    "policy": asked,
+                    "preset": preset,
+                    "source": known.name if known and source else None,
+                    "policies": _plain(results.rows(interval)),
+                    **{f"by_{what}": _plain(BREAKDOWNS[what](results)) for what in by},
+                    "remarks": lines,
+                }
+            )
+            if not as_json and out is None:
+                show(scenario, results, document[-1])
+        if made is not None:
+            write_scenarios(made, folders, [results for _, results in done], choices, document)
+    if out is not None and not as_json:  # printing comes last: it may fail
+        with suppress(SystemExit):  # rich, if the reader has closed the pipe
+            for (scenario, results), described in zip(done, document, strict=True):
+                show(scenario, results, described)
     if as_json:
         click.echo(json.dumps({"scenarios": document}, allow_nan=False))
     elif out is not None:
@@ -277,37 +274,6 @@ def _show_by(what: str, rows: list[dict[str, Any]]) -> None:
         console = Console(highlight=False, width=WIDTH)
     console.print(breakdown_table(rows, f"by {what}"))
     console.print()
-
-
-def _write(
-    out: Path,
-    folders: Sequence[str],
-    done: list[tuple[Scenario, Results]],
-    choices: bool,
-    document: list[dict[str, Any]],
-) -> None:
-    import pandas as pd
-
-    from splitee._internal.files import write_text
-    from splitee.report.figures.curves import save_figures
-
-    tables = []
-    for name, (_, results), described in zip(folders, done, document, strict=True):
-        folder = out / name
-        results.save(folder, choices=choices, overwrite=True)
-        save_figures(results, folder)
-        facts = {
-            k: v
-            for k, v in described.items()
-            if k not in ("policies", "remarks", "by_group", "by_class", "repeats", "samples", *_ASKED)
-        }
-        both = pd.concat([results.summary("data"), results.summary("run")], ignore_index=True)
-        tables.append(pd.concat([pd.DataFrame([facts] * len(both)), both], axis=1))
-    write_text(out / "summary.csv", pd.concat(tables, ignore_index=True).to_csv(index=False), overwrite=True)
-    write_text(out / "run.json", json.dumps({"scenarios": document}, indent=1) + "\n", overwrite=True)
-    if (page := out / "report.html").exists():  # made by splitee report from the old results
-        page.unlink()
-        click.echo(f"removed {page}, which showed the old results: run splitee report {out} again", err=True)
 
 
 def _thresholds(trace: Trace, given: Sequence[float | str] | None, preset: str | None) -> list[float]:

@@ -11,6 +11,7 @@ from splitee._internal.errors import InputError
 from splitee.cli import options
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
 from splitee.cli.texts import flush, report
+from splitee.models.checkpoints import check_out
 
 
 @click.command("slim")
@@ -149,9 +150,7 @@ def command(
       splitee slim sst2-model --task sst2_sentences --heads 4 --ffn 192 --rank 32 --out slender
     """
     need_models_extra()
-    from splitee._internal.files import refuse_existing
-
-    refuse_existing(out, overwrite)
+    check_out(out, overwrite)
     data.check()
     sized = any(wanted is not None for wanted in (heads, units, rank, layers))
     if params is None and not sized:

@@ -11,6 +11,7 @@ import click
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import atomic_path, refuse_place
+from splitee._internal.reading import read_stdin
 from splitee.cli import Group, options
 from splitee.cli.calibrate import command as calibrate
 from splitee.cli.listing import command as list_
@@ -18,7 +19,6 @@ from splitee.cli.show import command as show
 from splitee.cli.texts import marks, reading
 from splitee.cli.threshold import command as threshold
 from splitee.cli.traces import STDIN, read_trace, summary_line
-from splitee.data.opening import read_stdin
 from splitee.trace import with_cloud
 from splitee.trace.checks import check_trace
 from splitee.trace.exporting import LAYOUTS, export_csv

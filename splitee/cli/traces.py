@@ -16,7 +16,7 @@ STDIN = "-"
 
 def read_trace(name: str | Path) -> Trace:
     """Read a trace from a file, a bundled name, or "-", which is standard input."""
-    from splitee.data.opening import read_stdin
+    from splitee._internal.reading import read_stdin
     from splitee.trace import from_bytes, load_trace
 
     if str(name) != STDIN:

@@ -12,6 +12,7 @@ from splitee._internal.numbers import listed, whole
 from splitee.cli import options
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
 from splitee.cli.texts import flush, report
+from splitee.models.checkpoints import check_out
 
 
 @click.command("train")
@@ -115,9 +116,7 @@ def command(
       splitee train --backbone bert-base-uncased --task sst2_sentences --out sst2-model
     """
     need_models_extra()
-    from splitee._internal.files import refuse_existing
-
-    refuse_existing(out, overwrite)
+    check_out(out, overwrite)
     data.check(regression=regression)
     train, validation = data.rows(seed, regression=regression)
 

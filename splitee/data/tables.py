@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee._internal.reading import read_bytes
 from splitee.data.arrays import read_npy, read_npz
 from splitee.data.containers import container
 from splitee.data.decoding import decode, encoding_name
 from splitee.data.delimited import read_delimited, separator
 from splitee.data.numbers import NotANumberError, parse_numbers
-from splitee.data.opening import read_file
 from splitee.data.records import read_json
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def read_source(source: Any, reading: Reading | None = None) -> Table | Arrays:
         return {str(name): np.asarray(values) for name, values in source.items()}
     if hasattr(source, "columns") and hasattr(source, "iloc"):
         return Table(_of_frame(source), 0, reading)
-    data = source if isinstance(source, bytes) else read_file(source)
+    data = source if isinstance(source, bytes) else read_bytes(source)
     suffix = "" if isinstance(source, bytes) else Path(source).suffix.lower()
     kind = container(data, suffix)
     if kind == "parquet":

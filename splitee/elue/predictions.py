@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder, put_in_place, refuse_existing, write_text
+from splitee._internal.files import refuse_existing, write_text
+from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.reading import read_json
 from splitee.data.tables import Reading, naming, read_table
 from splitee.elue.metrics import ElueTask, get_task
 
@@ -162,11 +164,9 @@ def write_method(method: Method, folder: str | Path, *, overwrite: bool = False)
         raise InputError(
             f"{folder} exists and holds no method, so it is not overwritten: choose another name"
         )
-    with claimed_folder(folder, {"method": method.name, "task": method.task}) as work:
+    with claimed_folder(folder) as work:
         final = work / "final"
-        final.mkdir(exist_ok=True)
-        for old in final.iterdir():
-            old.unlink()
+        final.mkdir()
         for name, one in method.settings.items():
             columns: dict[str, Any] = {"prediction": one.prediction}
             columns |= {} if one.modules is None else {"modules": list(one.modules)}
@@ -191,7 +191,7 @@ def read_method(folder: str | Path) -> Method:
     folder = Path(folder)
     file = folder / _METHOD
     try:
-        facts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else _named_by_files(folder)
+        facts = dict(read_json(file)) if file.is_file() else _named_by_files(folder)
         name, task = facts.pop("name"), facts.pop("task")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{file} is damaged: it needs a JSON object with name and task") from error

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import itertools
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from splitee._internal.checksums import FINGERPRINTS, first_changed, read_fingerprints
 from splitee._internal.errors import InputError
-from splitee._internal.files import refuse_existing
+from splitee._internal.files import real_path, refuse_existing, refuse_no_folder
+from splitee._internal.leftovers import is_fixed
+from splitee._internal.reading import open_regular, parse_json, read_json
 from splitee.data import BUNDLED as _DATA
 
+MOST_CONFIG = 2**24  # bytes of JSON
 MODEL_TYPE = "splitee_multi_exit"
 BUNDLED = "sst2_slender"  # the checkpoint that comes with splitee
 
@@ -31,10 +35,22 @@ def check_out(out: Path, overwrite: bool) -> None:
     InputError
         If `out` may be replaced but is not a checkpoint.
     """
+    refuse_no_folder(out)
     refuse_existing(out, overwrite)
-    if out.exists() and not (out / "config.json").is_file():
+    if not out.exists():
+        return
+    if not (out / "config.json").is_file():
         raise InputError(
             f"{out} exists and is not a checkpoint, so it is not overwritten: choose another name"
+        )
+    if is_fixed(real_path(out)):
+        raise InputError(f"{out} is the current folder or a mount point: choose another --out")
+    written = read_fingerprints(out)  # None: from before there were fingerprints
+    found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
+    if written is not None and (foreign := found - {*written, FINGERPRINTS, "validation.parquet"}):
+        raise InputError(
+            f"{out / min(foreign)} was not written by splitee, and would be lost: move it, "
+            "or choose another --out"
         )
 
 
@@ -49,10 +65,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     file = find_checkpoint(folder) / "config.json"
     if not file.is_file():
         raise InputError(f"{folder}: no checkpoint there (config.json is missing)")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not readable JSON: {error}") from error
+    check_files(find_checkpoint(folder), "config.json")
+    config = read_json(file, MOST_CONFIG)
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != MODEL_TYPE:
         raise InputError(
@@ -61,7 +75,107 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         )
     if not isinstance(config.get("backbone"), dict):
         raise InputError(f"{file} is damaged: it names no backbone")
+    check_values(config, file)
     return config  # type: ignore[no-any-return]
+
+
+def check_files(folder: Path, *names: str) -> None:
+    """Check files of a checkpoint (default: all that are there) against its fingerprints, if it has any.
+
+    Raises
+    ------
+    InputError
+        If one was changed or damaged after it was written.
+    """
+    written = read_fingerprints(folder)
+    if written is None:
+        return
+    present = [name for name in names or written if name in written and (folder / name).exists()]
+    if present and (changed := first_changed(folder, written, *present)):
+        raise InputError(
+            f"{folder / changed} does not match its checksum: it was changed or damaged after it was written "
+            f"(if you changed it, remove {FINGERPRINTS})"
+        )
+
+
+def check_values(config: dict[str, Any], file: Path) -> None:
+    """Raise InputError if a configuration has a value of a wrong type, or one that would take all memory."""
+    for key, (fits, wanted) in _VALUES.items():
+        if key in config and not fits(config[key]):
+            raise InputError(f"{file} is damaged: {key} is {_short(config[key])}, not {wanted}")
+    classes = config.get("id2label")
+    if isinstance(classes, dict) and sorted(classes) != sorted(map(str, range(len(classes)))):
+        raise InputError(f"{file} is damaged: id2label does not name the classes 0, 1, …")
+    check_sizes(config, file)
+
+
+def check_sizes(config: Any, file: Path) -> None:
+    """Raise InputError if a configuration, also of a backbone, has a number that would take all memory."""
+    for key, value in _leaves(config):
+        if isinstance(value, int) and abs(value) > _MOST.get(key, 2**31):
+            raise InputError(
+                f"{file} is damaged: {key} is {_short(value)}: at most {_MOST.get(key, 2**31):,}"
+            )
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, key)
+    else:
+        yield key, value
+
+
+def _short(value: Any) -> str:
+    return "beyond 2**63" if type(value) is int and abs(value) > 2**63 else f"{value!r:.60}"
+
+
+def _is_whole(value: Any, least: int = 1) -> bool:
+    return type(value) is int and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < math.inf
+
+
+def _are_exits(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= _MOST["num_hidden_layers"]
+        and all(map(_is_whole, value))
+        and all(a < b for a, b in itertools.pairwise(value))
+    )
+
+
+_MOST = dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers"), 1000) | {
+    "num_labels": 2**20,
+    "max_tokens": 2**20,
+    "exits": 1000,
+}
+_Fits = Callable[[Any], bool]
+_VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits, in code and in words
+    "exits": (lambda v: v is None or _are_exits(v), "a list of rising layer numbers"),
+    "pooling": (lambda v: isinstance(v, str), "a text"),
+    "exit_dropout": (lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to 1"),
+    "exit_dense": (lambda v: isinstance(v, bool), "true or false"),
+    "gradient_equilibrium": (lambda v: isinstance(v, bool), "true or false"),
+    "recommended_threshold": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
+    "training": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
+    "max_tokens": (_is_whole, "a whole number above 0"),
+    "num_labels": (_is_whole, "a whole number above 0"),
+    "score_range": (
+        lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))),
+        "two numbers",
+    ),
+    "id2label": (
+        lambda v: v is None or (isinstance(v, dict) and all(isinstance(one, str) for one in v.values())),
+        "a JSON object of class names",
+    ),
+    "label2id": (lambda v: v is None or isinstance(v, dict), "a JSON object of class names"),
+}
 
 
 def parameters_of(folder: str | Path) -> int:
@@ -74,16 +188,12 @@ def parameters_of(folder: str | Path) -> int:
     """
     file = find_checkpoint(folder) / "model.safetensors"
     try:
-        with file.open("rb") as handle:  # eight bytes hold the length of the header, which is JSON
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+        with open_regular(file, most=2**63) as handle:
+            # eight bytes hold the length of the header, which is JSON
+            length = int.from_bytes(handle.read(8), "little")
+            header = parse_json(handle.read(min(length, MOST_CONFIG)))
         return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: model.safetensors is missing") from error
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
         raise InputError(f"{file} is damaged: {' '.join(str(error).split())[:120]}") from error
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

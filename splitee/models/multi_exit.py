@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
@@ -19,7 +20,7 @@ from transformers.utils import ModelOutput
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import layers_held
-from splitee.models.checkpoints import find_checkpoint, read_config
+from splitee.models.checkpoints import check_files, find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
 from splitee.models.elasticbert import (
@@ -35,6 +36,16 @@ from splitee.models.opening import find_layers, open_backbone
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 EXIT_STARTS = ("new", "pooler")
+# what the library raises for values of wrong types in a configuration
+_WRONG_VALUES = (
+    *UNREADABLE,
+    StrictDataclassError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
 
 
 @dataclass
@@ -368,8 +379,12 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         raise InputError(f"{folder}: model.safetensors is missing (no other format is supported)")
     try:
         found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{folder / 'config.json'} is damaged: {error}") from error
+        found.backbone_config()
+    except InputError:
+        raise
+    except _WRONG_VALUES as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{folder / 'config.json'} is damaged: {why}") from error
     return found
 
 
@@ -388,6 +403,7 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
     """
     folder = find_checkpoint(folder)
     config = load_config(folder)
+    check_files(folder)
     model: MultiExitModel
     try:
         model, loading = MultiExitModel.from_pretrained(
@@ -395,7 +411,7 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+    except _WRONG_VALUES as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its weights cannot be read: {why}") from error
     _check_weights(folder, model, loading["missing_keys"])

@@ -7,6 +7,7 @@ the same trace as an undisturbed run.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ import transformers
 from numpy.typing import NDArray
 
 import splitee
+from splitee._internal.checksums import file_sha256, piece_path, read_piece, whole_piece
 from splitee._internal.errors import InputError
-from splitee._internal.files import atomic_path, claimed_folder, discard, refuse_existing
+from splitee._internal.files import refuse_place
+from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.leftovers import FINAL
 from splitee.data.tasks import Rows
-from splitee.models.checkpoints import file_sha256, find_checkpoint
+from splitee.models.checkpoints import find_checkpoint
 from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -121,7 +125,7 @@ def precompute(
     """
     options = options or PrecomputeOptions()
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
-    refuse_existing(out, overwrite)
+    refuse_place(out, overwrite)
     device = _device(options)
     model = load_checkpoint(checkpoint).to(device)
     tokenizer = load_tokenizer(checkpoint)
@@ -142,25 +146,29 @@ def precompute(
     }
     with claimed_folder(out, claim) as work:
         files = [work / f"shard-{shard.number:06d}.npy" for shard in shards]
-        missing = [shard for shard, file in zip(shards, files, strict=True) if not file.exists()]
+        found = [whole_piece(file) for file in files]
+        missing = [shard for shard, whole in zip(shards, found, strict=True) if not whole]
         begin(len(rows), int(lengths.sum()))
         longest = options.max_tokens or model.config.max_tokens
         if note := truncation_note(tokenizer, rows.text, encoded, longest):
             report(note)
+        if damaged := found.count(False):
+            report(f"{damaged} of {len(shards)} shards are damaged: they are computed again")
         if len(missing) < len(shards):
             report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
             advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
         passes = Passes(model, tokenizer.pad_token_id, options.precision)
         for shard, values in (run or run_here)(passes, missing):
-            with atomic_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
+            with piece_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
                 np.save(handle, values, allow_pickle=False)
             advance(len(shard.members), int(lengths[shard.members].sum()))
         logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
         for shard, file in zip(shards, files, strict=True):
-            logits[shard.members] = np.load(file, allow_pickle=False)
+            logits[shard.members] = np.load(io.BytesIO(read_piece(file)), allow_pickle=False)
         trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
-        trace.save(out, overwrite=overwrite)
-        discard(work)
+        trace.save(work / FINAL, overwrite=True)
+        refuse_place(out, overwrite)  # it may have appeared in the meantime
+        put_in_place(work / FINAL, out, work)
         return trace
 
 

@@ -272,7 +272,9 @@ class Results(Mapping[str, Result]):
         Raises
         ------
         FileExistsError
-            Where the folder holds a file of such a name and `overwrite` is false; nothing is written then.
+            If the folder holds a file of such a name and `overwrite` is false; nothing is written then.
+        InputError
+            If the folder cannot be written, or another process writes to it.
         """
         import pandas as pd
 
@@ -309,7 +311,8 @@ def load_results(folder: str | Path) -> Results:
     Raises
     ------
     InputError
-        Where the folder holds none, damaged ones, or those of another version.
+        If the folder holds none, those of another version, or damaged ones: a file that does not match the
+        checksum in the manifest.
     """
     tables, facts = read_tables(results_folder(Path(folder)))
     try:
@@ -318,7 +321,7 @@ def load_results(folder: str | Path) -> Results:
         members = {name: _reloaded(name, policy, tables) for name, policy in described.items()}
         ids = _of(REFERENCE, tables["samples"])["id"].to_numpy()
         reference = members.pop(REFERENCE)
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{folder} is damaged: its files do not fit together: {REMEDY}") from error
     return Results(members, lambda: reference, lambda: facts, ids)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from splitee._internal.errors import InputError, suggest
 from splitee._internal.numbers import (
@@ -23,6 +22,7 @@ from splitee._internal.numbers import (
     threshold,
     whole,
 )
+from splitee._internal.yaml import read_yaml
 from splitee.costs import CostModel
 from splitee.policies.base import Policy
 from splitee.policies.names import (
@@ -35,6 +35,10 @@ from splitee.policies.names import (
 from splitee.policies.problem import DEFAULT_THRESHOLD
 from splitee.trace import Trace
 from splitee.trace.bundled import trace_names
+
+MOST_CELLS, MOST_POLICIES = 100_000, 10_000  # of a grid, and of each of its cells
+_BY_CELL = ("traces", "device_layers", "layer_cost", "mu", "offload")
+_BY_POLICY = ("policies", "threshold", "exploration")
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,13 @@ class Grid:
                 object.__setattr__(self, key, read(getattr(self, key)))
             except InputError as error:
                 raise InputError(f"{key}: {error}") from error
+        cells = math.prod(len(getattr(self, key)) for key in _BY_CELL)
+        policies = math.prod(len(getattr(self, key)) for key in _BY_POLICY)
+        for many, most, keys in ((cells, MOST_CELLS, _BY_CELL), (policies, MOST_POLICIES, _BY_POLICY)):
+            if many > most:
+                raise InputError(
+                    f"{', '.join(keys)} have {many:,} combinations: at most {most:,} fit in a grid"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid in plain types."""
@@ -190,11 +201,7 @@ def read_grid(path: str | Path) -> Grid:
     InputError
         If the file is not a grid. For an unknown key, the line suggests the nearest.
     """
-    data = Path(path).read_bytes()
-    try:
-        found = yaml.safe_load(data.decode())
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2001-99-99
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    found = read_yaml(path)
     if not isinstance(found, Mapping):
         raise InputError(f"{path} is not a grid: give keys and lists, such as 'traces: [imdb]'")
     known = [field.name for field in fields(Grid)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,8 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splitee._internal.checksums import piece_path, read_piece, sealed, sha256_of, whole_piece
 from splitee._internal.errors import InputError
-from splitee._internal.files import atomic_path, claimed_folder, put_in_place, refuse_existing, write_text
+from splitee._internal.files import atomic_path, refuse_existing, refuse_no_folder, write_text
+from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.leftovers import FINAL
+from splitee.policies.base import Policy
 from splitee.replay.replay import replay
 from splitee.sweep.grid import Cell, Grid
 from splitee.trace import Trace, load_trace
@@ -58,15 +63,20 @@ class Sweep:
     @cached_property
     def sizes(self) -> list[int]:
         """Number of decisions of each cell."""
+        members: dict[tuple[str, int | str], int] = {}  # costs do not change which policies are replayed
         sizes = []
         for cell in self.grid.cells():
             facts = self.manifests[cell.trace]
-            layers, alpha = facts["layers"], recommended_threshold(facts)
-            cell.costs(layers, self.grid.offload_input)
-            source = self.source(cell.trace)
-            members = self.grid.members(cell, layers, alpha, source, facts["classes"])
-            sizes.append(len(members) * self.grid.repeats * facts["samples"])
+            cell.costs(facts["layers"], self.grid.offload_input)
+            key = cell.trace, cell.device_layers
+            if key not in members:
+                members[key] = len(self._members(cell, facts))
+            sizes.append(members[key] * self.grid.repeats * facts["samples"])
         return sizes
+
+    def _members(self, cell: Cell, facts: dict[str, Any]) -> list[Policy]:
+        source, alpha = self.source(cell.trace), recommended_threshold(facts)
+        return self.grid.members(cell, facts["layers"], alpha, source, facts["classes"])
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
@@ -253,12 +263,13 @@ def sweep(
     work = Sweep(grid)
     with claimed_folder(place, work.facts) as folder:
         _play_missing(work, folder, play, report, begin, advance)
-        done = folder / "done"
+        done = folder / FINAL
         shutil.rmtree(done, ignore_errors=True)
         done.mkdir()
         for name in TABLES:
             _join([_part(folder, cell, name) for cell in grid.cells()], done / f"{name}.parquet")
-        write_text(done / _GRID, json.dumps(work.facts, indent=1) + "\n")
+        document = sealed({**work.facts, "files": sha256_of(done)})
+        write_text(done / _GRID, json.dumps(document, indent=1) + "\n")
         _refuse_foreign(place, overwrite)  # it may have appeared meanwhile
         put_in_place(done, place, folder)
     return out
@@ -272,22 +283,26 @@ def _play_missing(
     begin: Callable[[int], None],
     advance: Callable[[int, bool], None],
 ) -> None:
-    """Replay the cells that have no file yet and write their files."""
+    """Replay the cells that have no whole files yet and write their files."""
     cells = work.grid.cells()
-    missing = [cell for cell in cells if not _part(folder, cell, TABLES[-1]).exists()]
+    found = [[whole_piece(_part(folder, cell, name)) for name in TABLES] for cell in cells]
+    missing = [cell for cell, whole in zip(cells, found, strict=True) if not all(whole)]
     begin(sum(work.sizes))
+    if damaged := sum(False in whole for whole in found):
+        report(f"{damaged} of {len(cells)} cells are damaged: they are computed again")
     if len(missing) < len(cells):
         report(f"{len(cells) - len(missing)} of {len(cells)} cells are there from an earlier run")
         advance(sum(work.sizes) - sum(work.sizes[cell.number] for cell in missing), False)
     for cell, tables in play(work, missing):
         for name in TABLES:
-            with atomic_path(_part(folder, cell, name), overwrite=True) as temporary:
+            with piece_path(_part(folder, cell, name)) as temporary:
                 tables[name].to_parquet(temporary, index=False, compression="zstd")
         advance(work.sizes[cell.number], True)
 
 
 def _refuse_foreign(out: Path, overwrite: bool) -> None:
     """Raise if `out` may not be replaced: it exists, or with `overwrite`, holds more than a sweep wrote."""
+    refuse_no_folder(out)
     refuse_existing(out, overwrite)
     if out.exists():
         own = {_GRID, *(f"{name}.parquet" for name in TABLES)}
@@ -300,7 +315,7 @@ def _part(folder: Path, cell: Cell, table: str) -> Path:
 
 
 def _join(parts: Sequence[Path], out: Path) -> None:
-    """Join files into one with a row group per file, reading one file at a time."""
+    """Join finished pieces into one file with a row group each, reading one at a time."""
     import pyarrow.parquet as pq
 
     with (
@@ -308,4 +323,4 @@ def _join(parts: Sequence[Path], out: Path) -> None:
         pq.ParquetWriter(temporary, pq.read_schema(parts[0]), compression="zstd") as writer,
     ):
         for part in parts:
-            writer.write_table(pq.read_table(part))
+            writer.write_table(pq.read_table(io.BytesIO(read_piece(part))))

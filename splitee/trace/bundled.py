@@ -10,6 +10,7 @@ from typing import Any
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import items
+from splitee._internal.reading import exists
 from splitee.data import BUNDLED as _BUNDLED
 from splitee.trace.file import read_manifest
 
@@ -33,9 +34,9 @@ def find_trace(path: str | Path) -> Path:
     if str(path) in bundled:
         return _BUNDLED / f"{path}.parquet"
     file = Path(path)
-    if file.is_dir():
+    if exists(file) and file.is_dir():
         raise InputError(f"{file} is a folder, not a trace file")
-    if file.exists():
+    if exists(file):
         return file
     near = difflib.get_close_matches(file.stem, bundled, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -52,7 +53,7 @@ def trace_names(given: str | Iterable[str]) -> list[str]:
     """
     names: list[str] = []
     for entry in [given] if isinstance(given, str) else given:
-        whole = not isinstance(entry, str) or Path(entry).exists()  # a file may have a comma in its name
+        whole = not isinstance(entry, str) or exists(entry)  # a file may have a comma in its name
         names += [entry] if whole else items(entry)
     return names
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.trace.manifest import SCHEMA
+from splitee._internal.reading import memory, open_regular, parse_json
+from splitee.trace.manifest import SCHEMA, check_own
 
 Columns = dict[str, NDArray[Any]]
 
@@ -110,10 +111,14 @@ def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
         names = [name for name in file.schema_arrow.names if name in _NAMES]
         if len(set(names)) != len(names):
             raise InputError(f"has duplicate column names among {', '.join(names)}")
+        _check_memory(file)
         # no Arrow threads: they sometimes abort a short command at exit (arrow #34314)
         return _columns(file.read(columns=names, use_threads=False)), manifest
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"cannot be read as Parquet: {error}") from error
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
+        why = " ".join(str(error).split())
+        raise InputError(f"cannot be read as Parquet: {why}") from error
 
 
 def release_memory() -> None:
@@ -135,11 +140,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        return _manifest((pq.read_metadata(path).metadata or {}).get(b"splitee"))
-    except pa.ArrowException as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        with open_regular(path) as file:
+            metadata = pq.read_metadata(file).metadata
+        manifest = _manifest((metadata or {}).get(b"splitee"))
+        check_own(manifest)
+        return manifest
     except InputError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise InputError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: cannot be read as Parquet: {why}") from error
 
 
 def _arrow_type(name: str, values: NDArray[Any], classes: int) -> Any:
@@ -189,7 +201,7 @@ def _manifest(text: bytes | None) -> dict[str, Any]:
     if text is None:
         raise InputError("has no manifest")
     try:
-        manifest = json.loads(text)
+        manifest = parse_json(text)
     except ValueError as error:
         raise InputError(f"has a manifest that is not JSON: {error}") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
@@ -201,6 +213,14 @@ def _manifest(text: bytes | None) -> dict[str, Any]:
         )
     assert isinstance(manifest, dict)
     return manifest
+
+
+def _check_memory(file: Any) -> None:
+    """Raise InputError if the columns would not fit in this machine's memory, whatever the file's size."""
+    widths = [getattr(field.type, "list_size", 1) for field in file.schema_arrow]
+    needed = 2 * file.metadata.num_rows * sum(widths)  # of at least two bytes each, but for small classes
+    if needed > memory():
+        raise InputError(f"holds {needed // 2:,} values, which do not fit in this machine's memory")
 
 
 def _columns(table: Any) -> Columns:

@@ -13,6 +13,26 @@ SCHEMA = 1
 OWN = ("schema", "name", "classes", "layers", "samples", "confidence", "fingerprint")
 
 
+def check_own(manifest: Mapping[str, Any]) -> None:
+    """Raise InputError if a fact that the trace computes itself is missing or of a wrong type.
+
+    A file that is loaded is checked against its columns; this is for one whose footer alone is read.
+    """
+    for name, kind, least in _KINDS:
+        value = manifest.get(name)
+        if type(value) is not kind or (isinstance(value, int) and not least <= value < 2**40):
+            raise InputError(f"its manifest says {name} = {value!r:.60}: it is damaged")
+
+
+_KINDS: tuple[tuple[str, type, int], ...] = (
+    ("name", str, 0),
+    ("fingerprint", str, 0),
+    ("classes", int, 2),
+    ("layers", int, 1),
+    ("samples", int, 1),
+)
+
+
 def producer_facts(manifest: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the producer's part of a manifest as a JSON copy (tuples become lists).
 
@@ -26,7 +46,7 @@ def producer_facts(manifest: Mapping[str, Any] | None) -> dict[str, Any]:
     facts = {key: value for key, value in (manifest or {}).items() if key not in OWN}
     try:
         copy: dict[str, Any] = json.loads(json.dumps(facts, allow_nan=False))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"manifest must hold only JSON values: {error}") from error
     return copy
 

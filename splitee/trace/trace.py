@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import atomic_path, refuse_existing
-from splitee.data.opening import read_file
+from splitee._internal.files import atomic_path, refuse_place
+from splitee._internal.reading import read_bytes
 from splitee.trace import columns as trace_columns
 from splitee.trace import file as trace_file
 from splitee.trace import manifest as trace_manifest
@@ -32,6 +32,8 @@ from splitee.trace.columns import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST_CLASSES = 2**20
 
 
 class Trace:
@@ -371,7 +373,7 @@ class Trace:
         FileExistsError
             If `path` exists and `overwrite` is false.
         """
-        refuse_existing(Path(path), overwrite)  # before the work
+        refuse_place(Path(path), overwrite)  # before the work
         data = trace_file.encode(self.columns, self.manifest)
         with atomic_path(path, overwrite=overwrite) as temporary:
             temporary.write_bytes(data)
@@ -391,8 +393,9 @@ def load_trace(path: str | Path) -> Trace:
         If there is no such file or name, or the file is damaged or invalid.
     """
     file = find_trace(path)
+    data = read_bytes(file)
     try:
-        return from_bytes(read_file(file))
+        return from_bytes(data)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
@@ -438,6 +441,8 @@ def _classes(
             given = max(2, int(seen) + 1)
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 2:
         raise InputError(f"classes must be a whole number of at least 2, not {given!r}")
+    if given > MOST_CLASSES:
+        raise InputError(f"classes is {given:.3g}: at most {MOST_CLASSES:,} are supported")
     if names is not None and len(names) != given:
         raise InputError(f"manifest: class_names holds {len(names)} names for {given} classes")
     return int(given)

@@ -9,9 +9,10 @@ import torch
 import transformers
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder
+from splitee._internal.folders import claimed_folder
+from splitee._internal.reading import read_json
 from splitee.data.tasks import Rows, check_learnable
-from splitee.models.checkpoints import check_out
+from splitee.models.checkpoints import check_out, check_sizes
 from splitee.models.encode import load_tokenizer
 from splitee.models.exits import ExitHead
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -157,3 +158,5 @@ def _check_backbone(backbone: str | Path) -> None:
     looks_local = path.is_absolute() or str(backbone).startswith((".", "~")) or len(path.parts) > 2
     if looks_local and not path.is_dir():
         raise InputError(f"{backbone}: no such folder; a backbone is a folder or a name on the hub")
+    if (file := path / "config.json").is_file():
+        check_sizes(read_json(file), file)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from splitee._internal.files import put_in_place, refuse_existing
+from splitee._internal.checksums import write_fingerprints
+from splitee._internal.files import refuse_existing
+from splitee._internal.folders import put_in_place
 from splitee.data.rows import Rows
 from splitee.models.encode import check_tokens, encode, truncation_note
 from splitee.models.multi_exit import MultiExitModel
@@ -58,6 +60,7 @@ def finish(
     tokenizer.save_pretrained(final)
     if trace is not None:
         trace.save(final / "validation.parquet")
+    write_fingerprints(final)
     refuse_existing(out, overwrite)  # it may have appeared in the meantime
     put_in_place(final, out, work)
 

@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerState
 
+from splitee._internal.checksums import damaged_file
 from splitee.elue.metrics import pearson_and_spearman
 from splitee.models.multi_exit import MultiExitModel
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
-from splitee.training.trainer import LengthTrainer, collate, quiet, read_state, step_of, trainer_arguments
+from splitee.training.trainer import (
+    LengthTrainer,
+    collate,
+    newest_checkpoint,
+    prepare,
+    read_state,
+    step_of,
+    trainer_arguments,
+)
 
 Report = Callable[[str], None]
 
@@ -31,7 +40,7 @@ def train_model(
     report: Report,
 ) -> TrainerState:
     """Train from the last checkpoint in `work`, if any, to the end; return the Trainer's final state."""
-    last = _last_checkpoint(work)
+    last = _last_checkpoint(work, report)
     if last is not None:
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         if state.global_step >= state.max_steps or _patience_is_over(state, recipe):
@@ -89,7 +98,7 @@ def _trainer(
         compute_metrics=lambda output: _scores(by_exits(output.predictions, output.label_ids), recipe),
         callbacks=[_Judge(recipe, measure, report)],
     )
-    quiet(trainer)
+    prepare(trainer)
     return trainer
 
 
@@ -197,18 +206,26 @@ def by_exit(metrics: dict[str, Any]) -> list[float]:
     return [found[i] for i in sorted(found)]
 
 
-def _last_checkpoint(work: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None."""
-    whole = [path for path in work.glob("checkpoint-*") if _is_whole(path)]
-    return max(whole, key=step_of) if whole else None
+def _last_checkpoint(work: Path, report: Report) -> Path | None:
+    """Return the newest complete checkpoint whose best epoch is there too, or None."""
+    return newest_checkpoint(work, report, lambda one: _is_evaluated(one) and _has_best(one, work, report))
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Return whether a checkpoint was written completely (its state comes last), evaluation included."""
-    state = read_state(checkpoint)
-    if state is None:
-        return False
+def _is_evaluated(checkpoint: Path) -> bool:
+    """Return whether the evaluation of an epoch that ends at a checkpoint was made before it was saved."""
+    state = read_state(checkpoint) or {}
     step = state["global_step"]
     if step % (state["max_steps"] // state["num_train_epochs"]):
         return True
     return any(entry["step"] == step for entry in evaluations(state["log_history"]))
+
+
+def _has_best(checkpoint: Path, work: Path, report: Report) -> bool:
+    """Return whether the checkpoint of the best epoch so far, which will be the result, is not damaged."""
+    best = (read_state(checkpoint) or {}).get("best_global_step")
+    if not best or best == step_of(checkpoint):
+        return True
+    damaged = damaged_file(work / f"checkpoint-{best}")
+    if damaged:
+        report(f"the best epoch (checkpoint-{best}) is damaged ({damaged}): {checkpoint.name} is not used")
+    return not damaged

@@ -19,12 +19,14 @@ from transformers import (
     TrainerCallback,
 )
 
+from splitee._internal.checksums import write_fingerprints
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder, put_in_place, refuse_existing
+from splitee._internal.files import refuse_existing
+from splitee._internal.folders import claimed_folder, put_in_place
 from splitee.models.elasticbert import ElasticBertConfig
 from splitee.models.pretraining import ElasticBertForPreTraining, groups_of
 from splitee.training.recipe import mixed_precision
-from splitee.training.trainer import quiet, train_to_the_end, trainer_arguments
+from splitee.training.trainer import prepare, train_to_the_end, trainer_arguments
 
 Pair = dict[str, Any]
 
@@ -171,12 +173,13 @@ def pretrain(
             data_collator=lambda batch: collate(tokenizer, batch, how),
             callbacks=[_Measure(tokenizer, list(held_out), how, report)],
         )
-        quiet(trainer)
-        history = [entry for entry in train_to_the_end(trainer, work) if "mlm" in entry]
+        prepare(trainer)
+        history = [entry for entry in train_to_the_end(trainer, work, report) if "mlm" in entry]
         model.config.training = {"how": asdict(how), "pairs": len(train), "history": history}
         final = work / "final"
         model.save_pretrained(final)
         tokenizer.save_pretrained(final)
+        write_fingerprints(final)
         put_in_place(final, out, work)
     return model
 

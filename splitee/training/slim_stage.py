@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
-from splitee._internal.files import discard
+from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_fingerprints
+from splitee._internal.reading import read_json
+from splitee._internal.swapping import remove
 from splitee.elue.flops import Flops
 from splitee.models.exits import exit_losses
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -29,7 +31,10 @@ from splitee.training.trainer import (
     LengthTrainer,
     collate,
     inputs_of,
-    quiet,
+    newest_checkpoint,
+    prepare,
+    read_state,
+    remove_checkpoints,
     train_to_the_end,
     trainer_arguments,
 )
@@ -124,13 +129,15 @@ def run_stage(
     (MultiExitModel, dict)
         The student (the best of the evaluated ones, if the stage evaluates), and a record of the stage.
     """
+    recipe, report = lesson.recipe, lesson.report
     done, start = folder / "done", folder / "start"
-    if done.is_dir():
-        return _loaded(done, lesson), json.loads((done / "stage.json").read_text(encoding="utf-8"))
-    if not start.is_dir():
+    if _is_whole(done, report):
+        return _loaded(done, lesson), read_json(done / "stage.json")
+    if not _is_whole(start, report):
+        remove_checkpoints(folder)
         _save(student(), start)
     learner = _loaded(start, lesson)  # loaded even if new, so that a resumed run is identical
-    recipe, report = lesson.recipe, lesson.report
+    _check_best(folder, report)
     report(f"stage {stage.name}: {lesson.size(learner)}; {stage.steps} steps at {stage.rate:.2g}")
     began = time.monotonic()
     learner.train().requires_grad_(True)
@@ -158,8 +165,8 @@ def run_stage(
         train_dataset=list(lesson.train_examples),
         callbacks=[judge],
     )
-    quiet(trainer)
-    evaluated = [entry for entry in train_to_the_end(trainer, folder) if "exits" in entry]
+    prepare(trainer)
+    evaluated = [entry for entry in train_to_the_end(trainer, folder, report) if "exits" in entry]
     learner.eval()
     if evaluated:
         learner = _loaded(folder / "best", lesson)
@@ -179,16 +186,31 @@ def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
 
 
 def _save(student: MultiExitModel, folder: Path, record: dict[str, Any] | None = None) -> None:
-    """Save a student atomically."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}")
-    for old in (unfinished, folder):
-        if old.exists():
-            discard(old)
-    student.save_pretrained(unfinished)
+    """Save a student with fingerprints; a folder that was not finished does not match them."""
+    if folder.exists():
+        remove(folder)
+    student.save_pretrained(folder)
     if record is not None:
-        (unfinished / "stage.json").write_text(json.dumps(record), encoding="utf-8")
-    unfinished.rename(folder)
+        (folder / "stage.json").write_text(json.dumps(record), encoding="utf-8")
+    write_fingerprints(folder)
+
+
+def _is_whole(folder: Path, report: Report) -> bool:
+    """Return whether a student was saved here and is not damaged; report damage."""
+    if not (folder / FINGERPRINTS).exists():
+        return False
+    if damaged := damaged_file(folder):
+        report(f"{folder} is damaged ({damaged}): it is made again")
+    return not damaged
+
+
+def _check_best(folder: Path, report: Report) -> None:
+    """Remove the checkpoints of a stage if they refer to a best student that is missing or damaged."""
+    last = newest_checkpoint(folder, report)
+    history = [] if last is None else (read_state(last) or {})["log_history"]
+    if any("exits" in entry for entry in history) and not _is_whole(folder / "best", report):
+        report("  the best student is lost: the stage starts again")
+        remove_checkpoints(folder)
 
 
 def _described(stage: Stage, student: MultiExitModel, lesson: Lesson) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import torch
 
+from splitee._internal.checksums import file_sha256
 from splitee._internal.errors import InputError
-from splitee._internal.files import claimed_folder
+from splitee._internal.folders import claimed_folder
 from splitee.data.rows import Rows, check_learnable, map_labels
-from splitee.models.checkpoints import check_out, file_sha256, find_checkpoint
+from splitee.models.checkpoints import check_out, find_checkpoint
 from splitee.models.encode import load_tokenizer
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import check_slimmable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_model
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_fingerprints
+from splitee._internal.errors import InputError
+from splitee._internal.reading import read_json
+from splitee._internal.swapping import remove
 from splitee.models.encode import pad
 from splitee.training.recipe import mixed_precision
 
@@ -55,10 +58,11 @@ def trainer_arguments(
     )
 
 
-def quiet(trainer: Trainer) -> None:
-    """Remove the callbacks that print to standard output."""
+def prepare(trainer: Trainer) -> None:
+    """Remove the callbacks that print to standard output; let every checkpoint get its fingerprints."""
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
+    trainer.add_callback(_Fingerprints())
 
 
 def collate(batch: Sequence[Example], pad_token: int) -> dict[str, torch.Tensor]:
@@ -103,27 +107,62 @@ class LengthTrainer(Trainer):
         return ByLength(lengths, self.args.train_batch_size, self.args.seed)
 
 
+class _Fingerprints(TrainerCallback):
+    """Writes the fingerprints of every checkpoint, as its last file."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        write_fingerprints(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
 def read_state(checkpoint: Path) -> dict[str, Any] | None:
-    """Read a checkpoint's state, which is written last; None if writing was interrupted."""
+    """Read a checkpoint's state; None if there is none that can be read."""
     try:
-        state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        state: dict[str, Any] = read_json(checkpoint / "trainer_state.json")
+    except InputError:
         return None
     return state
 
 
-def newest_checkpoint(work: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None."""
-    whole = [path for path in work.glob("checkpoint-*") if read_state(path) is not None]
-    return max(whole, key=step_of) if whole else None
+def newest_checkpoint(
+    work: Path,
+    report: Callable[[str], None] = lambda line: None,
+    also: Callable[[Path], bool] = lambda _: True,
+) -> Path | None:
+    """Return the newest checkpoint that is complete and not damaged, or None; remove those after it.
+
+    Parameters
+    ----------
+    work : Path
+        Folder of the checkpoints.
+    report : callable
+        Called with a line per damaged checkpoint.
+    also : callable
+        A further condition on a checkpoint.
+    """
+    for checkpoint in sorted(work.glob("checkpoint-*"), key=step_of, reverse=True):
+        if (checkpoint / FINGERPRINTS).exists():  # else its process was killed while it wrote
+            if damaged := damaged_file(checkpoint):
+                report(f"{checkpoint} is damaged ({damaged}): continuing from the one before, if any")
+            elif also(checkpoint):
+                return checkpoint
+        remove(checkpoint)
+    return None
 
 
-def train_to_the_end(trainer: Trainer, work: Path) -> list[dict[str, Any]]:
+def remove_checkpoints(work: Path) -> None:
+    """Remove all checkpoints of a folder."""
+    for checkpoint in work.glob("checkpoint-*"):
+        remove(checkpoint)
+
+
+def train_to_the_end(
+    trainer: Trainer, work: Path, report: Callable[[str], None] = lambda line: None
+) -> list[dict[str, Any]]:
     """Train to ``max_steps`` from the newest complete checkpoint in `work`, if any; return the history.
 
     A run stopped after its last checkpoint is not resumed, because the Trainer would take one more step.
     """
-    last = newest_checkpoint(work)
+    last = newest_checkpoint(work, report)
     if last is not None and step_of(last) == trainer.args.max_steps:
         load_model(trainer.model, last / "model.safetensors")
         history: list[dict[str, Any]] = (read_state(last) or {})["log_history"]

@@ -1,27 +1,21 @@
-"""Files are written whole or not at all, and a partial folder belongs to one run."""
+"""Files are written whole or not at all, where links point to, and what was left behind is swept up."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from splitee._internal.errors import InputError
-from splitee._internal.files import (
-    atomic_path,
-    claimed_folder,
-    discard,
-    put_in_place,
-    refuse_place,
-    write_text,
-)
+from splitee._internal.files import atomic_path, real_path, refuse_no_folder, refuse_place, write_text
 
 
 def test_a_file_that_could_not_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     write_text(path, "α")
-    with pytest.raises(OSError, match="full"), atomic_path(path, overwrite=True) as temporary:  # noqa: PT012
+    with pytest.raises(InputError, match=r"a\.txt: no space"), atomic_path(path, overwrite=True) as temporary:  # noqa: PT012
         temporary.write_text("half")
-        raise OSError("full")
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert path.read_text(encoding="utf-8") == "α"
     assert list(path.parent.iterdir()) == [path]
     write_text(path, "β", overwrite=True)
@@ -37,13 +31,39 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_get_the_usual_mode(tmp_path: Path) -> None:
+def test_new_files_get_the_usual_mode_and_others_keep_theirs(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_text(tmp_path / "a.txt", "")
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "a.txt").chmod(0o600)
+    write_text(tmp_path / "a.txt", "again", overwrite=True)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_links_are_followed(tmp_path: Path, dangling: bool) -> None:
+    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    if not dangling:
+        target.write_text("before")
+    write_text(link, "after", overwrite=True)
+    assert link.is_symlink()
+    assert target.read_text() == "after"
+
+
+def test_temporaries_of_dead_processes_are_swept_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    (tmp_path / ".a.txt.dead.tmp").touch()
+    (tmp_path / ".b.txt.dead.tmp").touch()  # of another output
+    with atomic_path(path) as temporary:  # alive
+        assert not (tmp_path / ".a.txt.dead.tmp").exists()
+        write_text(path, "meanwhile")
+        assert temporary.exists()
+        path.unlink()
+    assert {one.name for one in tmp_path.iterdir()} == {"a.txt", ".b.txt.dead.tmp"}
 
 
 def test_places_that_are_refused_before_any_work(tmp_path: Path) -> None:
@@ -58,38 +78,25 @@ def test_places_that_are_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(file)
     with pytest.raises(InputError, match="link"):
         refuse_place(tmp_path / "link", True, None, file)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a regular file"):
+        refuse_place(tmp_path / "pipe", True)
     refuse_place(file, True, tmp_path / "other")
     refuse_place(tmp_path / "new" / "b.txt", False, file)
 
 
-def test_a_partial_folder_is_its_own_runs_alone(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    run = {"options": {"mu": 0.1}, "seed": 0}
-    with claimed_folder(out, run) as folder:
-        (folder / "piece").write_text("done")
-        with pytest.raises(InputError, match="out"), claimed_folder(out, run):
-            pass
-    with claimed_folder(out, run) as again:
-        assert (again / "piece").read_text() == "done"
-    with (
-        pytest.raises(InputError, match=r"options\.mu is 0\.1 there, 0\.2 here"),
-        claimed_folder(out, run | {"options": {"mu": 0.2}}),
-    ):
-        pass
-    (folder / "run.json").unlink()
-    with pytest.raises(InputError, match=r"run\.json"), claimed_folder(out, run):
-        pass
-    assert (folder / "piece").read_text() == "done"
-
-
-def test_what_is_made_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    for content in ("old", "new"):
-        with claimed_folder(out, {"content": content}) as folder:
-            (folder / "made").mkdir()
-            (folder / "made" / "file").write_text(content)
-            put_in_place(folder / "made", out, folder)
-        assert (out / "file").read_text() == content
-        assert list(tmp_path.iterdir()) == [out]
-    discard(out)
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "a" * 300 + "/b"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    for check in (refuse_no_folder, lambda path: refuse_place(path, True), lambda path: write_text(path, "")):
+        with pytest.raises(InputError, match=r"too long|cannot be the name"):
+            check(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_circle_of_links_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    with pytest.raises(InputError, match="leads to itself"):
+        real_path(tmp_path / "one")
+    with pytest.raises(InputError, match="leads to itself"):
+        write_text(tmp_path / "one", "", overwrite=True)

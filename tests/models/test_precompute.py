@@ -230,12 +230,12 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
     assert 5 <= len(found) < 40
     at_the_end = {}
 
-    def discard(folder):
+    def put_in_place(*given):
         at_the_end.update(stamps())
-        real(folder)
+        real(*given)
 
-    real = splitee.models.precompute.discard
-    monkeypatch.setattr(splitee.models.precompute, "discard", discard)
+    real = splitee.models.precompute.put_in_place
+    monkeypatch.setattr(splitee.models.precompute, "put_in_place", put_in_place)
     ran = commands.splitee(*arguments)
     assert ran.code == 0, ran
     assert f"\n{len(found)} of 40 shards are there from an earlier run\n" in ran.err
@@ -263,6 +263,21 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
         assert commands.splitee(*arguments).code == 130
     assert len(list((tmp_path / "t.parquet.partial").glob("shard-*.npy"))) == 2
     return arguments
+
+
+@pytest.mark.parametrize("suffix", ["", ".sha256"])
+@pytest.mark.parametrize("bit", [1, 5000])
+def test_a_damaged_shard_is_computed_again(suffix, bit, interrupted, tmp_path):
+    whole = [*interrupted[:-6], "--out", tmp_path / "whole" / "t.parquet", *interrupted[-4:]]
+    assert commands.splitee(*whole).code == 0
+    shard = tmp_path / "t.parquet.partial" / f"shard-000001.npy{suffix}"
+    data = bytearray(shard.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    shard.write_bytes(data)
+    ran = commands.splitee(*interrupted)
+    assert ran.code == 0, ran
+    assert "shards are damaged: they are computed again" in ran.err
+    assert (tmp_path / "t.parquet").read_bytes() == (tmp_path / "whole" / "t.parquet").read_bytes()
 
 
 @pytest.mark.parametrize(

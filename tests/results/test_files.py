@@ -1,5 +1,6 @@
 """The folders that `splitee run` writes load, or say which of their folders do."""
 
+import json
 from pathlib import Path
 
 import commands
@@ -19,6 +20,30 @@ def test_the_folder_of_a_run_loads(tmp_path: Path) -> None:
     assert commands.splitee(*words, "--offload", "1,2", "--out", tmp_path / "two").code == 0
     with pytest.raises(splitee.InputError, match=r"load one of its scenarios, .*random_o1_mu0\.1_m5, .*_o2_"):
         splitee.load_results(tmp_path / "two")
+
+
+def test_results_without_checksums_load_and_damaged_ones_do_not(tmp_path: Path) -> None:
+    splitee.replay(random_trace(30), ["splitee", "random"], repeats=2).save(tmp_path / "r", choices=True)
+    manifest = tmp_path / "r" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    older = {key: value for key, value in document.items() if key not in ("files", "sha256")}
+    for changed, words in (
+        (older | {"schema": 1}, None),
+        (document | {"schema": 1}, "does not match its checksum"),
+        (document | {"mu": 0.2}, "does not match its checksum"),
+        (older, "does not match its checksum"),
+        (document | {"schema": 3}, "another schema"),
+        (document, None),
+    ):
+        manifest.write_text(json.dumps(changed))
+        if words is None:
+            assert list(splitee.load_results(tmp_path / "r")) == ["SplitEE", "random"]
+        else:
+            with pytest.raises(splitee.InputError, match=words):
+                splitee.load_results(tmp_path / "r")
+    (tmp_path / "r" / "choices.parquet").unlink()
+    with pytest.raises(splitee.InputError, match=r"choices\.parquet is missing"):
+        splitee.load_results(tmp_path / "r")
 
 
 def test_results_of_an_older_engine_load() -> None:

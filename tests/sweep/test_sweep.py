@@ -117,6 +117,66 @@ def test_killed_and_resumed_it_ends_in_the_same_files(folder: Path) -> None:
     assert not part.exists()
 
 
+@pytest.mark.parametrize("table", ["summary", "repeats"])
+def test_a_damaged_cell_is_computed_again(folder: Path, table: str) -> None:
+    grid = read_grid(grid_file(folder, traces=["one.parquet"], policies=["splitee", "cloud-only"]))
+    undisturbed = bytes_of(sweep(grid, folder / "undisturbed"))
+
+    def stopped(work: Sweep, cells: object) -> object:
+        yield from list(play_here(work, cells))[:3]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(grid, "out", play=stopped)
+    cell = folder / "out.partial" / f"cell-000001.{table}.parquet"
+    data = bytearray(cell.read_bytes())
+    data[len(data) // 2] ^= 4
+    cell.write_bytes(data)
+    said: list[str] = []
+    assert bytes_of(sweep(grid, "out", report=said.append)) == undisturbed
+    assert said == [
+        "1 of 4 cells are damaged: they are computed again",
+        "2 of 4 cells are there from an earlier run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"offload": list(range(1, 60_000))}, "bytes: at most"),
+        ({"offload": list(range(1, 9000)), "mu": list(range(1, 9000))}, "combinations: at most 100,000"),
+        (
+            {"threshold": [k / 9000 for k in range(9000)], "exploration": [1, 2]},
+            "combinations: at most 10,000",
+        ),
+        ({"mu": ["1e99999999/7"]}, "mu: '1e99999999/7' is not"),
+        ({"offload": 10**18}, ""),
+    ],
+)
+def test_grids_are_bounded(folder: Path, keys: dict[str, object], words: str) -> None:
+    began = time.monotonic()
+    ran = commands.splitee("sweep", grid_file(folder, **keys), "--dry-run")
+    if words:
+        assert words in ran.complaint
+    assert time.monotonic() - began < 20
+
+
+def test_a_key_given_twice_is_refused(folder: Path) -> None:
+    (folder / "twice.yaml").write_text("traces: one.parquet\nmu: 0.1\nmu: 0.2\n")
+    assert "line 3: the key 'mu' is given twice" in commands.splitee("sweep", "twice.yaml").complaint
+
+
+def test_a_damaged_footer_is_one_line(folder: Path) -> None:
+    data = bytearray((folder / "one.parquet").read_bytes())
+    path = grid_file(folder, traces=["one.parquet"])
+    for at in range(len(data) - 900, len(data), 17):
+        data[at] ^= 255
+        (folder / "one.parquet").write_bytes(data)
+        data[at] ^= 255
+        ran = commands.splitee("sweep", path, "--dry-run")
+        assert ran.code == 0 or "one.parquet" in ran.complaint  # the checksum itself is read with the rows
+
+
 def test_a_dry_run_prints_the_whole_grid_and_plays_nothing(folder: Path) -> None:
     path = grid_file(folder)
     ran = commands.splitee("sweep", path, "--dry-run")

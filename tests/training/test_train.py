@@ -20,6 +20,7 @@ import splitee.training.finetune
 import splitee.training.finishing
 import splitee.training.loop
 import splitee.training.trainer
+from splitee._internal.checksums import write_fingerprints
 from splitee._internal.errors import InputError
 from splitee.data.tasks import load_file as load_rows
 from splitee.trace import load_trace
@@ -109,6 +110,7 @@ def test_what_is_stored(trained, place):
     folder, ran = trained
     assert sorted(file.name for file in folder.iterdir()) == [
         "config.json",
+        "fingerprints.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -388,6 +390,7 @@ def test_a_diverged_training_is_told(place, tmp_path, monkeypatch):
         content = load_file(checkpoint)
         content["exit_heads.0.dense.bias"][:] = float("nan")
         save_file(content, checkpoint, metadata={"format": "pt"})
+        write_fingerprints(checkpoint.parent)  # as the training that diverged would
         return state
 
     monkeypatch.setattr(splitee.training.finetune, "train_model", diverge)
