@@ -34,7 +34,7 @@ def command() -> None:
 
 @command.command("flops", short_help="Count the FLOPs of every exit.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--tokens", default=128, show_default=True, help="Length of the text.")
+@options.tokens("Length of the text.")
 @options.as_json()
 def flops(source: Path, tokens: int, as_json: bool) -> None:
     """Count the FLOPs of each exit of SOURCE, a checkpoint or a trace, for one text.
@@ -236,7 +236,7 @@ def _run(
     type=click.Path(path_type=Path),
     help="Checkpoint or trace with the FLOPs by layer that RESULTS lack.  [default: the reference's]",
 )
-@click.option("--tokens", default=128, show_default=True, help="With --flops-of: length of the texts.")
+@options.tokens("With --flops-of: length of the texts.")
 @options.seed("Seed of the resamples.")
 @options.out("Folder for scores.csv and the Pareto figure.", required=False)
 @options.overwrite("Replace files in --out.")

@@ -257,6 +257,11 @@ def max_tokens(help: str, default: int | None = None) -> Decorator[Any]:
     return click.option("--max-tokens", type=int, default=default, show_default=shown, help=help)
 
 
+def tokens(help: str) -> Decorator[Any]:
+    """--tokens: the length of texts whose FLOPs are counted."""
+    return click.option("--tokens", default=128, show_default=True, help=help)
+
+
 def precision(choices: Sequence[str], help: str) -> Decorator[Any]:
     """--precision; the first choice is the default."""
     return click.option(

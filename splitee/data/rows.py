@@ -241,7 +241,10 @@ def _rows(
     labels: NDArray[np.int64] | NDArray[np.float64] | None = None
     left = ""
     if label is not None and score_range is not None:
-        labels = table.numbers(label, np.float64)
+        try:
+            labels = table.numbers(label, np.float64)
+        except InputError as error:
+            raise InputError(f"{error}: regression needs numbers as labels") from error
         if not np.isfinite(labels).all():
             row = int((~np.isfinite(labels)).argmax())
             raise InputError(

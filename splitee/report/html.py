@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitee.report.figures.curves import REFERENCES, accuracy_cost, layers_over_time, regret
-from splitee.report.figures.style import NOT_XML, described, offload_cost, setting_line, svg
-from splitee.report.notes import notes, remarks
+from splitee.report.figures.style import NOT_XML, described, offload_cost, png, setting_line
+from splitee.report.notes import answer, notes, remarks
 from splitee.report.tables import FAMILIES, Rows, measure_of, one_line, table_cells, within, worth_showing
 from splitee.results.results import Results
 
@@ -41,6 +41,7 @@ class Section:
     """One scenario as the page shows it. It holds texts only, so results need not stay in memory."""
 
     title: str
+    answer: str
     setup: dict[str, str]
     labelled: bool
     headings: Cells
@@ -97,12 +98,13 @@ def section(
     cheapest = within(rows, max_drop)
     return Section(
         title=setting_line(results),
+        answer=_capital(answer(rows, max_drop)),
         setup=_setup(results, interval, max_drop),
         labelled=measure == "accuracy",
         headings={key: one_line(heading) for key, heading in headings.items()},
         shown=[row for name, row in by_name.items() if name in worth],
         beaten=[row for name, row in by_name.items() if name not in worth],
-        remarks=[line for line in stored_remarks if line not in below],
+        remarks=[line for line in stored_remarks if line not in (*below, answer(rows, max_drop))],
         notes=below,
         figures=_figures(results, rows, measure),
         provenance=_provenance(results, libraries or {}),
@@ -145,6 +147,10 @@ def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
     }
     template = environment.get_template("report.html.jinja")
     return template.render(sections=sections, values=values, commands=commands)
+
+
+def _capital(line: str) -> str:
+    return line[:1].upper() + line[1:]
 
 
 def _allowed(value: Any) -> Any:
@@ -208,7 +214,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     named = "accuracy" if measure == "accuracy" else "agreement with the last exit"
     drawn = [
         Image(
-            _address(svg(accuracy_cost(results))),
+            _address(png(accuracy_cost(results))),
             f"Chart of cost per sample against {named}: {'; '.join(points)}.",
             f"Cost and {named} of every policy: the best are at the upper left.",
         )
@@ -226,7 +232,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
         )
         drawn.append(
             Image(
-                _address(svg(figure)),
+                _address(png(figure)),
                 f"Chart of cumulative regret over the stream; at its end: {'; '.join(ends)}.",
                 f"Regret against {rival} ({against}): flat where a learner plays the best arm.",
             )
@@ -235,7 +241,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
         learners = [f"{row['policy']} layer {row['layer']}" for row in rows if row["learns"]]
         drawn.append(
             Image(
-                _address(svg(figure)),
+                _address(png(figure)),
                 "Maps of the layers that each learner plays over the stream; most frequent in the second "
                 f"half: {'; '.join(learners)}.",
                 "Layers that the learners play: darker is more often.",
@@ -244,9 +250,8 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     return drawn
 
 
-def _address(drawing: str) -> str:
-    # an <img> of its own, so that its ids cannot collide with other figures and nothing in it can run
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+def _address(drawing: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(drawing).decode()
 
 
 def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -131,17 +131,50 @@ def _never_committed(results: Results) -> list[str]:
 
 
 def _cheapest(rows: Rows, max_drop: float | None) -> list[str]:
-    if max_drop is None:
-        return []
-    delta = f"{measure_of(rows)}_delta"
+    return [] if max_drop is None else [answer(rows, max_drop), *_unresolved(rows, max_drop)]
+
+
+def answer(rows: Rows, max_drop: float) -> str:
+    """Return one line: the cheapest policy that loses at most `max_drop` points, and what it costs."""
+    measure = measure_of(rows)
+    delta = f"{measure}_delta"
     bound = "there is no interval" if lacks(rows, f"{delta}_low") else "lower end of the interval"
-    best = within(rows, max_drop)
+    best, points = within(rows, max_drop), f"{max_drop:g} point{'s' * (max_drop != 1)}"
     if best is None:
-        return [f"no policy on this device loses at most {max_drop:g} points ({bound})."]
-    return [
-        f"cheapest that loses at most {max_drop:g} points ({bound}): {best['policy']}, "
+        return f"no policy on this device loses at most {points} ({bound})."
+    return (
+        f"cheapest that loses at most {points} ({bound}): {best['policy']}, "
         f"{best['cost']:.2f} λ, {100 * best[delta]:+.2f} points."
+    )
+
+
+def _unresolved(rows: Rows, max_drop: float) -> list[str]:
+    """Name the policy that would be cheaper if its interval were narrower, and the samples that would need.
+
+    The width of an interval falls with the square root of the number of samples.
+    """
+    delta = f"{measure_of(rows)}_delta"
+    if lacks(rows, f"{delta}_low"):
+        return []
+    chosen = within(rows, max_drop)
+    most = math.inf if chosen is None else chosen["cost"]
+    close = [row for row in rows if usable(row) and row["cost"] < most and 100 * row[delta] > -max_drop]
+    if not close:
+        return []
+    row = min(close, key=lambda one: one["cost"])
+    width, room = row[delta] - row[f"{delta}_low"], row[delta] + max_drop / 100
+    needed = row["samples"] * (width / room) ** 2
+    return [
+        f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} λ and loses "
+        f"{-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; about "
+        f"{_rounded_up(needed):,} samples like these would settle it."
     ]
+
+
+def _rounded_up(number: float) -> int:
+    """Return a number rounded up to two digits."""
+    step: int = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
+    return math.ceil(number / step) * step
 
 
 def _marks(rows: Rows) -> list[str]:

@@ -121,10 +121,30 @@ def test_what_the_device_cannot_run_is_hollow_and_says_so(half: Results) -> None
     for name, line in markers(figure).items():
         assert (line.get_markerfacecolor() == "white") == (not half[name].on_device), name
     entries = legend(figure)
-    assert {"final-exit\n(not on this device)", "exit 1–6", "exit 7–12\n(not on this device)"} <= set(entries)
-    assert "split 1–6" in entries
+    assert {"split 1–6", "exit 1–6", "exit 7–12\n(not on this device)"} <= set(entries)
     assert "SplitEE-S (published)*" in entries
     assert "device holds 6 of 12 layers" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize("device", [None, 6])
+def test_every_policy_is_named_once(device: int | None) -> None:
+    results = replayed(trace(), device=device)
+    figure = figures.accuracy_cost(results)
+    beside = [text.get_text() for text in figure.axes[0].texts]
+    for name in results:
+        if not name.startswith(("exit ", "split ", "cascade split ")):
+            written = [
+                text
+                for text in (*legend(figure), *beside)
+                if " ".join(text.split()).removesuffix(" (not on this device)").rstrip("*") == name
+            ]
+            assert len(written) == 1, name
+
+
+def test_a_figure_shows_itself_in_a_notebook(half: Results) -> None:
+    image = figures.accuracy_cost(half)._repr_png_()
+    assert image.startswith(b"\x89PNG")
+    assert len(image) < 100_000
 
 
 def test_exits_far_below_are_named_at_the_edge(half: Results) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import splitee
-from splitee.report.notes import remarks
+from splitee.report.notes import _cheapest, remarks
 from splitee.report.tables import usable, worth_showing
 
 # 10 samples, 3 exits. At α = 0.8: exit 1 is sure of samples 0-3 (and wrong on 3), exit 2 of 0-7, all right
@@ -81,6 +81,21 @@ def test_a_dominating_policy_is_cheaper_and_no_less_accurate() -> None:
 def test_alpha_decides_where_sending_can_raise_no_reward() -> None:
     assert line(remarks(scene(offload=5), 0.8), "μ·o = 0.50 ≥ 1 − 1/K = 0.50")
     assert not [one for one in remarks(scene(offload=4.9), 0.8) if "1/K" in one]
+
+
+def test_what_the_samples_do_not_resolve() -> None:
+    row = {"on_device": True, "sees_final": False, "hindsight": False, "samples": 400}
+    cheap = {**row, "policy": "exit 2", "cost": 1.8, "accuracy": 0.8, "accuracy_delta": -0.004}
+    sure = {**row, "policy": "cloud-only", "cost": 12.0, "accuracy": 0.804, "accuracy_delta": 0.0}
+    rows = [cheap | {"accuracy_delta_low": -0.016}, sure | {"accuracy_delta_low": 0.0}]
+    found, unresolved = _cheapest(rows, 1.0)
+    assert "within" not in found
+    assert "cloud-only, 12.00 λ" in found
+    # the interval reaches 1.2 points below the mean, and 0.6 are allowed: four times as many samples
+    assert "exit 2 costs 1.80 λ and loses 0.40 points here, but possibly 1.60; about 1,600" in unresolved
+    assert _cheapest(rows, 2.0) == [
+        "cheapest that loses at most 2 points (lower end of the interval): exit 2, 1.80 λ, -0.40 points."
+    ]
 
 
 def test_max_drop_goes_by_the_lower_end_of_the_interval() -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_existing
@@ -35,11 +35,13 @@ from splitee.report.figures.style import (
     pushed_apart,
     setting,
     shown_name,
+    together,
     write_figure,
 )
 from splitee.results.result import Result
 from splitee.results.results import Results
 
+WIDE, HIGH = 330.0, 270.0  # about the size of the plane of cost and accuracy, in points
 WINDOWS = 60  # number of windows that the stream is cut into to show the layers played
 REFERENCES = ("RandomSplit", "BestFixedSplit")  # drawn beside the learners' regret
 _REGRETS = {
@@ -72,6 +74,15 @@ def accuracy_cost(results: Results) -> Figure:
         with 95 % *data* intervals. Fixed exits and fixed splits are curves over layers; points far below the
         others are named at the lower edge. The artist of a policy has the policy's name as gid.
     """
+    figure, unnamed = _plane(results, ())
+    return _plane(results, unnamed)[0] if unnamed else figure
+
+
+def _plane(results: Results, listed: Sequence[str]) -> tuple[Figure, list[str]]:
+    """Draw `accuracy_cost`; also return the policies that had no room for a name, nor are in the legend.
+
+    Policies near each other and those `listed` are named in the legend, others at their points.
+    """
     table = results.summary("data").set_index("policy")
     metric = "agreement" if table["accuracy"].isna().all() else "accuracy"
     mean = 100 * table[metric]
@@ -87,10 +98,14 @@ def accuracy_cost(results: Results) -> Figure:
     at |= {name: At(p.cost, p.mean, p.mean, p.mean) for name, p in at.items() if p.mean < floor}
     look = looks(results)
 
-    lines = sum(1 + shown_name(results[name]).count("\n") for name in alone) + 2 * len(over_layers)
-    figure = new_figure(7.4, max(4.4, 0.6 + 0.19 * lines))
+    spread = (max(p.cost for p in at.values()) - min(p.cost for p in at.values())) or 1.0
+    places = np.array([[at[n].cost / spread * WIDE, at[n].mean / (top - floor) * HIGH] for n in alone])
+    groups = [[alone[i] for i in group] for group in together(places.reshape(-1, 2), 13.0)]
+    lines = len(listed) + sum(len(group) + 1 for group in groups if len(group) > 1) + 3 * len(over_layers)
+    figure = new_figure(7.4, max(4.6, 0.6 + 0.19 * lines))
     axes = figure.add_subplot()
-    entries = [_point(axes, results[name], look[name], at[name], zorder=4) for name in alone]
+    points = {name: _point(axes, results[name], look[name], at[name], zorder=4) for name in alone}
+    entries = []
     for curve, names in over_layers.items():
         style = look[names[0]]
         line = [at[name].cost for name in names], [at[name].mean for name in names]
@@ -104,7 +119,14 @@ def accuracy_cost(results: Results) -> Figure:
     axes.set_xlabel("cost per sample: computing + offloading (λ)")
     axes.set_ylabel("accuracy (%)" if metric == "accuracy" else "agreement with the last exit (%)")
     axes.set_title(setting(results), loc="left")
-    figure.legend(handles=entries, loc="outside right upper", labelspacing=0.7, handlelength=2.4)
+    named = [points[group[0]] for group in groups if len(group) == 1 and group[0] in listed]
+    for group in groups:
+        if len(group) == 1:
+            continue
+        cost, mean = (np.mean([getattr(at[name], what) for name in group]) for what in ("cost", "mean"))
+        named += [Line2D([], [], ls="", label=f"about {cost:.1f} λ, {mean:.1f} %:")]
+        named += [points[name] for name in group]
+    figure.legend(handles=named + entries, loc="outside right upper", labelspacing=0.7, handlelength=2.4)
     footnote(figure, results, "Bars: 95 % intervals over samples")
 
     freeze(figure)
@@ -114,12 +136,17 @@ def accuracy_cost(results: Results) -> Figure:
         labels.block([point.cost] * 2, [point.low, point.high], 0.6)
     for names in over_layers.values():
         labels.block([at[name].cost for name in names], [at[name].mean for name in names], 0.6)
-    for name in alone:
-        if labels.apart(*at[name][:2], others=[at[other][:2] for other in alone if other != name]):
-            labels.put(name, *at[name][:2], 0.5 * look[name].size + 2, fontsize=7.5, color=INK)
+    font: dict[str, Any] = {"fontsize": 7.5, "color": INK}
+    unnamed = []
+    for group in groups:
+        name = group[0]
+        texts = [shown_name(results[name]), name] if len(group) == 1 else [f"{len(group)} policies"]
+        gap = 0.5 * max(look[one].size for one in group) + 2
+        if name not in listed and not any(labels.put(text, *at[name][:2], gap, **font) for text in texts):
+            unnamed += group if len(group) == 1 else []
     for curve, names in over_layers.items():
         _number(labels, curve, [results[name] for name in names], at)
-    return figure
+    return figure, unnamed
 
 
 @paper
@@ -169,6 +196,7 @@ def regret(results: Results, against: str = "common") -> Figure | None:
             label=shown_name(result),
         )
     axes.set_xlim(0, rounds[-1])
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     if (
         0 < 3 * greatest < axes.get_ylim()[1]
     ):  # cut off the random line, so that learners stay distinguishable
@@ -222,6 +250,8 @@ def layers_over_time(results: Results) -> Figure | None:
         axes.set_gid(name)
         axes.set_title(shown_name(results[name]), fontsize=8.5)
         axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4 if columns < 3 else 2, integer=True))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.spines[["top", "right"]].set_visible(True)
     for place, axes in enumerate(panels.flat):
         below = place + columns >= len(splits)

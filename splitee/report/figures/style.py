@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from splitee._internal.files import atomic_path
 from splitee.policies.base import as_dict
@@ -196,9 +197,16 @@ def footnote(figure: Figure, results: Results, marks: str) -> None:
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=FAINT)
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self, 110)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches; it needs no display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -228,8 +236,11 @@ class Labels:
         reach = radius * self._pixels
         self.taken = np.concatenate([self.taken, np.column_stack([dense - reach, dense + reach])])
 
-    def put(self, text: str, x: float, y: float, gap: float, sides: Sides = _AROUND, **font: Any) -> None:
-        """Write `text` near (x, y), `gap` points away, on the first side (right, up) with room, if any."""
+    def put(self, text: str, x: float, y: float, gap: float, sides: Sides = _AROUND, **font: Any) -> bool:
+        """Write `text` near (x, y), `gap` points away, on the first side (right, up) with room.
+
+        Returns whether there was room.
+        """
         frame = self.axes.get_window_extent()
         for right, up in sides:
             away = gap if right == 0 or up == 0 else 0.75 * gap
@@ -248,19 +259,36 @@ class Labels:
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             if free and inside:
                 self.taken = np.concatenate([self.taken, [box.extents]])
-                return
+                return True
             written.remove()
-
-    def apart(self, x: float, y: float, others: Sequence[tuple[float, float]], distance: float = 16) -> bool:
-        """Return whether (x, y) is at least `distance` points away from all others."""
-        away = self.axes.transData.transform([(x, y), *others])
-        return bool((np.hypot(*(away[1:] - away[0]).T) > distance * self._pixels).all())
+        return False
 
     @property
     def _pixels(self) -> float:
         figure = self.axes.get_figure(root=True)
         assert figure is not None
         return figure.dpi / 72
+
+
+def together(points: NDArray[np.float64], distance: float) -> list[list[int]]:
+    """Return the indices of points in groups: each is within `distance` of another of its group.
+
+    Examples
+    --------
+    >>> together(np.array([[0.0, 0.0], [5.0, 0.0], [9.0, 0.0], [30.0, 0.0]]), 6.0)
+    [[0, 1, 2], [3]]
+    """
+    near = np.hypot(*(points[:, None] - points[None, :]).T) <= distance
+    groups: list[list[int]] = []
+    left = set(range(len(points)))
+    while left:
+        group, new = {min(left)}, {min(left)}
+        while new:
+            new = {int(j) for i in new for j in np.flatnonzero(near[i])} - group
+            group |= new
+        groups.append(sorted(group))
+        left -= group
+    return groups
 
 
 def pushed_apart(places: NDArray[np.float64], gaps: Sequence[float]) -> NDArray[np.float64]:
@@ -282,10 +310,10 @@ def write_figure(figure: Figure, path: Path, overwrite: bool) -> None:
 
 
 @paper
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG document; the same figure gives the same text."""
-    for artist in figure.findobj():
-        artist.set_gid(None)  # a policy's name may not be a valid XML id
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.getvalue())  # comments hold names
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """Return a figure as a small PNG image, of at most 128 colours; the same figure gives the same bytes."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, metadata=FORMATS["png"])
+    few = Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(small, "PNG", optimize=True)
+    return small.getvalue()
