@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitee._internal.checksums import opened, sealed, sha256_of
-from splitee._internal.errors import InputError
+from splitee._internal.errors import FileError, InputError
 from splitee._internal.files import atomic_path, write_text
 from splitee._internal.folders import new_folder
 from splitee._internal.reading import read_bytes, read_json
@@ -80,6 +80,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no results ({MANIFEST} is missing){_hint(folder)}")
     try:
         manifest = dict(read_json(folder / MANIFEST))
+    except FileError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{folder / MANIFEST} is damaged: {REMEDY}") from error
+    try:
         schema = manifest.get("schema")
         if type(schema) is not int or not 1 <= schema <= SCHEMA:
             raise InputError(

@@ -312,11 +312,11 @@ def test_damaged_results_are_told_with_what_to_do(tmp_path: Path) -> None:
         (folder / "manifest.json").write_text(json.dumps(facts))
 
     for spoil, words in (
-        (lambda folder: (folder / "samples.parquet").write_bytes(b"PAR1 not PAR1"), "samples.parquet cannot"),
+        (lambda folder: (folder / "samples.parquet").write_bytes(b"PAR1 not PAR1"), "samples.parquet does"),
         (lambda folder: (folder / "samples.parquet").unlink(), "samples.parquet is missing"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is damaged"),
-        (shorten, "do not fit together"),
-        (forget, "do not fit together"),
+        (shorten, "regret.parquet does not match its checksum"),
+        (forget, "manifest.json does not match its checksum"),
     ):
         splitee.replay(random_trace(20), splitee.SplitEE(ALPHA), repeats=2).save(
             tmp_path / "r", overwrite=True
@@ -333,8 +333,8 @@ def test_results_that_may_not_be_read_are_not_called_damaged(tmp_path: Path, mon
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "samples.parquet")
 
-    monkeypatch.setattr(pd, "read_parquet", refused)
-    with pytest.raises(PermissionError):
+    monkeypatch.setattr("splitee._internal.reading.os.open", refused)
+    with pytest.raises(splitee.InputError, match="permission denied"):
         splitee.load_results(tmp_path / "r")
 
 
