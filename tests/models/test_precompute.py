@@ -206,6 +206,7 @@ def start(*arguments: object) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatch):
     file = data(tmp_path / "many.csv", 160)
     options = ("--batch-size", 2, "--shard-size", 3)  # rounded up to 4 texts: 40 shards

@@ -141,6 +141,7 @@ def test_the_second_half_leaves_encoder_and_last_exit_alone(objective, place, tm
     assert not any(same(a, b) for a, b in zip(first[1][:-1], second[1][:-1], strict=True))
 
 
+@pytest.mark.slow
 def test_scores_are_learned_and_precomputed(place, tmp_path):
     model = tmp_path / "model"
     ran = train(place, model, "--regression", "--epochs", 6, "--patience", 6, label="score")

@@ -199,6 +199,7 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
         torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
+@pytest.mark.slow
 def test_a_teaching_assistant_comes_first(whole, place, tmp_path, monkeypatch):
     """Each of its exits learns from labels and the checkpoint's last answers; then it teaches."""
     taught = run(place, tmp_path / "taught", assistant_epochs=2, assistant_rate=3e-3)
@@ -267,6 +268,7 @@ def whole(place):
 EPOCHS = 11 / 6  # of the last stage: its last checkpoint is within an epoch
 
 
+@pytest.mark.slow
 def test_stopped_after_its_last_checkpoint_a_stage_is_not_trained_on(place, tmp_path, monkeypatch):
     run(place, tmp_path / "whole", prediction_epochs=EPOCHS)
     real = module._save
@@ -325,6 +327,7 @@ def test_stopped_anywhere_it_ends_the_same(steps, whole, place, tmp_path, monkey
         assert (whole / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_rivals_keep_something_else(place, tmp_path):
     cut = {"heads": 2, "prune_epochs": 0, "representation_epochs": 0, "prediction_epochs": 0}
     settings = {"importance": "random"}, {"every_exit": False}, {"importance": "signed"}, {}
@@ -409,6 +412,7 @@ def test_importance_as_released_adds_the_loss_on_states(place, monkeypatch):
     assert not np.allclose(found["predictions"].heads[0], found["states+predictions"].heads[0], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_order_of_events_by_name(place, tmp_path, monkeypatch):
     """As released an event trains what it then prunes; the other way round, it trains what is left."""
     trained = []

@@ -161,6 +161,7 @@ def test_precompute_goes_on_from_there(trained, place, tmp_path):
     assert trace.recommended_threshold == stored.recommended_threshold
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_checkpoint(trained, place, tmp_path):
     out = tmp_path / "model"
     work = tmp_path / "model.partial"
