@@ -43,8 +43,9 @@ class CostModel:
 
     Parameters
     ----------
-    layer : float
-        λ₁, the cost of one layer. Default 5/6.
+    layer : float or array of shape (L,)
+        λ₁, the cost of one layer. Default 5/6. An array holds the cost of what lies between each exit and the
+        one before it, such as measured milliseconds; the first entry includes the embedding.
     exit : float
         λ₂, the cost of evaluating one exit. Default 1/6 (five matrix products to one; SplitEE, section 3).
     offload : float or array of shape (L,)
@@ -74,7 +75,7 @@ class CostModel:
     [1.0, 2.0, 3.0]
     """
 
-    layer: float = 5 / 6
+    layer: float | ArrayLike = 5 / 6
     exit: float = 1 / 6
     offload: float | ArrayLike = 5.0
     offload_input: float | None = None
@@ -84,9 +85,9 @@ class CostModel:
     extra: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("layer", "exit"):
-            object.__setattr__(self, name, _cost(name, getattr(self, name), dimensions=0))
-        object.__setattr__(self, "offload", _cost("offload", self.offload, dimensions=None))
+        object.__setattr__(self, "exit", _cost("exit", self.exit, dimensions=0))
+        for name in ("layer", "offload"):
+            object.__setattr__(self, name, _cost(name, getattr(self, name), dimensions=None))
         if self.offload_input is not None:
             object.__setattr__(self, "offload_input", _cost("offload_input", self.offload_input, 0))
         if self.sample_offload is not None:
@@ -130,12 +131,13 @@ class CostModel:
         """Return γ by exits evaluated and layer of the stop, shape (L + 1, L + 1); γ[0, 0] = 0.
 
         layer·depth + exit·evaluated, by multiplication; (layer + exit)·i if all exits 1..i are evaluated and
-        sit at layers 1..i, as in the paper. The extra terms are added in their order.
+        sit at layers 1..i, as in the paper. Costs by layer are summed. Extra terms come last, in order.
         """
         depth, count = self._depth(layers), np.arange(layers + 1, dtype=np.float64)
-        gamma = self.layer * depth[None, :] + self.exit * count[:, None]
-        regular = np.cumprod(depth == count).astype(bool)  # as far as exits sit at layers 1, 2, …
-        np.fill_diagonal(gamma, np.where(regular, (self.layer + self.exit) * count, np.diagonal(gamma)))
+        gamma = self._computing(layers)[None, :] + self.exit * count[:, None]
+        if isinstance(self.layer, float):
+            regular = np.cumprod(depth == count).astype(bool)  # as far as exits sit at layers 1, 2, …
+            np.fill_diagonal(gamma, np.where(regular, (self.layer + self.exit) * count, np.diagonal(gamma)))
         gamma[:, 0] = 0.0  # nothing is computed before the input is offloaded
         for device, _ in self._extra(layers):
             gamma = gamma + device
@@ -165,6 +167,7 @@ class CostModel:
         }
         return replace(
             self,
+            layer=self.layer if isinstance(self.layer, float) else np.asarray(self.layer)[:arms],
             offload=offload,
             device_layers=None if arms == layers else arms,
             exit_layers=exits,
@@ -214,7 +217,7 @@ class CostModel:
         exits = np.where(depth > 0, self.exit * count[:, None], 0.0)
         base = replace(self, extra=None)
         return [
-            CostTerm("layers", square + self.layer * depth, row),
+            CostTerm("layers", square + self._computing(layers), row),
             CostTerm("exits", exits, row),
             CostTerm("offload", square, base.offload_costs(layers, samples)),
             *(
@@ -228,7 +231,7 @@ class CostModel:
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a manifest."""
         return {
-            "layer": self.layer,
+            "layer": np.asarray(self.layer).tolist(),
             "exit": self.exit,
             "offload": np.asarray(self.offload).tolist(),
             "offload_input": self.offload_input,
@@ -242,6 +245,15 @@ class CostModel:
             if self.extra is None
             else {"extra": {k: [np.asarray(part).tolist() for part in v] for k, v in self.extra.items()}}
         )
+
+    def _computing(self, layers: int) -> Floats:
+        """Return the cost of the layers that are computed when the device stops at 0..L, shape (L + 1,)."""
+        if isinstance(self.layer, float):
+            return self.layer * self._depth(layers)
+        each = np.asarray(self.layer, dtype=np.float64)
+        if len(each) != layers:
+            raise InputError(f"layer has {len(each)} costs, the trace has {layers} exits: give one per exit")
+        return np.append(0.0, np.cumsum(each))
 
     def _depth(self, layers: int) -> Floats:
         """Return the encoder layers that are computed when the device stops at 0..L, shape (L + 1,)."""
@@ -320,7 +332,7 @@ def _check(name: str, valid: bool) -> None:
 _LARGEST = 1e12  # far from where sums of costs would lose their digits
 _TERMS = ("layers", "exits", "offload", "delta", "change", "device")  # names that are taken
 _SHAPES = {
-    "layer": "one number",
+    "layer": "one number, or one per exit",
     "exit": "one number",
     "offload": "one number, or one per layer",
     "offload_input": "one number",

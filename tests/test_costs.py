@@ -100,3 +100,28 @@ def test_extra_terms_that_cannot_be(extra: object) -> None:
     trace = splitee.Trace([[0.6, 0.9]], [[0, 1]])
     with pytest.raises(splitee.InputError, match="extra"):
         splitee.replay(trace, splitee.FinalExit(), splitee.CostModel(extra=extra))  # type: ignore[arg-type]
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=12), st.floats(0, 5))
+def test_layers_of_different_costs(layers: list[float], exit_: float) -> None:
+    n = len(layers)
+    costs = splitee.CostModel(layer=layers, exit=exit_)
+    assert costs.device(n).tolist() == pytest.approx([sum(layers[:i]) + exit_ for i in range(1, n + 1)])
+    assert costs.device(n, every_exit=True).tolist() == pytest.approx(
+        [sum(layers[:i]) + exit_ * i for i in range(1, n + 1)]
+    )
+    parts = costs.terms(n, 1)
+    assert sum(term.device for term in parts) == pytest.approx(costs.gamma(n))
+    same = splitee.CostModel(layer=[2.5] * n, exit=exit_, device_layers=2)
+    assert same.gamma(n) == pytest.approx(splitee.CostModel(layer=2.5, exit=exit_).gamma(n))
+    assert same.on_device(n).device(2).tolist() == same.device(n)[:2].tolist()
+    with pytest.raises(splitee.InputError, match="one per exit"):
+        costs.gamma(n + 1)
+
+
+def test_a_replay_with_measured_layers() -> None:
+    trace = splitee.load_trace("rte_validation")
+    costs = splitee.CostModel(layer=np.arange(1.0, 13.0), exit=0.5, offload=20.0, device_layers=6)
+    results = splitee.replay(trace, [splitee.FixedExit(3), splitee.SplitEE(0.8)], costs, repeats=2)
+    assert results["exit 3"].cost.tolist() == [6.5, 6.5]
+    assert (results["SplitEE"].cost_layers <= 21).all()

@@ -43,6 +43,8 @@ _ALWAYS = ("threshold", "offload", "mu", "device_layers", "repeats", "seed")  # 
 _ELSE = (
     *("exploration", "layer_cost", "exit_cost", "offload_input", "send_input", "interval", "max_drop"),
     "preset",
+    "order",
+    "delay",
 )
 _NAMES = ("policy", "source")  # written in other ways
 
@@ -77,9 +79,11 @@ def command(folder: Path, out: Path | None, overwrite: bool, as_json: bool) -> N
     found = _find(folder)
     refuse_place(out, overwrite)
 
+    from splitee.cli.meter import working
     from splitee.report.html import page
 
-    sections = [_section(one) for one in found]
+    with working(f"drawing {len(found)} scenario{'s' * (len(found) != 1)}"):
+        sections = [_section(one) for one in found]
     facts = [one.facts for one in found if one.facts is not None]
     _check_fingerprints(folder)
     write_text(out, page(sections, _commands(facts) if len(facts) > 1 else []), overwrite=overwrite)

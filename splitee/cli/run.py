@@ -55,6 +55,20 @@ DEFAULT_TRACE = "imdb"
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
 @options.source("Validation trace of the model's source, for source-split.  [default: the bundled one]")
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
+@click.option(
+    "--order",
+    type=click.Choice(["shuffled", "as-is"]),
+    default="shuffled",
+    show_default=True,
+    help="Random orders, or the trace's own order once (then --repeats is 1).",
+)
+@click.option(
+    "--delay",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Rounds after which the feedback of an offloaded sample arrives.",
+)
 @options.seed("Seed of the orders and of random policies.")
 @click.option(
     "--interval",
@@ -95,6 +109,8 @@ def command(
     send_input: bool,
     source: str | None,
     repeats: int,
+    order: str,
+    delay: int,
     seed: int,
     interval: str,
     max_drop: float | None,
@@ -123,7 +139,7 @@ def command(
       splitee run mine.parquet --offload 3,8 --device-layers 6 --max-drop 1 --out results
       splitee run imdb,yelp_sentences --policy splitee,splits --threshold 0.7,0.8 --json
     """
-    from splitee.cli.meter import announce_compiling
+    from splitee.cli.meter import announce_compiling, working
     from splitee.cli.output import scenario_folders, write_scenarios
     from splitee.cli.scenarios import folder_names, scenarios_of
     from splitee.cli.traces import read_traces, source_of
@@ -137,6 +153,7 @@ def command(
         parse_policies,
         policy_items,
     )
+    from splitee.replay.orders import as_is
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks
     from splitee.results.breakdown import check_breakdown
@@ -166,6 +183,8 @@ def command(
         setting = replace(setting, source=known, classes=trace.classes)
         policies_of.append(parse_policies(names, setting))
 
+    if order == "as-is":
+        repeats = 1
     announce_compiling()
     document: list[dict[str, Any]] = []
     done: list[tuple[Scenario, Results]] = []
@@ -183,10 +202,19 @@ def command(
                 layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
             )
             known = sources[trace.name]
-            results = replay(
-                trace, members, costs, scenario.mu, repeats=repeats, seed=seed, threshold=scenario.threshold
-            )
-            lines = remarks(results, scenario.threshold, interval, max_drop)
+            with working(f"replaying {scenario.title}"):
+                results = replay(
+                    trace,
+                    members,
+                    costs,
+                    scenario.mu,
+                    repeats=repeats,
+                    seed=seed,
+                    orders=as_is(trace.samples) if order == "as-is" else None,
+                    threshold=scenario.threshold,
+                    delay=delay,
+                )
+                lines = remarks(results, scenario.threshold, interval, max_drop)
             done.append((scenario, results))
             document.append(
                 {
@@ -204,6 +232,8 @@ def command(
                     "send_input": send_input,
                     "exploration": exploration,
                     "repeats": repeats,
+                    "order": order,
+                    "delay": delay,
                     "seed": seed,
                     "interval": interval,
                     "max_drop": max_drop,
@@ -218,7 +248,8 @@ def command(
             if not as_json and out is None:
                 show(scenario, results, document[-1])
         if made is not None:
-            write_scenarios(made, folders, [results for _, results in done], choices, document)
+            with working("drawing figures and writing files"):
+                write_scenarios(made, folders, [results for _, results in done], choices, document)
     if out is not None and not as_json:  # printing comes last: it may fail
         with suppress(SystemExit):  # rich, if the reader has closed the pipe
             for (scenario, results), described in zip(done, document, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -260,7 +261,7 @@ def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[st
     trace, costs = facts["trace"], facts["costs"]
     at_input = "as o" if costs["offload_input"] is None else f"{costs['offload_input']:g} λ"
     cost_lines = [
-        f"one layer λ₁ = {costs['layer']:.4g} λ, one exit λ₂ = {costs['exit']:.4g} λ",
+        f"one layer λ₁ = {_range(costs['layer'])} λ, one exit λ₂ = {costs['exit']:.4g} λ",
         f"offloading o = {offload_cost(costs)}, offloading the input {at_input}",
         f"the device holds {costs['device_layers'] or trace['layers']} of {trace['layers']}",
     ]
@@ -287,6 +288,12 @@ def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[st
 
 
 _FLAGS = ("policy", "on_device", "sees_final", "hindsight", "learns", "varies", "regret_threshold")
+
+
+def _range(cost: float | Sequence[float]) -> str:
+    """Return a cost, or the range of the costs by layer."""
+    low, high = np.min(cost), np.max(cost)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _flat(value: Any, name: str = "") -> list[str]:

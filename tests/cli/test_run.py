@@ -407,3 +407,17 @@ def test_what_is_no_name_of_a_trace_is_one_line() -> None:
 def test_wrong_values_are_one_line(options: list[str], words: str, trace_file: Path) -> None:
     few = [] if "--threshold" in options else ["--threshold", "0.7"]
     assert words in commands.splitee("run", trace_file, *options, *few).complaint
+
+
+def test_delay_and_the_traces_own_order() -> None:
+    args = ("run", "rte_validation", "--policy", "splitee", "--device-layers", "half", "--json")
+    trace, costs = splitee.load_trace("rte_validation"), splitee.CostModel(device_layers=6)
+    for options, given in (
+        (("--delay", "5", "--repeats", "3"), {"delay": 5, "repeats": 3}),
+        (("--order", "as-is"), {"orders": [range(277)]}),
+    ):
+        (scenario,) = json.loads(commands.run(*args, *options).stdout)["scenarios"]
+        (row,) = scenario["policies"]
+        result = splitee.replay(trace, splitee.SplitEE(0.8), costs, **given)
+        assert row["cost"] == result.cost.mean()
+        assert row["repeats"] == len(result.cost)
