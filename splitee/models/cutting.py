@@ -235,6 +235,26 @@ def stand_ins(stack: Stack) -> Iterator[Record]:
 
 
 @contextmanager
+def same_hooks(module: nn.Module) -> Iterator[None]:
+    """Remove the hooks afterwards that the library has added meanwhile.
+
+    It adds some when a model first returns its hidden states, and such a model cannot be pickled.
+    """
+    before = {part: part._forward_hooks.copy() for part in module.modules()}
+    flagged = [part for part in module.modules() if hasattr(part, _HOOKED)]
+    try:
+        yield
+    finally:
+        for part, hooks in before.items():
+            part._forward_hooks = hooks
+            if hasattr(part, _HOOKED) and part not in flagged:
+                delattr(part, _HOOKED)
+
+
+_HOOKED = "_output_capturing_hooks_installed"  # the library's mark of a model that has them
+
+
+@contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module in evaluation mode; afterwards every part is in the mode it was in."""
     in_training = [part for part in module.modules() if part.training]

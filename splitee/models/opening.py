@@ -22,6 +22,7 @@ from splitee.models.cutting import (
     first_layer,
     prepared,
     run_layers,
+    same_hooks,
     same_states,
     stand_ins,
 )
@@ -57,7 +58,7 @@ def open_backbone(backbone: PreTrainedModel) -> Stack:
         backbone.config.use_cache = False
     stack = find_layers(backbone)
     try:
-        with torch.no_grad(), evaluating(backbone):
+        with torch.no_grad(), evaluating(backbone), same_hooks(backbone):
             return _checked(backbone, stack)
     except _FOREIGN as error:
         for key, values in backbone.named_parameters():

@@ -1,6 +1,7 @@
 """What can be cut, against the library's own states, each text alone; what cannot is refused by name."""
 
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -179,3 +180,14 @@ def test_padding_without_a_mask_is_warned_of_once():
         made(ids)
         model("bert")(ids, mask)
         model("bert")(TEXTS[0])
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_opening_leaves_no_hooks_behind(name):
+    made = model(name).eval()
+    assert not any(module._forward_hooks for module in made.modules())
+    with torch.no_grad():
+        copied = pickle.loads(pickle.dumps(made))
+        assert torch.equal(copied(TEXTS[0]).logits, made(TEXTS[0]).logits)
+        states = made.backbone(TEXTS[0], output_hidden_states=True).hidden_states
+    assert len(states) == made.backbone.config.num_hidden_layers + 1
