@@ -17,7 +17,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
     "sweep": ("sweep", "Replay a grid of settings, resumable, on this machine or on Ray."),
     "report": ("report", "Write results of `splitee run` as one HTML page."),
-    "trace": ("trace", "Show, verify, import, export, calibrate and join traces."),
+    "trace": ("trace", "List, show, verify, import, export, calibrate and join traces; choose α."),
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),
     "precompute": ("precompute", "Run a checkpoint over data once and write the trace."),
     "slim": ("slim", "Compress a checkpoint by pruning and distillation."),

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_place
 from splitee.cli import options
+from splitee.cli.printing import table_console
 from splitee.cli.traces import read_trace, source_of
 from splitee.trace import Trace
 from splitee.trace.reliability import expected_calibration_error
@@ -132,9 +132,7 @@ def _print(rows: list[dict[str, Any]], target: Trace, source: Trace) -> None:
     for row in rows:
         cells = [_arrow(row[key], form) for key, form in columns.values()]
         table.add_row(str(row["exit"]), f"{row['temperature']:.3f}", *cells)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = table_console(WIDTH, highlight=False)
     console.print(table)
 
 

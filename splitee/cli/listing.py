@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from splitee._internal.errors import InputError
 from splitee.cli import options
+from splitee.cli.printing import table_console
 
 _COUNTS = {"samples": "samples", "exits": "layers", "classes": "classes"}  # our names and the manifest's
 WIDTH = 142  # of the table in a pipe, which has no width of its own
@@ -51,9 +51,7 @@ def command(folder: Path | None, as_json: bool) -> None:
         table.add_row(
             row["trace"], *sizes, alpha, "yes" if row["labels"] else "no", row["data"], row["model"]
         )
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDTH)
+    console = table_console(WIDTH, highlight=False, markup=False)
     if rows:
         console.print(table)
     else:

@@ -12,13 +12,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from splitee._internal.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # control characters of ASCII and Latin-1, and those that reverse the direction of text
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")  # colours and bold, which rich writes to terminals
+
+
+def table_console(width: int, **options: Any) -> Console:
+    """Return rich's console for tables; a pipe has no width of its own, so rows get this one unbroken."""
+    from rich.console import Console
+
+    console = Console(**options)
+    return console if console.is_terminal else Console(width=width, **options)
 
 
 def printable(text: str) -> str:

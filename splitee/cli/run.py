@@ -274,13 +274,10 @@ def _check_out(out: Path | None, choices: bool, overwrite: bool) -> None:
 
 
 def _show(scenario: Scenario, results: Results, lines: list[str], interval: str, all_rows: bool) -> None:
-    from rich.console import Console
-
+    from splitee.cli.printing import table_console
     from splitee.report.tables import WIDTH, measure_of, policy_table, worth_showing
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)  # a pipe has no width: do not break rows
+    console = table_console(WIDTH, highlight=False)
     rows = results.rows(interval)
     shown = rows if all_rows else worth_showing(rows)
     console.print(policy_table(shown, scenario.title, console.width))
@@ -296,13 +293,10 @@ def _show(scenario: Scenario, results: Results, lines: list[str], interval: str,
 
 
 def _show_by(what: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-
+    from splitee.cli.printing import table_console
     from splitee.report.tables import WIDTH, breakdown_table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = table_console(WIDTH, highlight=False)
     console.print(breakdown_table(rows, f"by {what}"))
     console.print()
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from splitee.cli import options
+from splitee.cli.printing import table_console
 from splitee.cli.traces import read_trace, summary_line, threshold_of
 from splitee.costs import CostModel
 from splitee.trace import Trace
@@ -122,9 +122,7 @@ def _print_exits(trace: Trace, rows: list[dict[str, Any]], threshold: str) -> No
     for row in rows:
         cells = [_cell(key, row[key]) for key in shown]
         table.add_row(*cells)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
+    console = table_console(WIDTH)
     console.print(table)
     click.echo(
         "break-even o: the offload cost in λ at which splitting here costs as much as offloading every input;"

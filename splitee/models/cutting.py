@@ -23,6 +23,8 @@ Call = tuple[
     tuple[Any, ...], dict[str, Any]
 ]  # positional and keyword arguments of a layer, without the state
 
+_HOOKED = "_output_capturing_hooks_installed"  # the library's mark of a model that has them
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -249,9 +251,6 @@ def same_hooks(module: nn.Module) -> Iterator[None]:
             part._forward_hooks = hooks
             if hasattr(part, _HOOKED) and part not in flagged:
                 delattr(part, _HOOKED)
-
-
-_HOOKED = "_output_capturing_hooks_installed"  # the library's mark of a model that has them
 
 
 @contextmanager

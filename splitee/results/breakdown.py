@@ -44,23 +44,19 @@ def by_group(results: Mapping[str, Result]) -> Rows:
         trace = counted.rounds.setup.trace
         check_breakdown("group", trace)
         assert trace.group is not None
-        sums, shown, layers = counted.per_sample, counted.shown, counted.layer_sums
+        sums, shown, layers = counted.per_sample[:, : len(METRICS)], counted.shown, counted.layer_sums
         for group in sorted(set(trace.group.tolist())):
             here = (trace.group == group) & (shown > 0)
             if not here.any():
                 continue
-            total = shown[here].sum()
-            means = sums[here][:, : len(METRICS)].sum(axis=0) / total
-            (drawn,) = bootstrap_means([sums[here][:, : len(METRICS)]], shown[here])
+            total, ours = shown[here].sum(), sums[here]
+            means = ours.sum(axis=0) / total
+            (drawn,) = bootstrap_means([ours], shown[here])
             low, high = data_interval(drawn)
             row: dict[str, Any] = {"policy": name, "group": group, "samples": int(here.sum())}
             for metric in _SHOWN:
                 k = METRICS.index(metric)
-                row |= {
-                    metric: float(means[k]),
-                    f"{metric}_low": float(low[k]),
-                    f"{metric}_high": float(high[k]),
-                }
+                row |= _with_ends(metric, means[k], low[k], high[k])
             row["exited"] = 1.0 - row["offload_rate"]
             row["mean_layer"] = float(layers[here].sum() / total)
             rows.append(row)

@@ -365,7 +365,7 @@ def test_the_authors_six_recipes():
 
 
 def test_importance_as_released_adds_the_loss_on_states(place, monkeypatch):
-    """Σ |w · Σ|g|| of the whole loss, worked out with autograd alone."""
+    """Σ |w · Σ|g|| of the whole loss, computed with autograd alone."""
     model, rows = load_checkpoint(place / "bert"), load_rows(place / "validation.csv", label="label")
     taught = distill.Teacher(load_checkpoint(place / "bert"), [], 1, cache=False)
     torch.manual_seed(0)
