@@ -21,6 +21,9 @@ _HOME = {  # name: the module it lives in
     "concatenate": "trace",
     "with_cloud": "trace",
     "CostModel": "costs",
+    "DeviceProfile": "system.profile",
+    "Link": "system.link",
+    "load_link": "system.link_files",
     "replay": "replay.replay",
     "Result": "results.result",
     "Results": "results.results",
@@ -57,12 +60,14 @@ __all__ = [
     "CloudOnly",
     "CostModel",
     "DeeBERT",
+    "DeviceProfile",
     "ElasticBERT",
     "ExploreThenCommit",
     "FinalExit",
     "FixedExit",
     "FixedSplit",
     "InputError",
+    "Link",
     "Oracle",
     "RandomSplit",
     "Result",
@@ -76,6 +81,7 @@ __all__ = [
     "__version__",
     "bundled_traces",
     "concatenate",
+    "load_link",
     "load_results",
     "load_trace",
     "recommend_threshold",
@@ -96,6 +102,9 @@ if TYPE_CHECKING:
     from splitee.replay.replay import replay
     from splitee.results.result import Result
     from splitee.results.results import Results, load_results
+    from splitee.system.link import Link
+    from splitee.system.link_files import load_link
+    from splitee.system.profile import DeviceProfile
     from splitee.trace import Trace, bundled_traces, concatenate, load_trace, with_cloud
     from splitee.trace.threshold import recommend_threshold
 
