@@ -24,6 +24,7 @@ _HOME = {  # name: the module it lives in
     "DeviceProfile": "system.profile",
     "Link": "system.link",
     "load_link": "system.link_files",
+    "System": "system.system",
     "replay": "replay.replay",
     "Result": "results.result",
     "Results": "results.results",
@@ -75,6 +76,7 @@ __all__ = [
     "SourceSplit",
     "SplitEE",
     "SplitEES",
+    "System",
     "ThompsonSplit",
     "Trace",
     "UCBTuned",
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
     from splitee.system.link import Link
     from splitee.system.link_files import load_link
     from splitee.system.profile import DeviceProfile
+    from splitee.system.system import System
     from splitee.trace import Trace, bundled_traces, concatenate, load_trace, with_cloud
     from splitee.trace.threshold import recommend_threshold
 

@@ -34,7 +34,8 @@ r̄(i), r*           ``mean_reward(world, order, i, …)``, and the greatest of 
 A policy is one function, ``policy(world, order, …) -> list[Round]``: one `Round` for each position of the
 stream. Labels decide nothing, they only fill in ``Round.right``. The downlink is free. With ``delay`` k, the
 feedback of a sample offloaded in round t arrives at the end of round t + k, before that round's own;
-samples that exit on the device teach at the end of their own round.
+that of samples that exit on the device arrives at the end of their own round. Learners take feedback in
+in the order of the rounds (`arrived`), custom policies as it arrives (`arrivals`).
 """
 
 import math
@@ -284,6 +285,18 @@ def arrivals(rounds: list[Round], delay: int) -> list[int]:
     return late + ([] if rounds[last].offloaded else [last])
 
 
+def arrived(rounds: list[Round], first: int, delay: int) -> list[int]:
+    """List the rounds (from 0), from ``first`` on, that a learner takes in at the end of the last one.
+
+    It takes them in one after the other: a sample that exited waits for those offloaded before it. Exits
+    alone would be early, and the mean of an arm biased towards them; so it is the mean of a whole prefix.
+    """
+    last, end = len(rounds) - 1, first
+    while end <= last and (not rounds[end].offloaded or end + delay <= last):
+        end = end + 1
+    return list(range(first, end))
+
+
 def split_ee(
     world: World,
     order: list[int],
@@ -296,11 +309,12 @@ def split_ee(
     arms = arms_of(world, send_input)
     total = dict.fromkeys(arms, 0.0)
     count = dict.fromkeys(arms, 0)
-    rounds = []
+    rounds, learnt = [], 0
     for t, s in enumerate(order, start=1):
         i = choose(arms, total, count, t, exploration)
         rounds.append(split_at(world, s, i, threshold, every_exit=False))
-        for k in arrivals(rounds, delay):
+        for k in arrived(rounds, learnt, delay):
+            learnt = k + 1
             j = rounds[k].split
             total[j] = total[j] + rounds[k].reward
             count[j] = count[j] + 1
@@ -325,11 +339,12 @@ def split_ee_s(
     arms = arms_of(world, send_input)
     total = dict.fromkeys(arms, 0.0)
     count = dict.fromkeys(arms, 0)
-    rounds = []
+    rounds, learnt = [], 0
     for t, s in enumerate(order, start=1):
         i = choose(arms, total, count, t, exploration)
         rounds.append(split_at(world, s, i, threshold, every_exit=True))
-        for k in arrivals(rounds, delay):
+        for k in arrived(rounds, learnt, delay):
+            learnt = k + 1
             for j, r in side_rewards(
                 world, order[k], rounds[k].split, threshold, side_information, send_input
             ):
@@ -436,7 +451,7 @@ def _by_index(
     arms = arms_of(world, send_input)
     total, count = dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0)
     mean, spread = dict.fromkeys(arms, 0.0), dict.fromkeys(arms, 0.0)
-    rounds = []
+    rounds, learnt = [], 0
     for t, s in enumerate(order, start=1):
         if t <= len(arms):
             i = arms[t - 1]
@@ -447,7 +462,8 @@ def _by_index(
                 if value > greatest:
                     i, greatest = j, value
         rounds.append(split_at(world, s, i, threshold, every_exit=False))
-        for k in arrivals(rounds, delay):
+        for k in arrived(rounds, learnt, delay):
+            learnt = k + 1
             j, r = rounds[k].split, rounds[k].reward
             before = r - mean[j]
             total[j] = total[j] + r
@@ -472,15 +488,15 @@ def explore_then_commit(
         return rounds
     best, best_mean = 1, -math.inf
     for j in arms_of(world):
-        total, arrived = 0.0, 0
+        total, taken = 0.0, 0
         for t, (s, played) in enumerate(zip(order, rounds, strict=False), start=1):
             if played.offloaded and t + delay > samples:
-                continue
-            arrived = arrived + 1
+                break
+            taken = taken + 1
             observed = played.offloaded or (m == world.layers and world.cloud_confidence is None)
             final = cloud_confidence(world, s) if observed else world.confidence[s][m - 1]
             total = total + reward(world, s, j, threshold, False, final)
-        mean = total / arrived if arrived else -math.inf
+        mean = total / taken if taken else -math.inf
         if mean > best_mean:
             best, best_mean = j, mean
     return rounds + fixed_split(world, order[samples:], best, threshold)

@@ -15,6 +15,7 @@ from splitee.costs import CostModel
 from splitee.policies.loop import ANSWER, METHODS, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Actions, Played
 from splitee.policies.problem import Floats, Layers, Orders, Problem, Table, Threshold, alpha_by_layer
+from splitee.system.world import World
 from splitee.trace import Trace
 
 Worth = tuple[NDArray[np.float32], Floats, float, Floats, Floats]
@@ -35,13 +36,16 @@ class Policy:
     has_arms: ClassVar[bool] = True  # its actions are splits, each with a mean reward
     learns: ClassVar[bool] = False  # its decisions depend on earlier samples
     varies: ClassVar[bool] = False  # each sample has its own layer, without learning
+    in_time: ClassVar[bool] = True  # can be played in a System
     hindsight: ClassVar[bool] = False  # knows the stream beforehand: a bound that nobody can run
 
     def by_sample(self, table: Table) -> BySample | None:
         """Return the action for each sample of the trace, shape (n,), and the actions; None if they vary."""
         return None
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+    def play(
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         """Play the rounds of some repeats.
 
         Parameters
@@ -50,8 +54,8 @@ class Policy:
         order : ndarray of int32, shape (m, repeats)
         rngs : sequence of Generator
             One per repeat.
-        delay : int
-            Rounds after which the feedback of an offloaded sample arrives.
+        world : World, optional
+            When feedback arrives, and what it says of costs. Default: at once, and costs are the table's.
         """
         decided = self.by_sample(table)
         assert decided is not None, f"{type(self).__name__} defines neither by_sample nor play"
@@ -135,6 +139,8 @@ class SplitLearner:
         if self.policy.first == 0:
             problem.costs.offload_by_layer(problem.device_exits, send_input=True)
         self.worth = problem.worth(self.threshold, self.policy.every_exit)
+        self.early: dict[int, Feedback] = {}  # of rounds after one whose feedback has not arrived
+        self.taken = 0
         self.begin_stream()
 
     def begin(self, t: int, context: Context) -> int:
@@ -149,13 +155,22 @@ class SplitLearner:
         return OFFLOAD if np.float32(confidence) < self.worth[0][exit] else ANSWER
 
     def learn(self, t: int, feedback: Feedback) -> None:
-        """Learn from what was evaluated, as in a replay."""
+        """Learn from what was evaluated, as in a replay: in the order of the rounds."""
+        self.early[t] = feedback
+        while (following := self.early.pop(self.taken + 1, None)) is not None:
+            self.taken += 1
+            self._take_in(following)
+
+    def _take_in(self, feedback: Feedback) -> None:
         seen = np.zeros((1, self.problem.exits + 1), dtype=np.float32)
         known = True
         if feedback.offloaded:
-            if feedback.cloud_confidence is None:
-                return  # the answer was lost: nothing is known of the offload
-            seen[0, 0] = feedback.cloud_confidence
+            if feedback.cloud_confidence is not None:
+                seen[0, 0] = feedback.cloud_confidence
+            elif feedback.exits:  # the answer was lost, and the device's own is what the arm has brought
+                seen[0, 0], known = feedback.confidences[-1], False
+            else:
+                return
         elif feedback.layer == self.problem.exits and not self.problem.other_cloud:
             seen[0, 0] = feedback.confidences[-1]
         else:

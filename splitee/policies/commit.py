@@ -10,13 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee._internal.jit import kernel
 from splitee._internal.numbers import check_whole
 from splitee.costs import CostModel
 from splitee.policies.base import BySample, SplitLearner, SplitPolicy
 from splitee.policies.fixed import everywhere
-from splitee.policies.loop import Context, DeviceLoop, Feedback
+from splitee.policies.loop import Context, DeviceLoop
 from splitee.policies.played import Actions, Played, room_for
-from splitee.policies.problem import Floats, Orders, Table, check_threshold, frozen, mean_rewards
+from splitee.policies.problem import (
+    Floats,
+    Orders,
+    Table,
+    check_threshold,
+    frozen,
+    mean_rewards,
+    reward,
+)
+from splitee.policies.timed import spent
+from splitee.system.world import World, new_lane, observe, offload_cost
 from splitee.trace import Trace
 from splitee.trace.bundled import same_model
 
@@ -28,8 +39,8 @@ class ExploreThenCommit(SplitPolicy):
     While it explores, the device evaluates (and pays for) every exit, and offloads samples of which exit m is
     not sure. The reward of each arm is that of a split with one exit evaluated. If it contains a C_L that was
     not observed, the deepest confidence seen, C_m, replaces it, as in causal SplitEE-S. Afterwards this is
-    `FixedSplit` at the arm with the greatest mean, the lowest on ties. Samples whose feedback has not arrived
-    when exploring ends do not count; if none has, it keeps to arm 1.
+    `FixedSplit` at the arm with the greatest mean, the lowest on ties. Samples count up to the first whose
+    feedback has not arrived when exploring ends; if there is none, it keeps to arm 1.
 
     Parameters
     ----------
@@ -61,7 +72,9 @@ class ExploreThenCommit(SplitPolicy):
     def label(self) -> str:  # noqa: D102
         return f"{self.name} {self.samples}"
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         committed = Actions.of_splits(table.layers, every_exit=False)
         actions = Actions.of_splits(table.layers, every_exit=True).then(committed)
         exploring, _ = self.explore_actions(table)
@@ -69,9 +82,10 @@ class ExploreThenCommit(SplitPolicy):
         action[: self.samples] = exploring[order[: self.samples]]
         for repeat in range(order.shape[1] if len(order) > self.samples else 0):
             explored = order[: self.samples, repeat]
-            late = np.arange(len(explored)) >= len(explored) - delay
-            waiting = late & actions.offloaded[action[: self.samples, repeat]]
-            best = self.best(table, np.ascontiguousarray(explored[~waiting]))
+            if world is None:
+                best = self.best(table, explored)
+            else:
+                best = self._best_late(table, world, order, action, actions, repeat)
             fixed, _ = self.split_at(table, everywhere(best, table))
             action[self.samples :, repeat] = fixed[order[self.samples :, repeat]] + 2 * (table.layers + 1)
         return Played(action, actions)
@@ -95,8 +109,47 @@ class ExploreThenCommit(SplitPolicy):
         means = mean_rewards(seen, alpha, mu, gamma, costs, every)
         return 1 + int(np.argmax(means[1 : table.arms + 1]))
 
+    def _best_late(
+        self,
+        table: Table,
+        world: World,
+        order: Orders,
+        action: NDArray[np.unsignedinteger],
+        actions: Actions,
+        repeat: int,
+    ) -> int:
+        """Return the arm of the greatest mean reward on the explored samples that have been taken in."""
+        lane = new_lane(self.samples + 1)
+        until = action[: self.samples + 1].copy()
+        until[-1] = 0  # any action: what counts is when the sample after the explored ones begins
+        observe(world, lane, order[: self.samples + 1], until, repeat, *spent(world, actions))
+        taken = int(lane.taken[-1])
+        total = np.zeros(table.layers + 1)
+        add_explored(
+            self.worth(table), world, lane, order[:, repeat], taken, table.arms, table.other_cloud, total
+        )
+        return 1 + int(np.argmax(total[1 : table.arms + 1] / taken)) if taken else 1
+
     def live(self) -> DeviceLoop:  # noqa: D102
         return LiveCommit(self)
+
+
+@kernel
+def add_explored(worth, world, lane, order, taken, arms, other_cloud, total):  # type: ignore[no-untyped-def]
+    """Add r(0), …, r(m) of the first `taken` samples, run to exit m; `total` has shape (L + 1,)."""
+    confidence, alpha, mu, _, _ = worth
+    here = np.zeros((1, len(alpha)))
+    for t in range(taken):
+        s, last = np.uintp(order[t]), np.uintp(arms)
+        k, own = world.kind[s], np.float64(confidence[s, last])
+        known = own < alpha[last] or (arms == len(alpha) - 1 and not other_cloud)
+        far = confidence[s, 0] if known and lane.lost[t] == 0 else confidence[s, last]
+        for i in range(last + np.uintp(1)):
+            here[0, i] = offload_cost(world, s, k, i, lane.rate[t])
+        if own < alpha[last]:
+            here[0, last] = lane.paid[t]
+        for i in range(last + np.uintp(1)):
+            total[i] += reward(confidence, alpha, mu, world.device[0, k], here, s, i, far)
 
 
 class LiveCommit(SplitLearner):
@@ -106,14 +159,14 @@ class LiveCommit(SplitLearner):
 
     def begin_stream(self) -> None:  # noqa: D102
         self.best: int | None = None
-        self.gains: dict[int, Floats] = {}  # by round; summed in stream order when exploring ends
+        self.gains: list[Floats] = []  # summed in stream order when exploring ends
 
     def choose(self, t: int) -> int:  # noqa: D102
         if t <= self.policy.samples:
             return self.problem.device_exits
         if self.best is None:
             total = np.zeros(self.problem.device_exits + 1)
-            for _, gain in sorted(self.gains.items()):
+            for gain in self.gains:
                 total += gain
             self.best = 1 + int(np.argmax(total[1:] / max(len(self.gains), 1)))
         return self.best
@@ -122,16 +175,12 @@ class LiveCommit(SplitLearner):
         self.split = self.choose(t)
         return self.split if t > self.policy.samples else 1
 
-    def learn(self, t: int, feedback: Feedback) -> None:  # noqa: D102
-        if self.best is None:
-            self.t = t
-            super().learn(t, feedback)
-
     def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
         if not known:
             seen[0, 0] = seen[0, split]  # C_L was not observed
         gain = mean_rewards(seen, *self.worth, frozen(np.zeros(1, dtype=np.int32)))
-        self.gains[self.t] = gain[: self.problem.device_exits + 1]
+        if self.best is None:
+            self.gains.append(gain[: self.problem.device_exits + 1])
 
 
 @dataclass(frozen=True)

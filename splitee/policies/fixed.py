@@ -19,6 +19,7 @@ from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Played
 from splitee.policies.problem import Layers, Orders, Problem, Table, as_alpha, check_threshold
 from splitee.policies.rules import AtExit
+from splitee.system.world import World
 
 
 def everywhere(layer: int, table: Table) -> Layers:
@@ -216,7 +217,9 @@ class RandomSplit(SplitPolicy):
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         drawn = [rng.integers(1, table.arms, size=len(order), endpoint=True, dtype=np.int16) for rng in rngs]
         return split_rounds(self, table, order, np.stack(drawn, axis=1))
 

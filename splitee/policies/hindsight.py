@@ -11,7 +11,9 @@ import numpy as np
 from splitee.policies.base import BySample, Policy, SplitPolicy, check_switch
 from splitee.policies.fixed import split_rounds
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Orders, Table, check_threshold
+from splitee.policies.problem import Floats, Orders, Table, check_threshold
+from splitee.policies.timed import rewards_in_time
+from splitee.system.world import World
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,27 @@ class BestFixedSplit(SplitPolicy):
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         layer = np.empty(order.shape, dtype=np.int16)
         for repeat, stream in enumerate(order.T):
-            means = table.mean_rewards(self.threshold, False, stream)
+            if world is not None and world.timed:
+                means = self._means_in_time(table, world, order, repeat)
+            else:
+                means = table.mean_rewards(self.threshold, False, stream)
             layer[:, repeat] = 1 + int(np.argmax(means[1 : table.arms + 1]))
         return split_rounds(self, table, order, layer)
+
+    def _means_in_time(self, table: Table, world: World, order: Orders, repeat: int) -> Floats:
+        """Return r̄(0), …, r̄(m) over a repeat in which every sample is split at that layer."""
+        stream = np.ascontiguousarray(order[:, repeat : repeat + 1])
+        if world.arrival.shape[1] > 1:
+            world = world._replace(arrival=np.ascontiguousarray(world.arrival[:, repeat : repeat + 1]))
+        each = (
+            rewards_in_time(table, world, stream, self.threshold, i, False) for i in range(table.arms + 1)
+        )
+        return np.array([rewards.mean() for rewards in each])
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class Oracle(Policy):
     name: ClassVar[str] = "oracle (per sample)"
     has_arms: ClassVar[bool] = False
     varies: ClassVar[bool] = True
+    in_time: ClassVar[bool] = False
     hindsight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

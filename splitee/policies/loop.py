@@ -13,11 +13,22 @@ from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee.policies.played import Actions, Played
 from splitee.policies.problem import Orders, Problem, Table
+from splitee.system.world import (
+    Lane,
+    World,
+    begin,
+    due_of,
+    end,
+    known_rate,
+    new_lane,
+    stop,
+    taken_in,
+    time_of,
+)
 
 ANSWER = 0
 """`decide` returns this to answer on the device, with the exit just evaluated."""
@@ -111,42 +122,59 @@ METHODS = ("start", "begin", "decide", "learn")
 def play_loop(
     policy: DeviceLoop,
     table: Table,
-    order: NDArray[np.integer],
+    order: Orders,
+    r: int,
     rng: np.random.Generator,
-    delay: int,
+    world: World,
     name: str,
-) -> list[tuple[int, bool, int]]:
+) -> list[tuple[int, bool, tuple[int, ...]]]:
     """Let a policy decide sample by sample; it sees only what a device sees.
 
     Parameters
     ----------
     policy : DeviceLoop
     table : Table
-    order : ndarray of int, shape (m,)
+    order : ndarray of int, shape (m, repeats)
+    r : int
+        The repeat.
     rng : Generator
-    delay : int
-        Rounds after which the feedback of an offloaded sample arrives; that of others arrives at once. In a
-        round, the older feedback is learnt first.
+    world : World
+        When feedback arrives: that of a round before the next round begins, or later. The policy learns from
+        what has arrived in the order of arrival, the older first.
     name : str
         For errors.
 
     Returns
     -------
-    list of (layer, offloaded, exits evaluated)
+    list of (layer, offloaded, exits that were evaluated)
         One per round.
     """
     problem = table.problem
     policy.start(problem, rng)
-    late: list[Feedback | None] = []
-    rounds: list[tuple[int, bool, int]] = []
+    rounds: list[tuple[int, bool, tuple[int, ...]]] = []
+    waiting_for: list[tuple[int, list[int], bool]] = []  # round, exits, offloaded
     entropy = table.entropy if getattr(policy, "needs_entropy", False) else None
     if getattr(policy, "needs_entropy", False) and entropy is None:
         raise InputError(f"policy {name} needs entropies, and the trace has none")
-    for t, s in enumerate(order.tolist(), start=1):
+    lane, taken, samples = new_lane(len(order)), 0, order[:, r].tolist()
+
+    def learn_until(now: float) -> None:
+        found = [(due_of(lane, t - 1), t, exits, sent) for t, exits, sent in waiting_for]
+        for due, t, exits, sent in sorted(found):
+            if due <= now:
+                waiting_for.remove((t, exits, sent))
+                policy.learn(t, _feedback(table, world, lane, samples[t - 1], t, exits, sent))
+
+    for t, s in enumerate(samples, start=1):
+        start, queue = begin(world, lane, t - 1, r, s)
+        learn_until(start)
+        while taken_in(lane, t - 1, start, taken):
+            taken += 1
         length = None if table.length is None else int(table.length[s])
+        timed = (start, known_rate(world, lane, taken) / 1e3, queue) if world.timed else ()
         exits: list[int] = []
-        action = _checked(policy.begin(t, Context(tokens=length)), 0, problem, t, name)
-        if action == 0 and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
+        action = _checked(policy.begin(t, Context(length, *timed)), 0, problem, t, name)
+        if action == 0 and not world.timed and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
             raise InputError(f"policy {name} offloads the input in round {t}, and its cost is not given")
         offloaded = action == 0
         while action > 0:
@@ -157,47 +185,64 @@ def play_loop(
             more = () if entropy is None else (float(entropy[s, action - 1]),)
             action = _checked(policy.decide(*seen, *more), action, problem, t, name)
             offloaded = action == OFFLOAD
-        feedback = _feedback(table, s, exits, offloaded)
-        rounds.append((feedback.layer, offloaded, len(exits)))
-        late.append(feedback if offloaded and delay else None)
-        if delay and t > delay and (arrived := late[t - 1 - delay]) is not None:
-            policy.learn(t - delay, arrived)
-            late[t - 1 - delay] = None
-        if not (offloaded and delay):
-            policy.learn(t, feedback)
-    for t, waiting in enumerate(late, start=1):
-        if waiting is not None:
-            policy.learn(t, waiting)
+        rounds.append((exits[-1] if exits else 0, offloaded, tuple(exits)))
+        ms, mj = _spent(world, s, exits)
+        stop(world, lane, t - 1, s, start, taken, rounds[-1][0], ms, mj, offloaded)
+        waiting_for.append((t, exits, offloaded))
+    end(world, lane)
+    learn_until(np.inf)
     return rounds
 
 
 def play_custom(
-    policy: DeviceLoop, table: Table, order: Orders, rngs: list[np.random.Generator], delay: int, name: str
+    policy: DeviceLoop,
+    table: Table,
+    order: Orders,
+    rngs: list[np.random.Generator],
+    world: World | None,
+    name: str,
 ) -> Played:
     """Let a custom policy play all repeats of an order of shape (m, repeats), one after another."""
-    repeats = [
-        play_loop(policy, table, column, rng, delay, name) for column, rng in zip(order.T, rngs, strict=True)
-    ]
+    world = table.in_rounds(0) if world is None else world
+    repeats = [play_loop(policy, table, order, r, rng, world, name) for r, rng in enumerate(rngs)]
     kinds = sorted({kind for rounds in repeats for kind in rounds})
     place = {kind: k for k, kind in enumerate(kinds)}
-    actions = Actions(*(np.array(column) for column in zip(*kinds, strict=True)))
+    layer, offloaded, exits = zip(*kinds, strict=True)
+    evaluated = np.array([len(each) for each in exits])
+    actions = Actions(np.array(layer), np.array(offloaded), evaluated, [list(each) for each in exits])
     played = np.array([[place[kind] for kind in rounds] for rounds in repeats], dtype=actions.dtype)
     return Played(np.ascontiguousarray(played.T), actions)
 
 
-def _feedback(table: Table, s: int, exits: list[int], offloaded: bool) -> Feedback:
+def _spent(world: World, s: int, exits: list[int]) -> tuple[float, float]:
+    """Return what the device spends on these exits, in ms and in mJ."""
+    if not world.timed:
+        return 0.0, 0.0
+    return time_of(world.device_ms[:, world.kind[s]], exits), time_of(
+        world.device_mj[:, world.kind[s]], exits
+    )
+
+
+def _feedback(
+    table: Table, world: World, lane: Lane, s: int, t: int, exits: list[int], offloaded: bool
+) -> Feedback:
     layer = exits[-1] if exits else 0
-    cost = float(table.gamma[len(exits), layer])
+    if world.timed:
+        ms, mj = _spent(world, s, exits)
+        cost = world.weights[0] * ms + world.weights[1] * mj
+    else:
+        cost = float(table.gamma[len(exits), layer])
     if offloaded:
-        cost = cost + float(table.offload[s if len(table.offload) > 1 else 0, layer])
+        cost = cost + float(lane.paid[t - 1])
+    lost = bool(lane.lost[t - 1])
     return Feedback(
         tuple(exits),
         tuple(float(table.confidence[s, i]) for i in exits),
         tuple(_answer(table, s, i) for i in exits),
         offloaded,
         cost,
-        float(table.confidence[s, 0]) if offloaded else None,
-        int(table.prediction[s, 0]) if offloaded else None,
+        float(table.confidence[s, 0]) if offloaded and not lost else None,
+        int(table.prediction[s, 0]) if offloaded and not lost else None,
     )
 
 

@@ -21,11 +21,14 @@ class Actions:
     offloaded : ndarray of bool, shape (a,)
     evaluated : ndarray of int, shape (a,)
         Exits that the device evaluates on the way.
+    exits : list of list of int, optional
+        Which they are, of a policy that skips some.
     """
 
     layer: NDArray[np.integer]
     offloaded: NDArray[np.bool_]
     evaluated: NDArray[np.integer]
+    exits: list[list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -57,7 +60,8 @@ class Actions:
             (other.layer, other.offloaded, other.evaluated),
             strict=True,
         )
-        return Actions(*(np.concatenate(pair) for pair in pairs))
+        layer, offloaded, evaluated = (np.concatenate(pair) for pair in pairs)
+        return Actions(layer, offloaded, evaluated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +73,16 @@ class Played:
     action : ndarray of uint8 or uint16, shape (m, repeats)
         Which of the actions was taken.
     actions : Actions
+    measured : ndarray of float64, shape (3, m, repeats), or None
+        Latency in ms, energy of the device in mJ and KB sent, in a timed world.
+    lost : ndarray of uint8, shape (m, repeats), or None
+        Whether the cloud's answer was lost; see `splitee.system.world.Lane`.
     """
 
     action: NDArray[np.unsignedinteger]
     actions: Actions
+    measured: NDArray[np.float64] | None = None
+    lost: NDArray[np.uint8] | None = None
 
 
 IN_MEMORY = 2**24  # bytes of a block of repeats; larger ones lie in a temporary file
@@ -84,3 +94,11 @@ def room_for(shape: tuple[int, ...], actions: Actions) -> NDArray[np.unsignedint
         return np.empty(shape, dtype=actions.dtype)
     with tempfile.TemporaryFile(prefix="splitee-") as file:
         return np.memmap(file, dtype=actions.dtype, mode="w+", shape=shape).view(np.ndarray)
+
+
+def room_for_floats(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return an array of float64 to be filled: in memory, or in an unnamed file if it is large."""
+    if math.prod(shape) * 8 <= 8 * IN_MEMORY:
+        return np.zeros(shape)
+    with tempfile.TemporaryFile(prefix="splitee-") as file:
+        return np.memmap(file, dtype=np.float64, mode="w+", shape=shape).view(np.ndarray)

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from splitee._internal.errors import InputError
 from splitee._internal.jit import aligned, inlined, kernel
 from splitee.costs import CostModel
+from splitee.system.system import SystemOn
+from splitee.system.world import World, in_rounds
 from splitee.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -51,6 +53,8 @@ class Problem:
         Of the costs.
     other_cloud : bool
         Whether the cloud has another model, so that reaching exit L does not reveal the cloud's confidence.
+    timed : bool
+        Whether costs are measured in a `System`; `costs` are then constants near them.
     """
 
     exits: int
@@ -61,12 +65,15 @@ class Problem:
     threshold: float
     unit: str = "λ"
     other_cloud: bool = False
+    timed: bool = False
 
     def worth(self, threshold: Threshold, every_exit: bool) -> tuple[Floats, float, Floats, Floats]:
         """Return (α by layer, μ, γ, o) as `reward` takes them, shapes (L + 1,) and (1, L + 1).
 
         Entries of layers that the device does not hold are 0.
         """
+        if self.timed:
+            raise InputError("the package's learners play in a System compiled only: give the policy itself")
         if self.costs.sample_offload is not None:
             raise InputError("a live device does not know the cost of a sample: give costs without any")
         m = self.device_exits
@@ -97,6 +104,8 @@ class Table:
         The score of each exit if the model regresses.
     length : ndarray of int, shape (n,), or None
         Tokens of each sample.
+    system : SystemOn, optional
+        Where costs are measured, not given: `costs` are then constants near them.
     """
 
     problem: Problem
@@ -106,9 +115,17 @@ class Table:
     entropies: Callable[[], NDArray[np.float32] | None]
     value: NDArray[np.float32] | None
     length: NDArray[np.integer] | None
+    system: SystemOn | None = None
 
     @classmethod
-    def of(cls, trace: Trace, costs: CostModel, mu: float, threshold: float) -> Table:
+    def of(
+        cls,
+        trace: Trace,
+        costs: CostModel,
+        mu: float,
+        threshold: float,
+        system: SystemOn | None = None,
+    ) -> Table:
         """Return the table of a trace under these costs; InputError if they do not fit the trace."""
         layers = trace.layers
         arms = costs.arms(layers)
@@ -120,7 +137,9 @@ class Table:
             mu,
             trace.classes,
             threshold,
+            unit="λ" if system is None else system.system.unit,
             other_cloud=trace.cloud_confidence is not None,
+            timed=system is not None,
         )
         rows, prediction = _with_cloud(trace)
         return cls(
@@ -131,6 +150,7 @@ class Table:
             partial(getattr, trace, "entropy"),  # not a lambda: results can be pickled
             trace.value,
             trace.length,
+            system,
         )
 
     @property
@@ -182,6 +202,11 @@ class Table:
     def offload(self) -> Floats:
         """O by sample and layer, shape (n, L + 1), or (1, L + 1) if it does not depend on the sample."""
         return self.costs.offload_costs(self.layers, self.samples)
+
+    def in_rounds(self, delay: int) -> World:
+        """Return the world of these costs in which feedback of an offload arrives `delay` rounds later."""
+        device = np.stack([self.device(every_exit=False), self.device(every_exit=True)])
+        return in_rounds(device, self.offload, self.samples, delay, self.arms)
 
     def worth(
         self, threshold: Threshold, every_exit: bool

@@ -24,6 +24,7 @@ from splitee.policies.played import Played
 from splitee.policies.problem import Orders, Table, check_threshold
 from splitee.policies.rules import Confidence
 from splitee.policies.ucb import logarithms
+from splitee.system.world import World
 
 
 @kernel
@@ -61,6 +62,7 @@ class _Released(SplitPolicy):
     """What the released variants share."""
 
     threshold: float
+    in_time: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
@@ -83,13 +85,15 @@ class _ReleasedLearner(_Released):
     learns: ClassVar[bool] = True
     side: ClassVar[bool] = False
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+    def play(
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         if len(order) < table.layers:
             raise InputError(
                 f"{self.label} needs a stream of at least {table.layers} samples, one for each arm: "
                 f"this has {len(order)}"
             )
-        if delay:
+        if world is not None:
             raise InputError(f"{self.label} learns at once: give delay=0")
         confidence, alpha, mu, _, offload = self.worth(table)
         layer = np.empty(order.shape, dtype=np.int16)

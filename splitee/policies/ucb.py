@@ -35,6 +35,7 @@ from splitee._internal.jit import AHEAD, LARGE, aligned, inlined, kernel, prefet
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
+from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
 
 ALONE, CAUSAL, PUBLISHED, SKIP = range(4)  # ALONE: SplitEE; else what SplitEE-S takes for an unseen C_L
 _SIDES = {"causal": CAUSAL, "published": PUBLISHED, "skip": SKIP}
@@ -84,15 +85,14 @@ def credit(arm, r, gain, roots, total, count, mean, width):  # type: ignore[no-u
 
 @inlined
 def learn(  # type: ignore[no-untyped-def]
-    mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
+    mode, first, confidence, alpha, mu, gamma, offload, s, split, known, far, r,
     roots, total, count, mean, width,
 ):  # fmt: skip
     """Learn from sample s, split at layer `split`, in lane r.
 
     SplitEE (ALONE) updates the arm it played. SplitEE-S updates every arm j ≤ split. If j would have
-    offloaded, r(j) contains C_L, which the device knows if it offloaded the sample, or reached exit L and the
-    cloud has no other model. If it does not, CAUSAL takes the deepest confidence seen, SKIP does not update
-    j, and PUBLISHED reads C_L all the same.
+    offloaded, r(j) contains C_L. If the device does not know it, CAUSAL takes the deepest confidence seen,
+    and SKIP does not update j.
 
     Parameters
     ----------
@@ -101,27 +101,36 @@ def learn(  # type: ignore[no-untyped-def]
         The lowest arm.
     confidence, alpha, mu, gamma, offload, s
         See `splitee.policies.problem.reward`.
-    other_cloud : bool
-        See `Table`.
-    split, r : unsigned integers
+    split : unsigned integer
+    known : bool
+        Whether C_L is known; see `is_known`.
+    far : float32
+        C_L, or the deepest confidence seen.
+    r : unsigned integer
     roots : float64 array, shape (rounds + 1,)
         1/sqrt(N); see `inverse_roots`.
     total, count, mean, width : float64 arrays, shape (rows, lanes)
         S, N, Q, h.
     """
-    cloud = confidence[s, 0]
     if mode == ALONE:
-        gain = reward(confidence, alpha, mu, gamma, offload, s, split, cloud)
+        gain = reward(confidence, alpha, mu, gamma, offload, s, split, far)
         credit(split, r, gain, roots, total, count, mean, width)
         return
-    offloaded = np.float64(confidence[s, split]) < alpha[split]
-    known = mode == PUBLISHED or offloaded or (split == len(alpha) - 1 and not other_cloud)
-    far = cloud if known else confidence[s, split]
     for arm in range(min(np.uintp(first), split), split + np.uintp(1)):
         would_offload = np.float64(confidence[s, arm]) < alpha[arm]
-        if known or mode == CAUSAL or not would_offload:
+        if known or mode == CAUSAL or not would_offload or arm == split:
             gain = reward(confidence, alpha, mu, gamma, offload, s, arm, far)
             credit(arm, r, gain, roots, total, count, mean, width)
+
+
+@inlined
+def is_known(mode, confidence, alpha, other_cloud, s, split):  # type: ignore[no-untyped-def]
+    """Return whether C_L is known: offloaded, or exit L was reached and the cloud has no other model.
+
+    PUBLISHED reads it all the same. SplitEE (ALONE) needs it only if it has offloaded.
+    """
+    offloaded = np.float64(confidence[s, split]) < alpha[split]
+    return mode in (ALONE, PUBLISHED) or offloaded or (split == len(alpha) - 1 and not other_cloud)
 
 
 @kernel
@@ -129,7 +138,7 @@ def play(  # type: ignore[no-untyped-def]
     mode, first, arms, weights, confidence, alpha, mu, gamma, offload, other_cloud, order, roots, state,
     action,
 ):  # fmt: skip
-    """Play all rounds in all lanes; feedback arrives at once.
+    """Play all rounds in all lanes; feedback arrives at once, and costs are those given.
 
     Parameters
     ----------
@@ -159,40 +168,64 @@ def play(  # type: ignore[no-untyped-def]
         for r in range(np.uintp(repeats)):
             split, s = chosen[r] if t > arms - first else np.uintp(first + t), np.uintp(order[t, r])
             action[t, r] = split + columns if np.float64(confidence[s, split]) < alpha[split] else split
+            known = is_known(mode, confidence, alpha, other_cloud, s, split)
+            far = confidence[s, 0] if known else confidence[s, split]
             learn(
-                mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
+                mode, first, confidence, alpha, mu, gamma, offload, s, split, known, far, r,
                 roots, total, count, mean, width,
             )  # fmt: skip
 
 
 @kernel
-def play_delayed(  # type: ignore[no-untyped-def]
-    mode, first, arms, weights, confidence, alpha, mu, gamma, offload, other_cloud, order, roots, state,
-    action, delay,
-):  # fmt: skip
-    """Play all rounds in all lanes; the feedback of an offloaded sample arrives `delay` ≥ 1 rounds later.
+def play_late(  # type: ignore[no-untyped-def]
+    mode, first, arms, weights, confidence, alpha, mu, other_cloud, world, order, r, roots, state, action
+):
+    """Play all rounds of repeat r; feedback arrives, and costs are known, as the world has it.
 
-    At the end of round t the feedback of round t − delay arrives, if it offloaded, and then that of round t,
-    if it did not. The other parameters are those of `play`.
+    The learner takes feedback in in the order of the rounds. It knows what the offload of the played arm
+    cost, and what others would have cost at the rate that the device takes for the link's. If the answer was
+    lost, the arm has brought the confidence that the device answered with.
+
+    Parameters
+    ----------
+    mode, first, arms, weights, confidence, alpha, mu, other_cloud, order, roots, action
+        See `play`.
+    world : World
+    r : int
+    state : tuple of arrays
+        Of one repeat, in lane 0.
     """
-    rounds, repeats = order.shape
+    rounds, columns, every = order.shape[0], np.uintp(len(alpha)), 0 if mode == ALONE else 1
     total, count, mean, width = state
-    best, chosen = np.empty(mean.shape[1]), np.zeros(mean.shape[1], np.uintp)
-    columns = np.uintp(len(alpha))
+    best, chosen, here = np.empty(1), np.zeros(1, np.uintp), np.zeros((1, len(alpha)))
+    lane, taken = new_lane(rounds), 0
     for t in range(rounds):
+        start = begin_round(world, lane, t, r, order[t, r])
+        while taken_in(lane, t, start, taken):
+            s, split = np.uintp(order[taken, r]), np.uintp(action[taken, r])
+            split = split - columns if split >= columns else split
+            k = world.kind[s]
+            here[0, split] = lane.paid[taken]
+            if mode != ALONE:
+                for j in range(first, split):
+                    here[0, j] = offload_cost(world, s, k, j, lane.rate[taken])
+            lost = lane.lost[taken] > 0
+            known = is_known(mode, confidence, alpha, other_cloud, s, split) and (
+                not lost or mode == PUBLISHED
+            )
+            deepest = confidence[s, np.uintp(arms) if split == 0 else split]
+            learn(
+                mode, first, confidence, alpha, mu, world.device[every, k], here, s, split, known,
+                confidence[s, 0] if known else deepest, np.uintp(0), roots, total, count, mean, width,
+            )  # fmt: skip
+            taken += 1
         if t > arms - first:
             choose(first, weights[t], mean, width, best, chosen)
-        for r in range(np.uintp(repeats)):
-            i = chosen[r] if t > arms - first else np.uintp(first + t)
-            action[t, r] = i + columns if np.float64(confidence[order[t, r], i]) < alpha[i] else i
-            for u in range(t - delay, t + 1, delay):  # round t − delay, then round t
-                if u >= 0 and (action[u, r] >= columns) == (u < t):
-                    s, split = np.uintp(order[u, r]), np.uintp(action[u, r])
-                    split = split - columns if split >= columns else split
-                    learn(
-                        mode, first, confidence, alpha, mu, gamma, offload, other_cloud, s, split, r,
-                        roots, total, count, mean, width,
-                    )  # fmt: skip
+        i, s = chosen[0] if t > arms - first else np.uintp(first + t), np.uintp(order[t, r])
+        offloads, k = np.float64(confidence[s, i]) < alpha[i], world.kind[s]
+        action[t, r] = i + columns if offloads else i
+        ms, mj = world.device_ms[every, k, i], world.device_mj[every, k, i]
+        act(world, lane, t, s, start, taken, i, ms, mj, offloads)
 
 
 def whole_vectors(repeats: int) -> int:
@@ -244,18 +277,20 @@ class _UCB(SplitPolicy):
         """What an update learns of the arms below the split."""
         return ALONE
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+    def play(
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         actions = Actions.of_splits(table.layers, self.every_exit)
         action = room_for(order.shape, actions)
-        state = begin(self.first, table.arms, order.shape[1])
         weights = float(self.exploration) * np.sqrt(logarithms(len(order)))
-        worth = (*self.worth(table), table.other_cloud)
-        roots = inverse_roots(len(order))
-        given = (self.mode, self.first, table.arms, weights, *worth, order, roots, state, action)
-        if delay:
-            play_delayed(*given, delay)
-        else:
-            play(*given)
+        arms, worth, roots = (self.mode, self.first, table.arms), self.worth(table), inverse_roots(len(order))
+        if world is None:
+            state = begin(self.first, table.arms, order.shape[1])
+            play(*arms, weights, *worth, table.other_cloud, order, roots, state, action)
+            return Played(action, actions)
+        for r in range(order.shape[1]):
+            state = begin(self.first, table.arms, 1)
+            play_late(*arms, weights, *worth[:3], table.other_cloud, world, order, r, roots, state, action)
         return Played(action, actions)
 
     def live(self) -> LiveUCB:
@@ -376,8 +411,9 @@ class LiveUCB(SplitLearner):
         return int(self.chosen[0])
 
     def update(self, seen, split: int, known: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: D102
-        policy, worth = self.policy, (*self.worth, self.problem.other_cloud)
-        s, lane, i = np.uintp(0), np.uintp(0), np.uintp(split)
+        mode, s, i = self.policy.mode, np.uintp(0), np.uintp(split)
         if self.state[1].max() + 1 >= len(self.roots):
             self.roots = inverse_roots(2 * len(self.roots))
-        learn(policy.mode, policy.first, seen, *worth, s, i, lane, self.roots, *self.state)
+        known = known or mode == ALONE
+        far = seen[0, 0] if known else seen[0, i]
+        learn(mode, self.policy.first, seen, *self.worth, s, i, known, far, s, self.roots, *self.state)

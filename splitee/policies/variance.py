@@ -27,6 +27,7 @@ from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
 from splitee.policies.ucb import VECTOR, logarithms, whole_vectors
+from splitee.system.world import World, act, begin_round, new_lane, taken_in
 
 TUNED, THOMPSON = range(2)
 CHUNK = 2048  # rounds whose random numbers are drawn at a time
@@ -126,31 +127,35 @@ def play(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def play_delayed(  # type: ignore[no-untyped-def]
-    rule, first, span, logs, noise, start, confidence, alpha, mu, gamma, offload, order, state, action, delay
+def play_late(  # type: ignore[no-untyped-def]
+    rule, first, span, logs, noise, confidence, alpha, mu, world, order, r, state, action
 ):
-    """Play as `play` does; the feedback of an offloaded sample arrives `delay` ≥ 1 rounds later.
+    """Play all rounds of repeat r; feedback arrives, and costs are known, as the world has it.
 
-    At the end of round t the feedback of round t − delay arrives, if it offloaded, and then that of round t,
-    if it did not.
+    See `splitee.policies.ucb.play_late`. `noise` has shape (rounds, arms, 1) for THOMPSON.
     """
     total, count, mean, spread, width = state
-    arms, repeats = len(total), order.shape[1]
-    best, chosen = np.empty(total.shape[1]), np.zeros(total.shape[1], np.uintp)
-    columns = np.uintp(len(alpha))
-    for k in range(len(logs)):
-        t = start + k
+    arms, rounds, columns = len(total), order.shape[0], np.uintp(len(alpha))
+    best, chosen, here = np.empty(1), np.zeros(1, np.uintp), np.zeros((1, len(alpha)))
+    lane, taken = new_lane(rounds), 0
+    for t in range(rounds):
+        start = begin_round(world, lane, t, r, order[t, r])
+        while taken_in(lane, t, start, taken):
+            s, split = np.uintp(order[taken, r]), np.uintp(action[taken, r])
+            split = split - columns if split >= columns else split
+            here[0, split] = lane.paid[taken]
+            far = confidence[s, 0]
+            if lane.lost[taken] > 0:
+                far = confidence[s, np.uintp(arms - 1) if split == 0 else split]
+            gain = reward(confidence, alpha, mu, world.device[0, world.kind[s]], here, s, split, far)
+            learn(rule, span, split, np.uintp(0), gain, total, count, mean, spread, width)
+            taken += 1
         if t >= arms - first:
-            choose(rule, first, span, logs[k], noise[k], count, mean, width, best, chosen)
-        for r in range(np.uintp(repeats)):
-            i = chosen[r] if t >= arms - first else np.uintp(first + t)
-            action[t, r] = i + columns if np.float64(confidence[order[t, r], i]) < alpha[i] else i
-            for u in range(t - delay, t + 1, delay):
-                if u >= 0 and (action[u, r] >= columns) == (u < t):
-                    s, split = np.uintp(order[u, r]), np.uintp(action[u, r])
-                    split = split - columns if split >= columns else split
-                    gain = reward(confidence, alpha, mu, gamma, offload, s, split, confidence[s, 0])
-                    learn(rule, span, split, r, gain, total, count, mean, spread, width)
+            choose(rule, first, span, logs[t], noise[t], count, mean, width, best, chosen)
+        i, s = chosen[0] if t >= arms - first else np.uintp(first + t), np.uintp(order[t, r])
+        offloads, k = np.float64(confidence[s, i]) < alpha[i], world.kind[s]
+        action[t, r] = i + columns if offloads else i
+        act(world, lane, t, s, start, taken, i, world.device_ms[0, k, i], world.device_mj[0, k, i], offloads)
 
 
 State = tuple[Floats, Floats, Floats, Floats, Floats]
@@ -184,28 +189,35 @@ class _ByVariance(SplitPolicy):
         check_threshold(self.threshold)
         check_switch("send_input", self.send_input)
 
-    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int) -> NDArray[np.float64]:
+    def noise(self, rngs: Sequence[np.random.Generator], rounds: int, arms: int, lanes: int) -> Floats:
         """Return standard normal numbers, shape (rounds, arms, lanes), if it needs any."""
         if self.rule != THOMPSON:
             return np.empty((rounds, 0, 0))
-        drawn = np.zeros((rounds, arms + 1 - self.first, whole_vectors(len(rngs))))
+        drawn = np.zeros((rounds, arms + 1 - self.first, lanes))
         for lane, rng in enumerate(rngs):
             drawn[:, :, lane] = rng.standard_normal(drawn.shape[:2])
         return drawn
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:
+    def play(
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         actions = Actions.of_splits(table.layers, self.every_exit)
         action = room_for(order.shape, actions)
-        state, worth = begin(table.arms, order.shape[1]), self.worth(table)
+        worth = self.worth(table)
         span, logs = reward_span(table.mu, table.offload, table.arms), logarithms(len(order))
+        if world is not None:
+            for r in range(order.shape[1]):
+                noise = self.noise(rngs[r : r + 1], len(order), table.arms, 1)
+                state = begin(table.arms, 1)
+                play_late(
+                    self.rule, self.first, span, logs, noise, *worth[:3], world, order, r, state, action
+                )
+            return Played(action, actions)
+        state, lanes = begin(table.arms, order.shape[1]), whole_vectors(len(rngs))
         for start in range(0, len(order), CHUNK):
             some = logs[start : start + CHUNK]
-            noise = self.noise(rngs, len(some), table.arms)
-            given = (self.rule, self.first, span, some, noise, start, *worth, order, state, action)
-            if delay:
-                play_delayed(*given, delay)
-            else:
-                play(*given)
+            noise = self.noise(rngs, len(some), table.arms, lanes)
+            play(self.rule, self.first, span, some, noise, start, *worth, order, state, action)
         return Played(action, actions)
 
     def live(self) -> LiveByVariance:
@@ -282,7 +294,7 @@ class LiveByVariance(SplitLearner):
 
     def choose(self, t: int) -> int:  # noqa: D102
         first, arms = self.policy.first, self.problem.device_exits
-        noise = self.policy.noise([self.rng], 1, arms)[0]  # drawn in every round, as a replay does
+        noise = self.policy.noise([self.rng], 1, arms, VECTOR)[0]  # drawn in every round, as a replay does
         if t <= arms + 1 - first:
             return first + t - 1
         _, count, mean, _, width = self.state

@@ -13,11 +13,13 @@ from splitee._internal.errors import InputError
 from splitee.policies.base import AnyPolicy, Policy, check_policy, sends_input
 from splitee.policies.loop import play_custom
 from splitee.policies.played import Played
-from splitee.policies.problem import check_threshold
+from splitee.policies.problem import check_threshold, frozen
+from splitee.policies.timed import in_time
 from splitee.results.measures import Counted
 from splitee.results.result import Result
 from splitee.results.rounds import Rounds
 from splitee.results.setup import Setup
+from splitee.results.timed import Timed
 
 LANES = 64  # repeats of a block: their state stays in the first-level cache
 BLOCK_ROUNDS = 2**25  # rounds of a block, all repeats together: their orders take 128 MB
@@ -48,7 +50,10 @@ class Player:
                     f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {layers} layers"
                 )
             policy.check_trace(setup.trace)
-            self.table = setup.table_of(policy.priced(setup.costs))
+            if setup.system is None:
+                self.table = setup.table_of(policy.priced(setup.costs))
+        if setup.system is not None and isinstance(policy, Policy) and not policy.in_time:
+            raise InputError(f"policy {name} knows constant costs only: give a CostModel, or leave it out")
         if sends_input(policy) and not getattr(policy, "hindsight", False):
             setup.costs.offload_by_layer(layers, send_input=True)
 
@@ -59,10 +64,18 @@ class Player:
 
     def by_sample(self) -> Played | None:
         """Return one round per sample if the action depends on the sample only and each comes once."""
-        if not isinstance(self.policy, Policy) or self.policy.learns or not self.setup.streams.shuffled:
+        setup = self.setup
+        if not isinstance(self.policy, Policy) or self.policy.learns or not setup.streams.shuffled:
+            return None
+        if setup.system is not None and not setup.system.steady:
             return None
         decided = self.policy.by_sample(self.table)
-        return None if decided is None else Played(decided[0][:, None], decided[1])
+        if decided is None:
+            return None
+        played = Played(decided[0][:, None], decided[1])
+        if setup.system is None:
+            return played
+        return in_time(self.table, setup.system.world, frozen(np.arange(self.table.samples)[:, None]), played)
 
     def play(self, first: int, end: int) -> Played:
         """Play repeats first..end − 1."""
@@ -72,9 +85,14 @@ class Player:
             np.random.default_rng(np.random.SeedSequence(streams.seed, spawn_key=(1, repeat)))
             for repeat in range(first, end)
         ]
+        world = self.setup.world(self.table, first, end)
         if isinstance(self.policy, Policy):
-            return self.policy.play(self.table, order, rngs, self.setup.delay)
-        return play_custom(self.policy, self.table, order, rngs, self.setup.delay, self.name)
+            played = self.policy.play(self.table, order, rngs, world)
+        else:
+            played = play_custom(self.policy, self.table, order, rngs, world, self.name)
+        if world is None or not world.timed:
+            return played
+        return in_time(self.table, world, order, played)
 
     def result(self, blocks: Sequence[tuple[int, Played]], by_sample: bool) -> Result:
         """Return what the policy did in all repeats."""
@@ -82,7 +100,8 @@ class Player:
         arms = setup.costs.arms(layers)
         fits = not isinstance(self.policy, Policy) or bool(self.policy.deepest(layers, arms) <= arms)
         rounds = Rounds(setup, self.policy, self.table, self.threshold, blocks, by_sample)
-        return Result(self.name, self.policy, Counted(rounds), fits, self.threshold)
+        measures = Counted(rounds) if setup.system is None else Timed(rounds)
+        return Result(self.name, self.policy, measures, fits, self.threshold)
 
 
 def play_all(setup: Setup, policies: Mapping[str, AnyPolicy]) -> dict[str, Result]:

@@ -21,6 +21,7 @@ from splitee.replay.streams import Given, Shuffles
 from splitee.results.result import Result
 from splitee.results.results import REFERENCE, Results
 from splitee.results.setup import Setup, Streams
+from splitee.system.system import System
 from splitee.trace import Trace
 
 MOST = 2**31 - 1  # rounds that can be counted of a sample
@@ -30,8 +31,8 @@ MOST = 2**31 - 1  # rounds that can be counted of a sample
 def replay(  # type: ignore[overload-overlap]  # a str is a sequence too
     trace: Trace,
     policies: AnyPolicy | str,
-    costs: CostModel | None = None,
-    mu: float = 0.1,
+    costs: CostModel | System | None = None,
+    mu: float | str = "auto",
     *,
     repeats: int = 20,
     seed: int = 0,
@@ -45,8 +46,8 @@ def replay(  # type: ignore[overload-overlap]  # a str is a sequence too
 def replay(
     trace: Trace,
     policies: Sequence[AnyPolicy | str] | Mapping[str, AnyPolicy | str],
-    costs: CostModel | None = None,
-    mu: float = 0.1,
+    costs: CostModel | System | None = None,
+    mu: float | str = "auto",
     *,
     repeats: int = 20,
     seed: int = 0,
@@ -59,8 +60,8 @@ def replay(
 def replay(
     trace: Trace,
     policies: AnyPolicy | str | Sequence[AnyPolicy | str] | Mapping[str, AnyPolicy | str],
-    costs: CostModel | None = None,
-    mu: float = 0.1,
+    costs: CostModel | System | None = None,
+    mu: float | str = "auto",
     *,
     repeats: int = 20,
     seed: int = 0,
@@ -70,8 +71,8 @@ def replay(
 ) -> Result | Results:
     """Run policies over a trace, in several orders of its samples.
 
-    As in the paper, the cloud's computation and the way back of its answer are free, and feedback is
-    immediate unless `delay` says otherwise.
+    Under a `CostModel`, as in the paper, the cloud's computation and the way back of its answer are free, and
+    feedback is immediate unless `delay` says otherwise.
 
     Parameters
     ----------
@@ -80,10 +81,11 @@ def replay(
     policies : policy or str, list of them, or dict of name to them
         Policies of the package, custom ones (see `splitee.policies.loop.DeviceLoop`), or names as on the
         command line, such as ``"splitee-s"``. All get the same orders.
-    costs : CostModel, optional
-        Default: the paper's, o = 5 λ.
-    mu : float
-        μ ≥ 0, the points of confidence that one λ is worth.
+    costs : CostModel or System, optional
+        Default: the paper's, o = 5 λ. In a `System` costs are measured: time, energy and bytes.
+    mu : float or "auto"
+        μ ≥ 0, the points of confidence that one unit of cost is worth. "auto": 0.1; in a `System` 0.1 per
+        layer with its exit on the device.
     repeats : int
         The number of random orders (permutations) of the samples.
     seed : int
@@ -95,8 +97,8 @@ def replay(
         α of policies that have none: custom ones, and the splits that policies without α are compared with
         in the regret. Default: the trace's recommended α, else 0.7.
     delay : int
-        Rounds after which the feedback of an offloaded sample arrives; samples that exit on the device teach
-        at once.
+        Rounds after which the feedback of an offloaded sample arrives; that of others arrives at once.
+        Learners of the package take it in in the order of the rounds. In a `System` the clock decides.
 
     Returns
     -------
@@ -119,8 +121,11 @@ def replay(
     if not isinstance(trace, Trace):
         raise InputError(f"trace is {trace!r}: give a Trace, such as splitee.load_trace(FILE)")
     costs = CostModel() if costs is None else costs
-    if not isinstance(costs, CostModel):
-        raise InputError(f"costs is {costs!r}: give a CostModel, such as CostModel(offload=5.0)")
+    if not isinstance(costs, CostModel | System):
+        raise InputError(f"costs is {costs!r}: give a CostModel, such as CostModel(offload=5.0), or a System")
+    system = costs.on(trace) if isinstance(costs, System) else None
+    if isinstance(mu, str) and mu == "auto":
+        mu = 0.1 if system is None else 0.1 / system.unit_cost
     if not isinstance(mu, Real) or not (math.isfinite(mu) and mu >= 0):
         raise InputError(f"mu is {mu!r}: give a finite number, at least 0")
     for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("delay", delay, 0)):
@@ -133,8 +138,12 @@ def replay(
     streams: Streams = Shuffles(trace.samples, int(repeats), int(seed))
     if orders is not None:
         streams = Given(orders, trace.samples, int(seed))
-    costs = costs.of_exits(trace.exit_layers)
-    setup = Setup(trace, costs, float(mu), streams, float(threshold), int(delay))
+    if system is not None and delay:
+        raise InputError(
+            f"delay is {delay!r}: in a System feedback arrives when the answer is back, give none"
+        )
+    constant = system.costs if system is not None else costs.of_exits(trace.exit_layers)
+    setup = Setup(trace, constant, float(mu), streams, float(threshold), int(delay), system)
     if streams.repeats * streams.rounds > MOST and (most := int(setup.shown.max())) > MOST:
         raise InputError(
             f"a sample comes {most:,} times: give repeats in which each comes at most {MOST:,} times"

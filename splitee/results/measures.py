@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,10 @@ class Measures(Protocol):
     def curve(self) -> Curve:
         """Cumulative regret."""
 
+    @property
+    def quantiles(self) -> Mapping[str, Mapping[str, Any]]:
+        """Quantiles of the latency: by interval and name [value, low, high]; empty without a clock."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reloaded:
@@ -62,6 +66,7 @@ class Reloaded:
     per_sample: Floats
     settled: NDArray[np.int16]
     curve: Curve
+    quantiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,10 @@ class Counted:
     """Measures counted from rounds."""
 
     rounds: Rounds
+
+    @property
+    def quantiles(self) -> Mapping[str, Mapping[str, Any]]:  # noqa: D102
+        return {}
 
     @cached_property
     def terms(self) -> list[CostTerm]:

@@ -18,6 +18,7 @@ from splitee._internal.errors import InputError
 from splitee.costs import Floats
 from splitee.policies.base import Policy, sends_input
 from splitee.policies.problem import Table, alpha_by_layer
+from splitee.policies.timed import rewards_in_time
 from splitee.results.counts import cumulated
 from splitee.results.rounds import Rounds
 
@@ -63,6 +64,8 @@ class Regret:
     def means(self, table: Table, every_exit: bool, repeat: int, rounds: slice = slice(None)) -> Floats:
         """Return r̄(0), …, r̄(L) over a repeat, or some of its rounds."""
         streams = self.setup.streams
+        if self.setup.system is not None:
+            return self._means_in_time(table, every_exit, 0 if streams.shuffled else repeat, rounds)
         same = streams.shuffled and rounds == slice(None)
         key = (table, self.threshold, every_exit, None if same else repeat, rounds.start, rounds.stop)
         known = self.setup.mean_rewards
@@ -73,6 +76,26 @@ class Regret:
                 order = streams.block(repeat, repeat + 1)[rounds, 0]
             known[key] = table.mean_rewards(self.threshold, every_exit, order)
         return known[key]
+
+    def _means_in_time(self, table: Table, every_exit: bool, repeat: int, rounds: slice) -> Floats:
+        """Return r̄ of always splitting at layer 0, …, L; shuffled streams are judged by the first of them."""
+        key = (self.threshold, every_exit, repeat)
+        known = self.setup.mean_rewards
+        if key not in known:
+            world, order = (
+                self.setup.world(table, repeat, repeat + 1),
+                self.setup.streams.block(repeat, repeat + 1),
+            )
+            assert world is not None
+            known[key] = np.stack(
+                [
+                    rewards_in_time(table, world, order, self.threshold, i, every_exit)[:, 0]
+                    for i in range(table.layers + 1)
+                ],
+                axis=1,
+            )
+        means: Floats = known[key][rounds].mean(axis=0)
+        return means
 
     def best(self, repeat: int, rounds: slice = slice(None)) -> float:
         """Return the common r*: the best split of the device, one exit evaluated."""

@@ -133,14 +133,22 @@ class Result:
     def described(self) -> dict[str, Any]:
         """Return the policy's parameters in plain types, and whether a device could run it."""
         facts = self.policy if isinstance(self.policy, dict) else as_dict(self.policy)
-        return facts | {
-            "on_device": self.on_device,
-            "sees_final": self.sees_final,
-            "learns": self.learns,
-            "hindsight": self.hindsight,
-            "varies": self.varies,
-            "regret_threshold": self.threshold,
+        quantiles = {
+            interval: {name: np.asarray(ends).tolist() for name, ends in each.items()}
+            for interval, each in self.measures.quantiles.items()
         }
+        return (
+            facts
+            | {
+                "on_device": self.on_device,
+                "sees_final": self.sees_final,
+                "learns": self.learns,
+                "hindsight": self.hindsight,
+                "varies": self.varies,
+                "regret_threshold": self.threshold,
+            }
+            | ({"latency": quantiles} if quantiles else {})
+        )
 
     def _by_round(self, of_actions: NDArray[Any]) -> NDArray[Any]:
         """Return a property of the actions for every round, shape (repeats, m)."""

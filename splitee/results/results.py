@@ -19,6 +19,7 @@ from splitee.results.intervals import Floats, Series, bootstrap_means, compared,
 from splitee.results.measures import METRICS, Reloaded
 from splitee.results.regret import Curve
 from splitee.results.result import Result
+from splitee.results.timed import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,11 @@ class Results(Mapping[str, Result]):
         """What was replayed, in plain types."""
         return self._facts()
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The metrics that have intervals: all but the terms of the cost."""
+        return tuple(name for name in self.reference.measures.metrics if not name.startswith("cost_"))
+
     @cached_property
     def samples(self) -> int:
         """How many distinct samples were shown."""
@@ -117,7 +123,9 @@ class Results(Mapping[str, Result]):
         DataFrame
             ``policy``, ``layer`` (settled on in most repeats) and ``layer_repeats`` (in how many), the means
             of accuracy (0..1), agreement with the last exit, cost and its parts (λ), reward, utility, offload
-            rate, each with its interval; ``*_delta``: the difference from final-exit, for the cost also as a
+            rate, each with its interval; in a `System` also latency (ms) and its quantiles ``latency_p50``,
+            ``_p95``, ``_p99``, energy (mJ), kilobytes, the shares missed and answered by the device as a
+            fallback; ``*_delta``: the difference from final-exit, for the cost also as a
             share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``,
             ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
         """
@@ -171,7 +179,7 @@ class Results(Mapping[str, Result]):
                     ours.totals[:, k] - theirs.totals[:, k],
                     draws[policy][:, k] - draws[other][:, k] if draws else None,
                 )
-                for k, metric in enumerate(METRICS)
+                for k, metric in enumerate(self.measured)
             }
         )
 
@@ -179,7 +187,7 @@ class Results(Mapping[str, Result]):
         """Return bootstrap means of every member's metrics (cost terms left out), of the same resamples."""
         missing = [name for name in self.members if name not in self._drawn]
         if missing:
-            sums = (self.members[name].per_sample[:, : len(METRICS)] for name in missing)
+            sums = (self.members[name].per_sample[:, : len(self.measured)] for name in missing)
             self._drawn |= zip(missing, bootstrap_means(sums, self.reference.shown), strict=True)
         return self._drawn
 
@@ -193,14 +201,17 @@ class Results(Mapping[str, Result]):
         measures: dict[str, Series] = {}
         totals, of_reference = result.totals, self.reference.totals
         ours_drawn, theirs_drawn = (draws[result.name], draws[REFERENCE]) if draws else (None, None)
-        for k, metric in enumerate(METRICS):
+        for k, metric in enumerate(self.measured):
             ours = totals[:, k], None if ours_drawn is None else ours_drawn[:, k]
             theirs = of_reference[:, k], None if theirs_drawn is None else theirs_drawn[:, k]
             measures[metric] = ours
             if metric in ("accuracy", "agreement", "cost", "utility"):
                 measures |= compared(metric, ours, theirs)
         row |= with_intervals(measures)
-        for k, metric in enumerate(result.measures.metrics[len(METRICS) :], start=len(METRICS)):
+        for name, (value, low, high) in result.measures.quantiles.get(interval, {}).items():
+            row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+        rest = len(self.measured)
+        for k, metric in enumerate(result.measures.metrics[rest:], start=rest):
             row[metric] = float(totals[:, k].mean())
         curve = result.curve
         row["regret"] = float(curve.common[:, -1].mean())
@@ -328,7 +339,9 @@ def load_results(folder: str | Path) -> Results:
 
 def _reloaded(name: str, policy: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Result:
     repeats, regret, samples = (_of(name, tables[kind]) for kind in ("repeats", "regret", "samples"))
-    metrics = (*METRICS, *(column for column in map(str, repeats) if column.startswith("cost_")))
+    columns = list(map(str, repeats))
+    terms = (column for column in columns if column.startswith("cost_"))
+    metrics = (*METRICS, *(name for name in MEASURED if name in columns), *terms)
     kept = "choices" in tables and name != REFERENCE
     return Result(
         name=name,
@@ -344,6 +357,7 @@ def _reloaded(name: str, policy: dict[str, Any], tables: dict[str, pd.DataFrame]
                 regret["common"].to_numpy().reshape(len(repeats), -1),
                 regret["own"].to_numpy().reshape(len(repeats), -1),
             ),
+            policy.get("latency", {}),
         ),
         on_device=bool(policy["on_device"]),
         threshold=float(policy["regret_threshold"]),

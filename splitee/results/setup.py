@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from splitee.costs import CostModel
 from splitee.policies.problem import Floats, Orders, Table
+from splitee.system.system import SystemOn
+from splitee.system.world import World
 from splitee.trace import Trace
 
 SEED_SCHEME = "SeedSequence(seed, spawn_key): orders (0, repeat), policies (1, repeat); 1"
@@ -56,6 +58,8 @@ class Setup:
         α of policies without one.
     delay : int
         Rounds after which the feedback of an offloaded sample arrives.
+    system : SystemOn, optional
+        Where costs are measured; `costs` are then constants near them.
     mean_rewards : dict
         r̄ by table, α, exits evaluated and order, which the regrets of several policies share.
     """
@@ -66,12 +70,19 @@ class Setup:
     streams: Streams
     threshold: float
     delay: int = 0
+    system: SystemOn | None = None
     mean_rewards: dict[tuple[object, ...], Floats] = field(default_factory=dict, repr=False)
 
     @cached_property
     def table(self) -> Table:
         """The trace as policies see it."""
-        return Table.of(self.trace, self.costs, self.mu, self.threshold)
+        return Table.of(self.trace, self.costs, self.mu, self.threshold, self.system)
+
+    def world(self, table: Table, first: int, end: int) -> World | None:
+        """Return the world of repeats first..end − 1; None if feedback is immediate and costs are given."""
+        if self.system is not None:
+            return self.system.world_of(self.streams.rounds, first, end, self.streams.seed)
+        return table.in_rounds(self.delay) if self.delay else None
 
     def table_of(self, costs: CostModel) -> Table:
         """Return the table under other costs."""
@@ -102,7 +113,9 @@ class Setup:
         facts = {
             "trace": {k: manifest[k] for k in ("name", "fingerprint", "samples", "layers", "classes")}
             | {k: manifest[k] for k in ("model", "data") if k in manifest},
-            "costs": self.costs.to_dict(),
+            "costs": self.costs.to_dict()
+            if self.system is None
+            else {"system": self.system.system.to_dict()},
             "mu": self.mu,
             "repeats": self.streams.repeats,
             "orders": self.streams.description,

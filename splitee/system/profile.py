@@ -48,8 +48,8 @@ class DeviceProfile:
         Tokenising, paid once per sample if the device computes at least one layer.
     encode_ms, encode_mj : mapping of str to float or array, shape (T,)
         Writing a state as bytes, by codec. Empty: 0 for every codec.
-    radio_mw : float
-        Milliwatts of the radio while it transfers.
+    radio_mw, radio_mj_per_mbit : float
+        Energy of the radio: milliwatts while it transfers, and millijoules per Mbit sent.
     hidden : int, optional
         Width of the state.
     name : str
@@ -85,6 +85,7 @@ class DeviceProfile:
     encode_ms: Mapping[str, float | ArrayLike] = field(default_factory=dict)
     encode_mj: Mapping[str, float | ArrayLike] = field(default_factory=dict)
     radio_mw: float = 0.0
+    radio_mj_per_mbit: float = 0.0
     hidden: int | None = None
     name: str = ""
     kind: str = "assumed"
@@ -101,8 +102,8 @@ class DeviceProfile:
             self._set(name, _values(name, getattr(self, name), count))
         for name in ("encode_ms", "encode_mj"):
             self._set(name, _by_codec(name, getattr(self, name), count))
-        radio = _values("radio_mw", self.radio_mw, None)
-        self._set("radio_mw", radio)
+        for name in ("radio_mw", "radio_mj_per_mbit"):
+            self._set(name, _values(name, getattr(self, name), None))
         if self.hidden is not None:
             check_whole("hidden", self.hidden)
             self._set("hidden", int(self.hidden))

@@ -73,16 +73,17 @@ def test_what_no_device_knows_cannot_run_live() -> None:
         splitee.replay(trace, splitee.SplitEE(0.7).live(), costs)
 
 
-def test_a_lost_answer_teaches_nothing() -> None:
+def test_a_lost_answer_teaches_what_the_device_answered_with() -> None:
     from splitee.policies.loop import Feedback
     from splitee.policies.problem import Problem
 
     live = splitee.SplitEE(0.7).live()
     live.start(Problem(3, 3, splitee.CostModel(), 0.1, 2, 0.7), np.random.default_rng(0))
     live.learn(1, Feedback((1,), (0.6,), (0,), True, 6.0, None, None))
-    assert live.state[1].sum() == 0
+    assert live.state[1][1, 0] == 1
+    assert live.state[0][1, 0] == pytest.approx(0.0, abs=1e-7)
     live.learn(2, Feedback((2,), (0.9,), (0,), False, 1.8, None, None))
-    assert live.state[1].sum() == 1
+    assert live.state[1].sum() == 2
 
 
 @pytest.mark.parametrize("side", [None, *SIDES])
