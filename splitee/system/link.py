@@ -135,14 +135,14 @@ class Link:
         at = np.searchsorted(until, share / 100 * until[-1] * (1 - 1e-12))
         return float(self._rates[order][min(int(at), len(order) - 1)])
 
-    def fades(self) -> Floats:
-        """Return start and end (s) of every fade, shape (f, 2): runs of rates below a quarter of the mean."""
-        if self.constant:
-            return np.empty((0, 2))
-        low = np.concatenate([[False], self._rates < _FADE * self.mean, [False]])
-        turns = np.flatnonzero(low[1:] != low[:-1]).reshape(-1, 2)
-        spans: Floats = self.edges_ms[turns] / 1000.0
-        return spans
+    def fades(self, below: float = _FADE) -> Floats:
+        """Return start and end (s) of every fade, shape (f, 2): runs of rates below a share of the mean."""
+        return self._runs(self._rates < below * self.mean) if not self.constant else np.empty((0, 2))
+
+    def dead(self) -> Floats:
+        """Return start and end (s) of every outage, shape (d, 2): those given, and the trace's runs of 0."""
+        zero = self._runs(self._rates == 0) if not self.constant else np.empty((0, 2))
+        return np.concatenate([zero, self.outages_ms / 1000.0])
 
     def describe(self) -> dict[str, Any]:
         """Return the link's statistics: rates in Mbit/s, spans in seconds.
@@ -152,19 +152,21 @@ class Link:
         >>> Link(time_s=[0, 1, 2, 3], mbit_s=[9.0, 1.0, 0.0, 6.0]).describe()["fades"]
         1
         """
-        fades = self.fades()
+        fades, dead = self.fades(), self.dead()
         return {
             "name": self.name,
             "constant": self.constant,
             "seconds": None if self.constant else self.period_ms / 1000.0,
             "rows": len(self.bits_per_ms),
             "mean": self.mean,
+            "highest": float(self.bits_per_ms.max() / _BITS),
             "p5": self.percentile(5),
             "p50": self.percentile(50),
             "fades": len(fades),
             "longest_fade": float(np.diff(fades).max()) if len(fades) else 0.0,
+            "outages": len(dead),
+            "longest_outage": float(np.diff(dead).max()) if len(dead) else 0.0,
             "rtt": self.rtt,
-            "outages": [list(outage) for outage in self.outages],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,6 +180,12 @@ class Link:
             "mbit_s": self._rates.tolist() if traced else None,
             "name": self.name,
         }
+
+    def _runs(self, low: NDArray[np.bool_]) -> Floats:
+        """Return start and end (s) of the runs of intervals that are low."""
+        turns = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(np.int8)))
+        spans: Floats = self.edges_ms[turns].reshape(-1, 2) / 1000.0
+        return spans
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the class is frozen

@@ -64,6 +64,12 @@ def test_fades_are_runs_below_a_quarter_of_the_mean(rows: list[tuple[int, float]
     assert described["longest_fade"] == pytest.approx(max((b - a for a, b in spans), default=0.0))
 
 
+def test_outages_are_those_given_and_runs_of_no_rate() -> None:
+    link = Link(time_s=[0, 1, 2, 3, 4], mbit_s=[0.0, 3, 0, 0, 3], outages=[(10, 13)])
+    assert link.dead().tolist() == [[0, 1], [2, 4], [10, 13]]
+    assert (link.describe()["outages"], link.describe()["longest_outage"]) == (3, 3.0)
+
+
 def test_a_constant_link() -> None:
     link = Link(8.0, 20)
     assert (link.constant, link.mean, link.rtt, link.period_ms) == (True, 8.0, 20.0, np.inf)
