@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -201,7 +202,9 @@ class DeviceProfile:
         FileExistsError
             If the file exists and `overwrite` is false.
         """
-        write_text(file, json.dumps(self.to_dict(), indent=1) + "\n", overwrite=overwrite)
+        text = json.dumps(self.to_dict(), indent=1)
+        rows = re.sub(r"\[\n[^][{}]*\]", lambda found: " ".join(found[0].split()), text)  # one line per row
+        write_text(file, rows + "\n", overwrite=overwrite)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a file or a manifest; what is the default is left out."""
