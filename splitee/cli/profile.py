@@ -81,7 +81,7 @@ def command(
     """Measure CHECKPOINT on this machine: ms of every layer and exit, of tokenising and of codecs.
 
     Texts are run one at a time on the processor, by token count. The energy is read from RAPL, where the
-    system lets this user read it (Linux, mostly root only). The default CHECKPOINT is the bundled sst2_slender.
+    system lets this user read it (Linux, mostly root only). Default: the bundled sst2_slender.
 
     \b
     Examples:
