@@ -38,3 +38,18 @@ def suggest(name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}there are {', '.join(names)}"
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Return a value as an error line shows it: on one line, and not long.
+
+    Examples
+    --------
+    >>> shown([1, "a\\nb"]), shown(list(range(100)), 12)
+    ("[1, 'a\\\\nb']", '[0, 1, 2, 3…')
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"a very long {type(value).__name__}"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,12 @@ class Answers:
 
 @torch.inference_mode()
 def infer(
-    model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, *, last: int | None = None
+    model: MultiExitModel,
+    batch: Mapping[str, Tensor],
+    rule: Rule,
+    *,
+    last: int | None = None,
+    mark: Callable[[], object] = lambda: None,
 ) -> Answers:
     """Run a batch layer by layer; samples that the rule accepts exit, and the others continue.
 
@@ -57,6 +62,9 @@ def infer(
     last : int, optional
         The last exit (1-based) to use; samples still unanswered there are answered. Default: the model's
         last exit.
+    mark : callable, optional
+        Called after the layers up to every exit, and again after every exit that is evaluated, so that a
+        caller can time the steps.
 
     Returns
     -------
@@ -87,10 +95,12 @@ def infer(
     if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
         raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
     with evaluating(model):
-        return _infer(model, batch, rule, last)
+        return _infer(model, batch, rule, last, mark)
 
 
-def _infer(model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last: int) -> Answers:
+def _infer(
+    model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last: int, mark: Callable[[], object]
+) -> Answers:
     count = len(batch["input_ids"])
     prediction = np.zeros(count, dtype=np.int64)
     answered = np.zeros(count, dtype=np.int64)
@@ -101,6 +111,7 @@ def _infer(model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last:
     cut = model.start(**batch)
     for exit_, layer in enumerate(model.exits[:last], 1):
         cut = model.run_layers(cut, layer)
+        mark()
         if exit_ < last and not rule.asks(exit_):
             continue
         logits = model.exit_logits(cut).float().cpu().numpy()
@@ -114,6 +125,7 @@ def _infer(model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last:
         logits_at_exit[exiting] = logits[sure]
         unsure = ~sure
         rows, before = rows[unsure], logits[unsure]
+        mark()
         if not len(rows):
             break
         if sure.any():

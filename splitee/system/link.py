@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee._internal.errors import InputError
+from splitee._internal.errors import InputError, shown
 
 Floats = NDArray[np.float64]
 
@@ -17,6 +17,7 @@ MOST_ROWS = 10**6  # of a trace: eleven days in seconds
 _BITS = 1000.0  # bits per ms in 1 Mbit/s
 _LEAST, _MOST = 1e-6, 1e9  # Mbit/s: one bit per second, a petabit per second
 _MOST_MS, _MOST_S = 1e9, 1e12
+_LEAST_S = 1e-6  # between two rows
 _FADE = 0.25  # of the mean rate
 
 
@@ -64,7 +65,7 @@ class Link:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise InputError(f"name is {self.name!r}: give a text")
+            raise InputError(f"name is {shown(self.name)}: give a text")
         self._set("rtt", _number("rtt", self.rtt, 0, _MOST_MS, "ms"))
         self._set("uplink", _number("uplink", self.uplink, _LEAST, _MOST, "Mbit/s"))
         self._set("outages", _outages(self.outages))
@@ -134,14 +135,14 @@ class Link:
         at = np.searchsorted(until, share / 100 * until[-1] * (1 - 1e-12))
         return float(self._rates[order][min(int(at), len(order) - 1)])
 
-    def fades(self) -> Floats:
-        """Return start and end (s) of every fade, shape (f, 2): runs of rates below a quarter of the mean."""
-        if self.constant:
-            return np.empty((0, 2))
-        low = np.concatenate([[False], self._rates < _FADE * self.mean, [False]])
-        turns = np.flatnonzero(low[1:] != low[:-1]).reshape(-1, 2)
-        spans: Floats = self.edges_ms[turns] / 1000.0
-        return spans
+    def fades(self, below: float = _FADE) -> Floats:
+        """Return start and end (s) of every fade, shape (f, 2): runs of rates below a share of the mean."""
+        return self._runs(self._rates < below * self.mean) if not self.constant else np.empty((0, 2))
+
+    def dead(self) -> Floats:
+        """Return start and end (s) of every outage, shape (d, 2): those given, and the trace's runs of 0."""
+        zero = self._runs(self._rates == 0) if not self.constant else np.empty((0, 2))
+        return np.concatenate([zero, self.outages_ms / 1000.0])
 
     def describe(self) -> dict[str, Any]:
         """Return the link's statistics: rates in Mbit/s, spans in seconds.
@@ -151,19 +152,21 @@ class Link:
         >>> Link(time_s=[0, 1, 2, 3], mbit_s=[9.0, 1.0, 0.0, 6.0]).describe()["fades"]
         1
         """
-        fades = self.fades()
+        fades, dead = self.fades(), self.dead()
         return {
             "name": self.name,
             "constant": self.constant,
             "seconds": None if self.constant else self.period_ms / 1000.0,
             "rows": len(self.bits_per_ms),
             "mean": self.mean,
+            "highest": float(self.bits_per_ms.max() / _BITS),
             "p5": self.percentile(5),
             "p50": self.percentile(50),
             "fades": len(fades),
             "longest_fade": float(np.diff(fades).max()) if len(fades) else 0.0,
+            "outages": len(dead),
+            "longest_outage": float(np.diff(dead).max()) if len(dead) else 0.0,
             "rtt": self.rtt,
-            "outages": [list(outage) for outage in self.outages],
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,6 +180,12 @@ class Link:
             "mbit_s": self._rates.tolist() if traced else None,
             "name": self.name,
         }
+
+    def _runs(self, low: NDArray[np.bool_]) -> Floats:
+        """Return start and end (s) of the runs of intervals that are low."""
+        turns = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(np.int8)))
+        spans: Floats = self.edges_ms[turns].reshape(-1, 2) / 1000.0
+        return spans
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the class is frozen
@@ -193,7 +202,7 @@ class Link:
 def _number(name: str, value: Any, least: float, most: float, unit: str) -> float:
     plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not plain or not least <= value <= most:
-        raise InputError(f"{name} is {value!r:.60}: give a number of {unit} from {least:g} to {most:g}")
+        raise InputError(f"{name} is {shown(value)}: give a number of {unit} from {least:g} to {most:g}")
     return float(value)
 
 
@@ -201,11 +210,11 @@ def _outages(given: Any) -> tuple[tuple[float, float], ...]:
     try:
         spans = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"outages is {given!r:.60}: give (start, end) pairs in seconds") from error
+        raise InputError(f"outages is {shown(given)}: give (start, end) pairs in seconds") from error
     if spans.size == 0:
         return ()
     if spans.ndim != 2 or spans.shape[1] != 2 or len(spans) > MOST_ROWS:
-        raise InputError(f"outages is {given!r:.60}: give (start, end) pairs in seconds")
+        raise InputError(f"outages is {shown(given)}: give (start, end) pairs in seconds")
     if not ((spans >= 0) & (spans <= _MOST_S)).all():
         raise InputError(f"outages must lie between 0 and {_MOST_S:g} seconds")
     for row, (start, end) in enumerate(spans.tolist()):
@@ -229,12 +238,12 @@ def _trace(time_s: Any, mbit_s: Any) -> tuple[Floats, Floats]:
             row = int(np.flatnonzero(wrong)[0])
             what = "a time in seconds" if name == "time_s" else "a rate from 0 Mbit/s on"
             raise InputError(f"{name}, row {row} (from 0) is {values[row]:g}: give {what}")
-    falling = np.flatnonzero(np.diff(times) <= 0)
+    falling = np.flatnonzero(np.diff(times) < _LEAST_S)
     if falling.size:
         row = int(falling[0]) + 1
         raise InputError(
             f"time_s, row {row} (from 0) is {times[row]:g}, not after {times[row - 1]:g}: sort the rows by "
-            "time, one row per time"
+            "time, one row per time, a microsecond apart or more"
         )
     if not (rates >= _LEAST).any():
         raise InputError("all rates are 0, so no transfer would ever end: give a rate above 0")
@@ -247,7 +256,7 @@ def _column(name: str, given: Any) -> Floats:
     except ValueError:  # lists of different lengths
         values = np.empty((0, 0))
     if (values.ndim != 1 or values.dtype.kind not in "iuf") and values.shape != (0,):
-        raise InputError(f"{name} is {given!r:.60}: give one number per row")
+        raise InputError(f"{name} is {shown(given)}: give one number per row")
     if not len(values):
         raise InputError(f"{name} is empty: a link needs at least one row")
     if len(values) > MOST_ROWS:

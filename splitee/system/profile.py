@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splitee._internal.errors import InputError, suggest
+from splitee._internal.errors import InputError, shown, suggest
 from splitee._internal.files import write_text
 from splitee._internal.numbers import check_whole
 from splitee._internal.reading import exists, read_json
@@ -108,10 +109,10 @@ class DeviceProfile:
             check_whole("hidden", self.hidden)
             self._set("hidden", int(self.hidden))
         if self.kind not in KINDS:
-            raise InputError(f"kind is {self.kind!r}: {suggest(self.kind, KINDS)}")
+            raise InputError(f"kind is {shown(self.kind)}: {suggest(self.kind, KINDS)}")
         for name in ("name", "source"):
             if not isinstance(value := getattr(self, name), str):
-                raise InputError(f"{name} is {value!r}: give a text")
+                raise InputError(f"{name} is {shown(value)}: give a text")
         self._set("facts", _facts(self.facts))
         self._check_depths()
 
@@ -202,7 +203,9 @@ class DeviceProfile:
         FileExistsError
             If the file exists and `overwrite` is false.
         """
-        write_text(file, json.dumps(self.to_dict(), indent=1) + "\n", overwrite=overwrite)
+        text = json.dumps(self.to_dict(), indent=1)
+        rows = re.sub(r"\[\n[^][{}]*\]", lambda found: " ".join(found[0].split()), text)  # one line per row
+        write_text(file, rows + "\n", overwrite=overwrite)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a file or a manifest; what is the default is left out."""
@@ -344,9 +347,9 @@ def _token_counts(given: Any) -> NDArray[np.int64] | None:
     except ValueError:  # lists of different lengths
         counts = np.empty((0, 0))
     if counts.ndim != 1 or not counts.size or counts.dtype.kind not in "iu" or len(counts) > _MOST_VALUES:
-        raise InputError(f"tokens is {given!r:.60}: give ascending whole numbers, such as [8, 16, 32]")
+        raise InputError(f"tokens is {shown(given)}: give ascending whole numbers, such as [8, 16, 32]")
     if counts[0] < 1 or int(counts.max()) > 2**31 or (np.diff(counts.astype(np.int64)) <= 0).any():
-        raise InputError(f"tokens is {given!r:.60}: give ascending whole numbers from 1 on")
+        raise InputError(f"tokens is {shown(given)}: give ascending whole numbers from 1 on")
     return _frozen(counts.astype(np.int64))
 
 
@@ -357,7 +360,7 @@ def _values(name: str, given: Any, count: int | None, by_layer: bool = False) ->
     except ValueError:  # lists of different lengths
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "iuf":
-        raise InputError(f"{name} is {given!r:.60}: give a number, or an array of numbers")
+        raise InputError(f"{name} is {shown(given)}: give a number, or an array of numbers")
     values = array.astype(np.float64)
     allowed: tuple[tuple[int, ...], ...] = ((),)
     wanted = "one number"
@@ -378,13 +381,13 @@ def _values(name: str, given: Any, count: int | None, by_layer: bool = False) ->
 
 def _by_codec(name: str, given: Any, count: int | None) -> Mapping[str, float | Floats]:
     if not isinstance(given, Mapping):
-        raise InputError(f"{name} is {given!r:.60}: give a mapping of codec to ms or mJ")
+        raise InputError(f"{name} is {shown(given)}: give a mapping of codec to ms or mJ")
     return {check_codec(codec): _values(f"{name}[{codec}]", values, count) for codec, values in given.items()}
 
 
 def _facts(given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise InputError(f"facts is {given!r:.60}: give a mapping")
+        raise InputError(f"facts is {shown(given)}: give a mapping")
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(given), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
@@ -410,7 +413,7 @@ def _exit_layers(given: Sequence[int]) -> NDArray[np.int64]:
     layers = np.asarray(given)
     rising = layers.ndim == 1 and layers.size > 0 and layers.dtype.kind in "iu"
     if not rising or (np.diff(layers.astype(np.int64), prepend=0) <= 0).any():
-        raise InputError(f"exit_layers is {given!r:.60}: give ascending layers, from 1 on")
+        raise InputError(f"exit_layers is {shown(given)}: give ascending layers, from 1 on")
     return layers.astype(np.int64)
 
 

@@ -13,8 +13,10 @@ from splitee.cli import Group, cli
 MODULES = (
     "splitee.cli.calibrate",
     "splitee.cli.elue",
+    "splitee.cli.link",
     "splitee.cli.listing",
     "splitee.cli.precompute",
+    "splitee.cli.profile",
     "splitee.cli.report",
     "splitee.cli.run",
     "splitee.cli.show",

@@ -1,0 +1,175 @@
+"""`splitee profile`: measure a checkpoint on this machine."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from splitee._internal import numbers
+from splitee._internal.errors import InputError
+from splitee.cli import options
+from splitee.cli.meter import Meter
+from splitee.cli.models_extra import check_source, need_models_extra
+from splitee.cli.printing import table_console
+from splitee.cli.texts import Texts, flush, keep, texts
+from splitee.models.checkpoints import BUNDLED
+from splitee.system.codec import CODECS, check_codec
+
+if TYPE_CHECKING:
+    from splitee.models.profiling import Check
+    from splitee.system.profile import DeviceProfile
+
+WIDTH = 142  # of the table in a pipe, which has no width of its own
+_CHECKED = 300
+_CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
+
+
+@click.command("profile")
+@click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
+@options.out("The profile to write (.json).", required=False)
+@options.name("Name of the profile.  [default: that of CHECKPOINT]")
+@click.option(
+    "--tokens",
+    type=options.LAYERS,
+    metavar="COUNTS",
+    help="Token counts, ascending: 8,16,32.  [default: 4,8,16,24,32,48,64,96,… up to the model's limit]",
+)
+@click.option(
+    "--watts",
+    type=options.NUMBER,
+    help="Power of this machine while it computes, if RAPL cannot be read; the profile calls it assumed.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]")
+@click.option(
+    "--codec", "codecs", type=_CODECS, default=",".join(CODECS), show_default=True, help="Codecs to time."
+)
+@click.option(
+    "--repeats", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
+)
+@click.option(
+    "--check",
+    type=click.IntRange(1, 100_000),
+    help="With --task or --text: compare the profile with the inference of this many texts, timed in the same"
+    f" run.  [default: {_CHECKED}]",
+)
+@options.task(options.DATA_SET)
+@texts
+@options.split("With --task: its split.  [default: validation]")
+@options.overwrite()
+@options.as_json()
+def command(
+    checkpoint: Path,
+    out: Path | None,
+    name: str | None,
+    tokens: tuple[int, ...] | None,
+    watts: float | None,
+    threads: int | None,
+    codecs: tuple[str, ...],
+    repeats: int,
+    check: int | None,
+    task: str | None,
+    texts: Texts,
+    split: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Measure CHECKPOINT on this machine: ms of every layer and exit, of tokenising and of codecs.
+
+    Texts are run one at a time on the processor, by token count. The energy is read from RAPL, where the
+    system lets this user read it (Linux, mostly root only). Default: the bundled sst2_slender.
+
+    \b
+    Examples:
+      splitee profile --threads 1 --out laptop.json
+      splitee profile sst2-model --watts 6 --text reviews.csv --out pi.json
+    """
+    need_models_extra()
+    from splitee._internal.files import refuse_place
+    from splitee.models.profiling import ProfileOptions, measure
+
+    if out is not None:
+        refuse_place(out, overwrite, texts.text_file)
+    how = ProfileOptions(tokens, repeats, threads, codecs, watts)
+    chosen = _texts(task, split, texts, check)
+    with Meter("profile", "{:.1f} passes/s") as progress:
+
+        def advance(passes: int) -> None:
+            flush(progress.say)
+            progress.advance(passes, passes)
+
+        device, checked = measure(
+            checkpoint, how, texts=chosen, name=name, begin=progress.begin, advance=advance
+        )
+    if out is not None:
+        device.save(out, overwrite=overwrite)
+    if as_json:
+        found = None if checked is None else checked.summary()
+        click.echo(json.dumps({"profile": device.to_dict(), "check": found}))
+        return
+    _print(device)
+    if checked is not None:
+        _print_check(checked)
+    if out is not None:
+        click.echo(f"wrote {out}")
+
+
+def _texts(task: str | None, split: str | None, texts: Texts, check: int | None) -> list[list[str]] | None:
+    """Return the texts to check the profile with, spread over the rows; None if none are given."""
+    if task is None and texts.text_file is None:
+        unused = {"--check": check, "--split": split, **texts.of_text}
+        if name := next((name for name, value in unused.items() if value), None):
+            raise InputError(f"{name} needs texts: give --task NAME or --text FILE")
+        return None
+    check_source(task, texts.text_file, texts.of_text, {"--split": split})
+    if task is not None:
+        from splitee.data.tasks import load_task
+
+        rows = load_task(task, split or "validation", texts.data_root)
+        keep(rows.name, rows)
+    else:
+        rows = texts.load(False)
+    spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), check or _CHECKED)).astype(np.int64))
+    return list(rows.take(spread).text)
+
+
+def _print(device: DeviceProfile) -> None:
+    from rich.table import Table
+
+    facts = device.facts
+    machine = facts["machine"]
+    speed = "" if machine["mhz"] is None else f", {machine['mhz']:,} MHz"
+    click.echo(f"{device.name}: {device.source}{speed}")
+    assert device.tokens is not None
+    layer, exit_ = np.asarray(device.layer_ms), np.asarray(device.exit_ms)
+    total = np.asarray(device.tokenize_ms) + layer.sum(axis=1) + exit_.sum(axis=1)
+    table = Table(title="ms, the median per text", title_justify="left")
+    headings = ["tokens", "tokenise", "layer 1", "later\nlayers", "exit", "all layers\nand exits"]
+    headings += [f"encode\n{codec}" for codec in device.encode_ms] + [
+        f"KB\n{codec}" for codec in device.encode_ms
+    ]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row, count in enumerate(device.tokens):
+        later = layer[row, 1:].mean() if layer.shape[1] > 1 else 0.0
+        ms = [np.asarray(device.tokenize_ms)[row], layer[row, 0], later, exit_[row].mean(), total[row]]
+        ms += [np.asarray(values)[row] for values in device.encode_ms.values()]
+        kilobytes = [facts["bytes"][codec][row] / 1000 for codec in device.encode_ms]
+        table.add_row(str(count), *(f"{value:.3f}" for value in ms), *(f"{size:.1f}" for size in kilobytes))
+    table_console(WIDTH, highlight=False).print(table)
+    click.echo("layer 1 includes the embeddings and what inference does once per text.")
+    click.echo(f"energy: {facts['energy']}" + (" (--watts gives one)" if device.layer_mj is None else ""))
+
+
+def _print_check(check: Check) -> None:
+    found = check.summary()
+    click.echo(f"check: {found['texts']:.0f} texts, which exit at layer {found['mean_exit']:.1f} on average")
+    for share in (50, 95):
+        click.echo(
+            f"p{share}: {found[f'measured_p{share}']:.2f} ms measured, {found[f'predicted_p{share}']:.2f} ms "
+            f"predicted ({found[f'error_p{share}']:+.1%}); error per text {found[f'text_error_p{share}']:.1%}"
+        )
