@@ -21,6 +21,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "train": ("train", "Fine-tune a backbone with an exit after every layer."),
     "precompute": ("precompute", "Run a checkpoint over data once and write the trace."),
     "slim": ("slim", "Compress a checkpoint by pruning and distillation."),
+    "plan": ("plan", "Find the cheapest cut for a device, a link and limits."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),

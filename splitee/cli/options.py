@@ -45,6 +45,7 @@ NUMBER = Read("number", numbers.number)
 NUMBERS = Read("numbers", partial(numbers.listed, read=numbers.number))
 THRESHOLD = Read("alpha", numbers.threshold)
 THRESHOLDS = Read("alphas", partial(numbers.listed, read=numbers.threshold))
+LAYER_COUNT = Read("layers", numbers.layer_count)
 LAYER_COUNTS = Read("layers", partial(numbers.listed, read=numbers.layer_count))
 LAYERS = Read("layers", partial(numbers.listed, read=partial(numbers.whole, least=1)))
 SEED = click.IntRange(min=0)
@@ -134,6 +135,11 @@ def offload(type_: Read, help: str) -> Decorator[Any]:
 def mu(type_: Read, help: str) -> Decorator[Any]:
     """--mu: μ."""
     return click.option("--mu", type=type_, default="0.1", show_default=True, help=help)
+
+
+def device_layers(help: str, type_: Read | None = None) -> Decorator[Any]:
+    """--device-layers: m, as numbers of layers, "half" or "all"."""
+    return click.option("--device-layers", type=type_ or LAYER_COUNT, help=help)
 
 
 def layer_cost() -> Decorator[Any]:

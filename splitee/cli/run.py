@@ -42,10 +42,9 @@ DEFAULT_TRACE = "imdb"
     show_default=True,
     help="β, the exploration of SplitEE and SplitEE-S.",
 )
-@click.option(
-    "--device-layers",
-    type=options.LAYER_COUNTS,
-    help="m, the layers on the device: a number, half or all; lists too.  [default: all,half]",
+@options.device_layers(
+    "m, the layers on the device: a number, half or all; lists too.  [default: all,half]",
+    options.LAYER_COUNTS,
 )
 @options.layer_cost()
 @options.exit_cost()

@@ -71,8 +71,8 @@ class System:
     >>> system = splitee.System(splitee.DeviceProfile(layer_ms=15, exit_ms=1), splitee.Link(uplink=5, rtt=40))
     >>> trace = splitee.load_trace("sst2_validation")
     >>> result = splitee.replay(trace, splitee.FixedSplit(4, threshold=0.9), system, repeats=1)
-    >>> float(result.summary()["latency_p50"].iloc[0])
-    61.0
+    >>> round(float(result.summary()["latency_p50"].iloc[0]), 1)  # 4 layers, an exit, and mostly an offload
+    101.1
     """
 
     device: DeviceProfile

@@ -1,0 +1,137 @@
+"""The options of a device, a link and a cloud, and the `System` that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splitee._internal.errors import InputError
+from splitee._internal.numbers import layers_held
+from splitee.cli import options
+
+if TYPE_CHECKING:
+    from splitee.system.system import System
+    from splitee.trace import Trace
+
+_OPTIONS = (
+    click.option("--device", metavar="FILE", help="Profile of the device, or a bundled name."),
+    click.option("--layer-ms", type=options.NUMBER, help="ms of a layer on the device, instead of --device."),
+    click.option("--exit-ms", type=options.NUMBER, help="ms of an exit.  [default: 0]"),
+    click.option("--layer-mj", type=options.NUMBER, help="mJ of a layer on the device."),
+    click.option("--exit-mj", type=options.NUMBER, help="mJ of an exit."),
+    click.option("--uplink", type=options.NUMBER, help="Mbit/s from the device to the cloud.  [default: 5]"),
+    click.option("--rtt", type=options.NUMBER, default="40", show_default=True, help="Round trip in ms."),
+    click.option("--link", metavar="FILE", help="Rates over time, or a bundled name."),
+    click.option(
+        "--outage", "outages", multiple=True, metavar="FROM:TO",
+        help="The link is down from FROM to TO, in seconds; repeatable.",
+    ),
+    click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
+    click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms."),
+    click.option(
+        "--sends", type=click.Choice(["cheaper", "state", "input"]), default="cheaper", show_default=True,
+        help="What an offload sends.",
+    ),
+    click.option(
+        "--codec", type=click.Choice(["float16", "float32", "int8"]), default="float16", show_default=True,
+        help="How states are encoded.",
+    ),
+    click.option("--arrivals", metavar="RATE", help="10/s: random; 250: every 250 ms."),
+    click.option("--deadline", type=options.NUMBER, help="ms after which the device answers by itself."),
+    click.option("--input-bytes", type=options.NUMBER, help="Bytes of an input.  [default: 4 per token]"),
+    click.option("--input-tokens", type=click.IntRange(min=1), help="Tokens, if the trace has no lengths."),
+    click.option(
+        "--weights", metavar="UNIT=COST,...", default="ms=1", show_default=True,
+        help="What costs are made of: ms, mJ, KB.",
+    ),
+)  # fmt: skip
+NAMES = (
+    *("device", "layer_ms", "exit_ms", "layer_mj", "exit_mj", "uplink", "rtt", "link", "outages", "cloud_ms"),
+    *("cloud", "sends", "codec", "arrivals", "deadline", "input_bytes", "input_tokens", "weights"),
+)
+
+
+def system(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a system; the command gets them as one dict, `given`."""
+
+    @wraps(command)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in NAMES}
+        return command(*args, given=given, **kwargs)
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered
+
+
+def system_of(given: dict[str, Any], trace: Trace, device_layers: int | str | None) -> System:
+    """Return the system that the options describe, for a trace.
+
+    Raises
+    ------
+    InputError
+        If two options contradict each other, or the device is missing.
+    """
+    from splitee.system.link import Link
+    from splitee.system.link_files import load_link
+    from splitee.system.profile import DeviceProfile
+    from splitee.system.system import System
+
+    if (given["device"] is None) == (given["layer_ms"] is None):
+        raise InputError("what the device takes: give either --device FILE or --layer-ms (and --exit-ms)")
+    by_hand = [name for name in ("exit_ms", "layer_mj", "exit_mj") if given[name] is not None]
+    if given["device"] is not None:
+        if by_hand:
+            raise InputError(f"--{by_hand[0].replace('_', '-')} is the profile's: leave it out with --device")
+        device = DeviceProfile.load(given["device"])
+    else:
+        energies = {name: given[name] for name in ("layer_mj", "exit_mj") if given[name] is not None}
+        if energies:
+            energies = {"layer_mj": 0.0, "exit_mj": 0.0, **energies}
+        device = DeviceProfile(given["layer_ms"], given["exit_ms"] or 0.0, **energies)
+    outages = [_seconds(text) for text in given["outages"]]
+    if given["link"] is not None:
+        if given["uplink"] is not None:
+            raise InputError("--uplink and --link both give the rate: leave one out")
+        link = load_link(given["link"], rtt=given["rtt"], outages=outages)
+    else:
+        link = Link(5.0 if given["uplink"] is None else given["uplink"], given["rtt"], outages)
+    if given["cloud"] is not None and given["cloud_ms"] is not None:
+        raise InputError("--cloud and --cloud-ms both say what the cloud takes: leave one out")
+    cloud = given["cloud_ms"] if given["cloud"] is None else DeviceProfile.load(given["cloud"])
+    return System(
+        device,
+        link,
+        cloud,
+        sends=given["sends"],
+        codec=given["codec"],
+        arrivals=_arrivals(given["arrivals"]),
+        weights=_weights(given["weights"]),
+        deadline=given["deadline"],
+        device_layers=None if device_layers is None else layers_held(device_layers, trace.layers),
+        input_bytes=given["input_bytes"],
+        tokens=given["input_tokens"],
+    )
+
+
+def _arrivals(text: str | None) -> str | float | None:
+    """Return ms between samples if the text is a number; a rate stays a text."""
+    if text is None or "/" in text:
+        return text
+    return options.NUMBER.read(text)  # type: ignore[no-any-return]
+
+
+def _seconds(text: str) -> tuple[float, float]:
+    start, colon, end = text.partition(":")
+    try:
+        return float(start), float(end) if colon else float("nan")
+    except ValueError as error:
+        raise InputError(f"--outage {text!r}: write it as FROM:TO, in seconds, such as 60:90") from error
+
+
+def _weights(text: str) -> dict[str, float]:
+    pairs = options.pairs(options.names_list(text) or [], "--weights", "ms=1")
+    return {unit.strip(): options.NUMBER.read(cost) for unit, cost in pairs.items()}
