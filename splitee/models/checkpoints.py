@@ -154,6 +154,7 @@ _MOST = dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers")
     "num_labels": 2**20,
     "max_tokens": 2**20,
     "exits": 1000,
+    "exit_states": 1001,
 }
 _Fits = Callable[[Any], bool]
 _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits, in code and in words
@@ -165,6 +166,9 @@ _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits,
     "recommended_threshold": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "training": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "max_tokens": (_is_whole, "a whole number above 0"),
+    "confidence": (lambda v: v in ("softmax", "learned"), "softmax or learned"),
+    "exit_states": (_is_whole, "a whole number above 0"),
+    "exit_join": (lambda v: v in ("concat", "mean"), "concat or mean"),
     "num_labels": (_is_whole, "a whole number above 0"),
     "score_range": (
         lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PretrainedConfig
 
@@ -20,8 +20,8 @@ class MultiExitConfig(PretrainedConfig):
         The encoder's configuration (with its ``model_type``).
     exits : list of int, optional
         The layers (1-based, ascending) that have an exit, the last layer among them. Default: all.
-    pooling : {"first", "mean"}
-        Input of an exit: the state of the first token, or the mean over all tokens except padding.
+    pooling : {"first", "mean", "last"}
+        Input of an exit: the state of the first or last token, or the mean over all tokens except padding.
     exit_dropout : float
         Dropout before the classifier of an exit.
     exit_dense : bool
@@ -37,10 +37,21 @@ class MultiExitConfig(PretrainedConfig):
         Number of tokens that texts are truncated to.
     score_range : pair of float, optional
         Lowest and highest score of a regression model; None for a classifier.
+    confidence : {"softmax", "learned"}
+        What traces and early exit take as an exit's confidence: the largest softmax probability (for
+        regression, closeness to the exit before), or BERxiT's learned certainty, for which the model then has
+        a `CertaintyHead`.
+    exit_states : int
+        Number N of last states that an exit reads, the embedding's among them, as COST-EFF's
+        ``last_n_hidden``; the first exits read as many as there are.
+    exit_join : {"concat", "mean"}
+        How these states are joined (COST-EFF's ``hidden_mode``).
     """
 
     model_type = MODEL_TYPE
     has_no_defaults_at_init = True
+    # by the library's Trainer, whose metrics read logits
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["certainty"]
 
     def __init__(
         self,
@@ -54,6 +65,9 @@ class MultiExitConfig(PretrainedConfig):
         training: Mapping[str, Any] | None = None,
         max_tokens: int = 128,
         score_range: Sequence[float] | None = None,
+        confidence: str = "softmax",
+        exit_states: int = 1,
+        exit_join: str = "concat",
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {})
@@ -66,6 +80,9 @@ class MultiExitConfig(PretrainedConfig):
         self.training = None if training is None else dict(training)
         self.max_tokens = max_tokens
         self.score_range = None if score_range is None else [float(score) for score in score_range]
+        self.confidence = confidence
+        self.exit_states = exit_states
+        self.exit_join = exit_join
         super().__init__(**kwargs)
 
     @property

@@ -119,7 +119,7 @@ def smaller(
 
 
 def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> MultiExitModel:
-    """Combine another encoder with copies of the first exits of a model."""
+    """Combine another encoder with copies of some exits of a model, given by their layers."""
     every = exits == list(range(1, encoder.config.num_hidden_layers + 1))
     described = model.config.to_dict() | {
         "backbone": encoder.config.to_dict(),
@@ -127,7 +127,9 @@ def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> Mul
     }
     described.pop("model_type", None)
     made = MultiExitModel(MultiExitConfig(**described), encoder)
-    for head, original in zip(made.exit_heads, model.exit_heads, strict=False):
-        head.load_state_dict(original.state_dict())
+    for head, layer in zip(made.exit_heads, made.exits, strict=True):
+        head.load_state_dict(model.exit_heads[model.exits.index(layer)].state_dict())
+    if model.config.confidence == "learned":
+        made.certainty_head.load_state_dict(model.certainty_head.state_dict())
     made.eval()
     return made

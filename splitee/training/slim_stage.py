@@ -20,7 +20,7 @@ from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_finger
 from splitee._internal.reading import read_json
 from splitee._internal.swapping import remove
 from splitee.elue.flops import Flops
-from splitee.models.exits import exit_losses
+from splitee.models.exits import certainty_loss, exit_losses
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
@@ -251,6 +251,8 @@ class _Trainer(LengthTrainer):
         else:
             loss = representation_loss(own_states, states, inputs["attention_mask"], self.average)
             loss = loss + prediction_loss(outputs.logits, answers, self.temperature)
+        if outputs.certainty is not None and self.state.global_step >= self.stage.on_states:
+            loss = loss + certainty_loss(outputs.certainty, outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 
 
