@@ -23,6 +23,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "slim": ("slim", "Compress a checkpoint by pruning and distillation."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),
+    "convert": ("convert", "Convert a checkpoint of COST-EFF's or ElasticBERT's authors."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
@@ -21,6 +22,16 @@ from splitee.models.exits import ExitHead
 
 # errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
+# what the library raises for values of wrong types in a configuration
+WRONG_VALUES = (
+    *UNREADABLE,
+    StrictDataclassError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
 
 
 def load_backbone(name: str | Path, layers: int | str | None = None) -> tuple[PreTrainedModel, set[str]]:

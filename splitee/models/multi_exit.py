@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_utils import PreTrainedModel
@@ -33,20 +32,10 @@ from splitee.models.exits import (
     joined,
     pool,
 )
-from splitee.models.loading import UNREADABLE, check_weights, load_backbone, start_exits
+from splitee.models.loading import WRONG_VALUES, check_weights, load_backbone, start_exits
 from splitee.models.opening import find_layers, open_backbone
 
 EXIT_STARTS = ("new", "pooler")
-# what the library raises for values of wrong types in a configuration
-_WRONG_VALUES = (
-    *UNREADABLE,
-    StrictDataclassError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-)
 
 
 @dataclass
@@ -408,7 +397,7 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         found.backbone_config()
     except InputError:
         raise
-    except _WRONG_VALUES as error:
+    except WRONG_VALUES as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(f"{folder / 'config.json'} is damaged: {why}") from error
     return found
@@ -437,7 +426,7 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    except _WRONG_VALUES as error:
+    except WRONG_VALUES as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its weights cannot be read: {why}") from error
     check_weights(folder, model, loading["missing_keys"])
