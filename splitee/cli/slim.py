@@ -24,6 +24,20 @@ from splitee.models.checkpoints import check_out
 @click.option("--rank", type=int, help="Rank of the word embedding (instead of --params).  [default: full]")
 @options.layers("Keep only this many first layers too, for comparison.")
 @click.option(
+    "--teacher-layers",
+    type=click.Choice(["spread", "first"]),
+    default="spread",
+    show_default=True,
+    help="With --layers: the teacher's layers whose states are learned; the first as released.",
+)
+@options.first_exit("Drop the exits before this layer.")
+@click.option(
+    "--attention-weight",
+    default=0.0,
+    show_default=True,
+    help="Weight of a loss on attention maps, added to the loss on states.",
+)
+@click.option(
     "--recipe",
     "task_recipe",
     type=click.Choice(["mrpc", "sst-2", "qnli", "mnli", "cola", "qqp"]),
@@ -112,6 +126,9 @@ def command(
     units: int | None,
     rank: int | None,
     layers: int | str | None,
+    teacher_layers: str,
+    first_exit: int | None,
+    attention_weight: float,
     task_recipe: str,
     assistant_epochs: float | None,
     assistant_start: str,
@@ -184,6 +201,9 @@ def command(
         size.rank,
         **{name: value for name, value in by_task.items() if value is not None},
         layers=layers,
+        teacher_layers=teacher_layers,
+        first_exit=first_exit,
+        attention_weight=attention_weight,
         assistant_start=assistant_start,
         importance_loss=importance_loss,
         event_order=event_order,

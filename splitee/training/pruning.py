@@ -59,6 +59,13 @@ def first_layers(model: MultiExitModel, count: int | str) -> MultiExitModel:
     return _with_exits_of(model, encoder, [exit_ for exit_ in model.exits if exit_ <= layers])
 
 
+def exits_from(model: MultiExitModel, first: int) -> MultiExitModel:
+    """Return a model without the exits before a layer; it shares the encoder."""
+    if not 1 <= first <= len(model.layers):
+        raise InputError(f"the first exit is at layer {first}: give a layer from 1 to {len(model.layers)}")
+    return _with_exits_of(model, model.backbone, [layer for layer in model.exits if layer >= first])
+
+
 def smaller(
     before: MultiExitModel,
     teacher: Teacher,
@@ -103,12 +110,13 @@ def smaller(
             by_labels = exit_losses(logits[:, exits], batch["labels"]).sum()
             if not recipe.distill:
                 return by_labels
-            states, taught = teacher.targets(batch, before, states=with_states)
-            soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
+            targets = teacher.targets(batch, before, states=with_states)
+            soft = prediction_loss(logits[:, exits], targets.logits[:, exits], recipe.temperature)
             answers = (1 - HARD) * soft + HARD * by_labels
             if not with_states:
                 return answers
-            return answers + representation_loss(own, states, batch["attention_mask"], recipe.states_average)
+            mask = batch["attention_mask"]
+            return answers + representation_loss(own, targets.states, mask, recipe.states_average)
 
         with recorded_states(before) as own:
             scores = taylor_importance(before, batches, loss, recipe.importance)

@@ -67,6 +67,7 @@ _CHOICES = {
     "event_order": ("train-first", "prune-first"),
     "states_average": AVERAGES,
     "assistant_start": ("encoder", "teacher"),
+    "teacher_layers": ("spread", "first"),
 }
 
 
@@ -139,6 +140,15 @@ class SlimRecipe:
     layers : int, "half" or "all", optional
         Also keep only this many first layers (a squat baseline, not a slender model). The last exit then
         learns from the teacher's last exit.
+    teacher_layers : {"spread", "first"}
+        The teacher's layers whose states a squat student learns: spread over all of them, as in the authors'
+        code (see `spread_layers`), or the first ones, of which it is made.
+    first_exit : int, optional
+        Keep the exits of this and later layers only, in teacher, assistant and student; the authors'
+        ``exit_start``. Default: all.
+    attention_weight : float
+        Weight of the loss on attention maps, added to the loss on states (`attention_loss`). 0, as in the
+        authors' scripts: none.
     assistant_epochs : float
         Epochs of training a full-size teaching assistant first: each of its exits learns from labels and the
         checkpoint's final answers in equal parts. Before that it learns the checkpoint's states for a third
@@ -182,6 +192,9 @@ class SlimRecipe:
     every_exit: bool = True
     distill: bool = True
     layers: int | str | None = None
+    teacher_layers: str = "spread"
+    first_exit: int | None = None
+    attention_weight: float = 0.0
     assistant_epochs: float = 5
     assistant_start: str = "encoder"
     assistant_rate: float = 2e-5
@@ -204,6 +217,8 @@ class SlimRecipe:
         for name in (*rates, "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.attention_weight < float("inf"):
+            raise InputError(f"attention_weight must be at least 0, not {self.attention_weight}")
         if not 0 < self.importance_share <= 1:
             raise InputError(f"importance_share must be above 0 and at most 1, not {self.importance_share}")
         for name in ("representation_share", "warmup"):

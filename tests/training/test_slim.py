@@ -21,7 +21,8 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.trace import load_trace
 from splitee.training.assistant import new_assistant
-from splitee.training.pruning import first_layers
+from splitee.training.attention import attention_loss, recorded_attention
+from splitee.training.pruning import exits_from, first_layers
 from splitee.training.slim_recipe import (
     TASK_RECIPES,
     Event,
@@ -162,9 +163,14 @@ def test_fewer_layers(place, tmp_path):
     teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
     ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
     whole = teacher(**ids).logits
-    states, answers = distill.Teacher(teacher, [], 0, cache=False).targets(ids, student)
-    assert len(states) == 3
-    assert torch.equal(answers, whole[:, [0, -1]])
+    with torch.no_grad():
+        library = teacher.backbone(**ids, output_hidden_states=True).hidden_states
+    for spread, layers in ((True, (0, 2, 4)), (False, (0, 1, 2))):  # of four
+        taught = distill.Teacher(teacher, [], 0, cache=False, spread=spread).targets(ids, student)
+        assert len(taught.states) == 3
+        for found, layer in zip(taught.states, layers, strict=True):
+            torch.testing.assert_close(found, library[layer], rtol=1e-4, atol=1e-5)
+        assert torch.equal(taught.logits, whole[:, [0, -1]])
     cut = first_layers(teacher, 2)
     with torch.no_grad():
         assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
@@ -175,6 +181,46 @@ def test_fewer_layers(place, tmp_path):
             "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
         ).complaint
     )
+
+
+def test_attention_is_approached(place, tmp_path):
+    """With its weight, the scores of the kept heads come nearer to the teacher's than without."""
+    teacher = load_checkpoint(place / "bert")
+    rows = load_rows(place / "validation.csv", label="label")
+    inputs = pad(encode(toys.tokenizer(), rows.text, 16), 1)
+    cut = {"heads": 2, "units": 6, "prune_epochs": 0, "representation_epochs": 3, "prediction_epochs": 0}
+    apart = []
+    for weight in (0.0, 20.0):
+        student = run(place, tmp_path / str(weight), kind="bert", **cut, attention_weight=weight)
+        targets = distill.Teacher(teacher, [], 1, attention=True).targets(inputs, student)
+        with torch.no_grad(), recorded_attention(student) as own:
+            student(**inputs)
+        apart.append(float(attention_loss(own.scores(), targets.attention, inputs["attention_mask"])))
+    assert apart[1] < 0.9 * apart[0]
+
+
+def test_fewer_exits_several_states_and_a_learned_confidence(place, tmp_path):
+    toys.checkpoint(
+        tmp_path / "teacher", id2label={0: "0", 1: "1"}, confidence="learned", exit_states=2, exit_join="mean"
+    )
+    options = ("--heads", 1, "--ffn", 12, "--first-exit", 2, *QUICK, *RATES)
+    ran = commands.splitee("slim", tmp_path / "teacher", *data(place), *options, "--out", tmp_path / "out")
+    assert ran.code == 0, ran
+    student, teacher = load_checkpoint(tmp_path / "out"), load_checkpoint(tmp_path / "teacher")
+    assert student.exits == (2, 3, 4)
+    assert (student.config.exit_states, student.config.exit_join) == (2, "mean")
+    assert not torch.equal(student.certainty_head.linear.bias, teacher.certainty_head.linear.bias)
+    trace = load_trace(tmp_path / "out" / "validation.parquet")
+    assert (trace.exit_layers, trace.softmax) == ((2, 3, 4), False)
+    few = exits_from(teacher, 3)
+    with torch.no_grad():
+        ids = torch.tensor([[2, 5, 6, 7]])
+        ours, theirs = few(ids), teacher(ids)
+    torch.testing.assert_close(ours.logits, theirs.logits[:, 2:])
+    torch.testing.assert_close(ours.certainty, theirs.certainty[:, 2:])
+    for layer in (0, 5):
+        with pytest.raises(InputError, match=f"first exit is at layer {layer}"):
+            exits_from(teacher, layer)
 
 
 def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
@@ -191,11 +237,11 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
     live = distill.Teacher(teacher, learned, 1)
     assert cached.cached
     assert not live.cached
-    (states, logits), (others, answers) = (one.targets(batch, teacher) for one in (cached, live))
-    torch.testing.assert_close(logits, answers, atol=1e-5, rtol=0)
+    noted, said = (one.targets(batch, teacher) for one in (cached, live))
+    torch.testing.assert_close(noted.logits, said.logits, atol=1e-5, rtol=0)
     there = batch["attention_mask"].bool()
-    assert len(states) == len(others) == toys.LAYERS + 1
-    for ours, theirs in zip(states, others, strict=True):
+    assert len(noted.states) == len(said.states) == toys.LAYERS + 1
+    for ours, theirs in zip(noted.states, said.states, strict=True):
         torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
