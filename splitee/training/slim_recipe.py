@@ -71,25 +71,47 @@ _CHOICES = {
 }
 
 
-def _released(assistant: int, prune: int, states: int, answers: int, share: float) -> dict[str, float]:
+# the authors' run.sh: epochs of the assistant, and the share of a pruning event that uses only states
+_ASSISTANT = {"mrpc": 12, "sst-2": 5, "qnli": 5, "mnli": 3, "cola": 8, "qqp": 3}
+_SHARE = {"mrpc": 0.5, "sst-2": 0.7, "qnli": 0.7, "mnli": 0.7, "cola": 0.5, "qqp": 0.7}
+# epochs of pruning, on states, and on states and answers; for 2, 3, …, 8 heads that are kept of twelve
+_EPOCHS = {
+    "mrpc": ((20, 18, 16, 14, 12, 10, 8), (20, 18, 16, 14, 12, 10, 8), (10, 8, 7, 6, 5, 4, 3)),
+    "sst-2": ((5, 5, 4, 4, 3, 2, 2), (10, 10, 9, 9, 8, 7, 6), (6, 5, 4, 4, 3, 3, 3)),
+    "qnli": ((5, 5, 4, 4, 3, 2, 2), (8, 8, 7, 7, 6, 6, 5), (5, 4, 4, 3, 3, 2, 2)),
+    "mnli": ((3, 3, 3, 2, 2, 1, 1), (5, 5, 4, 4, 3, 3, 2), (3, 2, 2, 2, 2, 1, 1)),
+    "cola": ((20, 18, 16, 14, 12, 10, 8), (20, 18, 16, 14, 10, 10, 8), (10, 8, 7, 6, 5, 4, 3)),
+    "qqp": ((3, 3, 3, 2, 2, 1, 1), (5, 5, 4, 4, 3, 3, 2), (3, 2, 2, 2, 2, 1, 1)),
+}
+TASK_RECIPES = tuple(_EPOCHS)
+# their rates for batches of 64; the defaults are those for 32
+_RATES_64 = {
+    "assistant_rate": 3e-5,
+    "prune_rate": 1e-5,
+    "representation_rate": 4e-5,
+    "prediction_rate": 3e-5,
+    "growth": 0.15,
+}
+
+
+def released(task: str, heads: int, batch_size: int = 32) -> dict[str, float]:
+    """Return the options of the authors' scripts that differ by task, heads kept and batch size.
+
+    Examples
+    --------
+    >>> released("cola", 2)["prune_epochs"], released("cola", 6)["prune_epochs"]
+    (20, 12)
+    """
+    place = min(max(heads, 2), 8) - 2  # the nearest that they have
+    prune, states, answers = (epochs[place] for epochs in _EPOCHS[task])
     return {
-        "assistant_epochs": assistant,
+        "assistant_epochs": _ASSISTANT[task],
+        "representation_share": _SHARE[task],
         "prune_epochs": prune,
         "representation_epochs": states,
         "prediction_epochs": answers,
-        "representation_share": share,
+        **(_RATES_64 if batch_size == 64 else {}),
     }
-
-
-# epochs of the authors' code at two of BERT-base's twelve heads; what differs by task
-TASK_RECIPES: dict[str, dict[str, float]] = {
-    "mrpc": _released(12, 20, 20, 10, 0.5),
-    "sst-2": _released(5, 5, 10, 6, 0.7),
-    "qnli": _released(5, 5, 8, 5, 0.7),
-    "mnli": _released(3, 3, 5, 3, 0.7),
-    "cola": _released(8, 20, 20, 10, 0.5),
-    "qqp": _released(3, 3, 5, 3, 0.7),
-}
 
 
 @dataclass(frozen=True)
@@ -238,6 +260,9 @@ class SlimRecipe:
     ) -> SlimRecipe:
         """Return the authors' recipe for a task, one of `TASK_RECIPES`, with changes.
 
+        Epochs depend on the number of heads (2 to 8 of BERT-base's twelve; the nearest of these for others).
+        Learning rates and their growth depend on the batch size, 32 or 64.
+
         Raises
         ------
         InputError
@@ -250,7 +275,8 @@ class SlimRecipe:
         """
         if task not in TASK_RECIPES:
             raise InputError(f"no recipe of COST-EFF is called {task!r}: {suggest(task, TASK_RECIPES)}")
-        return cls(heads, units, rank, **{**TASK_RECIPES[task], **changes})
+        by_task: dict[str, Any] = {**released(task, heads, changes.get("batch_size", 32))}
+        return cls(heads, units, rank, **{**by_task, **changes})
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,12 @@ def same(a, b):
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+SLOW = ("joint+distillation-released", "self-distillation-released", "depth-weighted")
+
+
+@pytest.mark.parametrize(
+    "objective", [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in OBJECTIVES]
+)
 def test_every_way_trains(objective, place, tmp_path):
     ran = train(place, tmp_path / "model", "--objective", objective, "--epochs", 2)
     assert ran.code == 0, ran

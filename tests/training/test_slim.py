@@ -183,6 +183,7 @@ def test_fewer_layers(place, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_attention_is_approached(place, tmp_path):
     """With its weight, the scores of the kept heads come nearer to the teacher's than without."""
     teacher = load_checkpoint(place / "bert")
@@ -387,20 +388,25 @@ def test_rivals_keep_something_else(place, tmp_path):
 
 
 def test_the_authors_six_recipes():
-    names = ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs")
-    released = {  # their run.sh at two of twelve heads
-        "mrpc": (12, 20, 20, 10),
-        "sst-2": (5, 5, 10, 6),
-        "qnli": (5, 5, 8, 5),
-        "mnli": (3, 3, 5, 3),
-        "cola": (8, 20, 20, 10),
-        "qqp": (3, 3, 5, 3),
+    names = ("prune_epochs", "representation_epochs", "prediction_epochs")
+    tasks = ("mrpc", "sst-2", "qnli", "mnli", "cola", "qqp")
+    released = {  # rows of their run.sh, by the heads that are kept of twelve
+        2: ((20, 5, 5, 3, 20, 3), (20, 10, 8, 5, 20, 5), (10, 6, 5, 3, 10, 3)),
+        5: ((14, 4, 4, 2, 14, 2), (14, 9, 7, 4, 14, 4), (6, 4, 3, 2, 6, 2)),
+        6: ((12, 3, 3, 2, 12, 2), (12, 8, 6, 3, 10, 3), (5, 3, 3, 2, 5, 2)),
+        8: ((8, 2, 2, 1, 8, 1), (8, 6, 5, 2, 8, 2), (3, 3, 2, 1, 3, 1)),
     }
-    assert released.keys() == TASK_RECIPES.keys()
-    for task, epochs in released.items():
-        made = SlimRecipe.for_task(task, 2, 512, 128)
-        assert tuple(getattr(made, name) for name in names) == epochs
-        assert made.representation_share == (0.5 if task in ("mrpc", "cola") else 0.7)
+    assert tasks == TASK_RECIPES
+    for heads, rows in released.items():
+        for place, task in enumerate(tasks):
+            made = SlimRecipe.for_task(task, heads, 256 * heads)
+            assert tuple(getattr(made, name) for name in names) == tuple(row[place] for row in rows)
+            assert made.assistant_epochs == (12, 5, 5, 3, 8, 3)[place]
+            assert made.representation_share == (0.5 if task in ("mrpc", "cola") else 0.7)
+            assert (made.prune_rate, made.growth) == (1e-5, 0.12)
+    assert SlimRecipe.for_task("qqp", 12, 9).prune_epochs == SlimRecipe.for_task("qqp", 8, 9).prune_epochs
+    large = SlimRecipe.for_task("mrpc", 2, 512, batch_size=64, prediction_rate=1e-4)
+    assert (large.growth, large.representation_rate, large.prediction_rate) == (0.15, 4e-5, 1e-4)
     assert SlimRecipe(2, 512, 128) == SlimRecipe.for_task("sst-2", 2, 512, 128)
     assert SlimRecipe.for_task("cola", 2, 512, prune_epochs=3).prune_epochs == 3
     with pytest.raises(InputError, match=r"'sst2': did you mean sst-2"):
