@@ -112,6 +112,25 @@ def read_fingerprints(folder: Path) -> dict[str, str] | None:
         raise InputError(f"{file} is damaged") from error
 
 
+def check_files(folder: Path, *names: str) -> None:
+    """Check files of a folder (default: all that are there) against its fingerprints, if it has any.
+
+    Raises
+    ------
+    InputError
+        If one was changed or damaged after it was written.
+    """
+    written = read_fingerprints(folder)
+    if written is None:
+        return
+    present = [name for name in names or written if name in written and (folder / name).exists()]
+    if present and (changed := first_changed(folder, written, *present)):
+        raise InputError(
+            f"{folder / changed} does not match its checksum: it was changed or damaged after it was written "
+            f"(if you changed it, remove {FINGERPRINTS})"
+        )
+
+
 def damaged_file(folder: Path) -> str | None:
     """Return the first file of a folder that is missing or does not match the folder's fingerprints.
 

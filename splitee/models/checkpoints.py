@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from splitee._internal.checksums import FINGERPRINTS, first_changed, read_fingerprints
+from splitee._internal.checksums import FINGERPRINTS, check_files, read_fingerprints
 from splitee._internal.errors import InputError
 from splitee._internal.files import real_path, refuse_existing, refuse_no_folder
 from splitee._internal.leftovers import is_fixed
@@ -77,25 +77,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{file} is damaged: it names no backbone")
     check_values(config, file)
     return config  # type: ignore[no-any-return]
-
-
-def check_files(folder: Path, *names: str) -> None:
-    """Check files of a checkpoint (default: all that are there) against its fingerprints, if it has any.
-
-    Raises
-    ------
-    InputError
-        If one was changed or damaged after it was written.
-    """
-    written = read_fingerprints(folder)
-    if written is None:
-        return
-    present = [name for name in names or written if name in written and (folder / name).exists()]
-    if present and (changed := first_changed(folder, written, *present)):
-        raise InputError(
-            f"{folder / changed} does not match its checksum: it was changed or damaged after it was written "
-            f"(if you changed it, remove {FINGERPRINTS})"
-        )
 
 
 def check_values(config: dict[str, Any], file: Path) -> None:

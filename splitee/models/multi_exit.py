@@ -14,9 +14,9 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
-from splitee._internal.checksums import refresh_fingerprints
+from splitee._internal.checksums import check_files, refresh_fingerprints
 from splitee._internal.errors import InputError
-from splitee.models.checkpoints import check_files, find_checkpoint, read_config
+from splitee.models.checkpoints import find_checkpoint, read_config
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
 from splitee.models.elasticbert import pretrained_pooler, take_poolers
