@@ -9,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import MODEL_TYPE
+from splitee.models.exits import CONFIDENCES, JOINS, POOLINGS
 
 
 class MultiExitConfig(PretrainedConfig):
@@ -85,6 +86,31 @@ class MultiExitConfig(PretrainedConfig):
         self.exit_join = exit_join
         super().__init__(**kwargs)
 
+    def check(self) -> None:
+        """Raise InputError if the exits' options are invalid or do not fit each other."""
+        for name, choices in (("pooling", POOLINGS), ("confidence", CONFIDENCES), ("exit_join", JOINS)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if (self.num_labels == 1) != self.regresses:
+            raise InputError(
+                f"num_labels is {self.num_labels}, score_range is {self.score_range}: a regression model "
+                "has one output and a range, such as (0, 5); a classifier has several outputs and no range"
+            )
+
+    def learned(self, confidence: str | None = None) -> bool:
+        """Return whether a kind of confidence (default: the model's) is the learned one.
+
+        Raises
+        ------
+        InputError
+            If it is, and the model was trained without.
+        """
+        if confidence == "learned" and self.confidence != "learned":
+            raise InputError(
+                "this model has no learned confidence: train one with splitee train --confidence learned"
+            )
+        return (confidence or self.confidence) == "learned"
+
     @property
     def regresses(self) -> bool:
         """Whether the exits predict a score instead of a class."""
@@ -101,3 +127,16 @@ class MultiExitConfig(PretrainedConfig):
         if "model_type" not in options:
             raise InputError("this configuration names no backbone: it is not a multi-exit checkpoint")
         return AutoConfig.for_model(options.pop("model_type"), **options)
+
+
+def layers_from(first: int, depth: int) -> list[int]:
+    """Return the layers from `first` to the last, where exits shall be.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer.
+    """
+    if not 1 <= first <= depth:
+        raise InputError(f"the first exit is at layer {first}: give a layer from 1 to {depth}")
+    return list(range(first, depth + 1))

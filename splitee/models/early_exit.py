@@ -12,7 +12,7 @@ from torch import Tensor
 
 from splitee._internal.errors import InputError
 from splitee.models.cutting import evaluating
-from splitee.models.multi_exit import MultiExitModel, learned_confidence
+from splitee.models.multi_exit import MultiExitModel
 from splitee.policies.rules import Memory, Rule, Said
 from splitee.trace.columns import read_logits, read_scores, round_scores
 
@@ -97,7 +97,7 @@ def infer(
         raise InputError(f"exit {last}: the model has exits 1 to {exits}")
     if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
         raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
-    learned = learned_confidence(model, confidence)
+    learned = model.config.learned(confidence)
     with evaluating(model):
         return _infer(model, batch, rule, last, learned, mark)
 

@@ -23,15 +23,13 @@ class ExitHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width if dense else states * width, classes)
 
-    def features(self, pooled: Tensor) -> Tensor:
-        """Map a pooled state, shape (batch, states · width), to what the classifier reads."""
-        features: Tensor = self.dropout(torch.tanh(self.dense(pooled)))
-        return features
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Map a pooled state, shape (batch, states · width), to logits, shape (batch, classes).
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Map a pooled state, shape (batch, states · width), to logits, shape (batch, classes)."""
-        logits: Tensor = self.classifier(self.features(pooled))
-        return logits
+        What the classifier reads comes with them, shape (batch, width) or (batch, states · width).
+        """
+        features: Tensor = self.dropout(torch.tanh(self.dense(pooled)))
+        return self.classifier(features), features
 
 
 class CertaintyHead(nn.Module):

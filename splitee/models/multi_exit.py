@@ -17,21 +17,12 @@ import splitee.models.slender  # noqa: F401  # registers its classes with the Au
 from splitee._internal.checksums import check_files, refresh_fingerprints
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import find_checkpoint, read_config
-from splitee.models.config import MultiExitConfig
+from splitee.models.config import MultiExitConfig, layers_from
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
 from splitee.models.elasticbert import pretrained_pooler, take_poolers
+from splitee.models.encode import padding_without_mask
 from splitee.models.equilibrium import after_exit, before_exit
-from splitee.models.exits import (
-    CONFIDENCES,
-    JOINS,
-    POOLINGS,
-    CertaintyHead,
-    ExitHead,
-    certainty_loss,
-    exit_losses,
-    joined,
-    pool,
-)
+from splitee.models.exits import CertaintyHead, ExitHead, certainty_loss, exit_losses, joined, pool
 from splitee.models.loading import WRONG_VALUES, check_weights, load_backbone, start_exits
 from splitee.models.opening import find_layers, open_backbone
 
@@ -90,16 +81,7 @@ class MultiExitModel(PreTrainedModel):
 
     def __init__(self, config: MultiExitConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        if config.pooling not in POOLINGS:
-            raise InputError(f"pooling {config.pooling!r}: choose one of {', '.join(POOLINGS)}")
-        for name, choices in (("confidence", CONFIDENCES), ("exit_join", JOINS)):
-            if getattr(config, name) not in choices:
-                raise InputError(f"{name} {getattr(config, name)!r}: choose one of {', '.join(choices)}")
-        if (config.num_labels == 1) != config.regresses:
-            raise InputError(
-                f"num_labels is {config.num_labels}, score_range is {config.score_range}: a regression model "
-                "has one output and a range, such as (0, 5); a classifier has several outputs and no range"
-            )
+        config.check()
         if backbone is None:
             backbone = AutoModel.from_config(config.backbone_config())
         self.backbone = backbone
@@ -222,7 +204,7 @@ class MultiExitModel(PreTrainedModel):
             # ElasticBERT's poolers were pretrained on the first token; in a decoder only the last sees all
             options["pooling"] = "first" if poolers or every else "last" if stack.causal else "mean"
         if first_exit is not None:
-            options["exits"] = exits_from(first_exit, len(stack.order))
+            options["exits"] = layers_from(first_exit, len(stack.order))
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
         if config.exit_dense:
@@ -252,7 +234,13 @@ class MultiExitModel(PreTrainedModel):
         """
         stack = self.stack
         if attention_mask is None:
-            self._warn_of_padding(input_ids)
+            if not self._warned and padding_without_mask(input_ids, self.backbone.config):
+                self._warned = True
+                warnings.warn(
+                    f"input_ids hold the padding token ({self.backbone.config.pad_token_id}) but no "
+                    "attention_mask is given, so padding is read as text: give attention_mask",
+                    stacklevel=3,
+                )
             attention_mask = torch.ones_like(input_ids)
         elif not stack.pads_left and bool((attention_mask[:, 0] == 0).any()):
             raise InputError(
@@ -264,24 +252,6 @@ class MultiExitModel(PreTrainedModel):
         (embedded,) = cut.recent
         kept = self.config.exit_states > 1
         return replace(cut, recent=(self._pooled(embedded, cut.mask),) if kept else ())
-
-    def _warn_of_padding(self, ids: Tensor) -> None:
-        """Warn, once per model, if a batch without attention_mask starts or ends with padding."""
-        config = self.backbone.config
-        pad = getattr(config, "pad_token_id", None)
-        if self._warned or pad is None or ids.shape[1] < 2:
-            return
-        is_pad = ids == pad
-        first, last = is_pad[:, 0], is_pad[:, -1]
-        if pad in [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep")]:
-            first, last = first & is_pad[:, 1], last & is_pad[:, -2]  # a single one is no padding
-        if bool((first | last).any()):
-            self._warned = True
-            warnings.warn(
-                f"input_ids hold the padding token ({pad}) but no attention_mask is given, so padding is "
-                "read as text: give attention_mask",
-                stacklevel=4,
-            )
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
         """Run further layers up to `until` (1-based)."""
@@ -367,17 +337,9 @@ class MultiExitModel(PreTrainedModel):
             states = [*cut.recent, self._pooled(cut.hidden, cut.mask)]
             with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
                 pooled = joined(states, self.config.exit_join)
-                features = head.features(pooled.to(next(self.exit_heads.parameters()).dtype))
-                logits: Tensor = head.classifier(features)
+                logits, features = head(pooled.to(next(self.exit_heads.parameters()).dtype))
             learned = self.config.confidence == "learned"
             return logits, self.certainty_head(features) if learned else None
-
-
-def exits_from(first: int, depth: int) -> list[int]:
-    """Return the layers from `first` to the last, where exits shall be."""
-    if not 1 <= first <= depth:
-        raise InputError(f"the first exit is at layer {first}: give a layer from 1 to {depth}")
-    return list(range(first, depth + 1))
 
 
 def load_config(folder: str | Path) -> MultiExitConfig:
@@ -432,22 +394,6 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
     check_weights(folder, model, loading["missing_keys"])
     model.eval()
     return model
-
-
-def learned_confidence(model: MultiExitModel, confidence: str | None = None) -> bool:
-    """Return whether a kind of confidence (default: the model's) is the learned one.
-
-    Raises
-    ------
-    InputError
-        If it is, and the model was trained without.
-    """
-    has_one = bool(model.config.confidence == "learned")
-    if confidence == "learned" and not has_one:
-        raise InputError(
-            "this model has no learned confidence: train one with splitee train --confidence learned"
-        )
-    return has_one if confidence is None else confidence == "learned"
 
 
 AutoConfig.register(MultiExitConfig.model_type, MultiExitConfig, exist_ok=True)

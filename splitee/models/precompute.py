@@ -29,7 +29,7 @@ from splitee.models.checkpoints import find_checkpoint
 from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
 from splitee.models.exits import CONFIDENCES
 from splitee.models.flops import count_flops
-from splitee.models.multi_exit import MultiExitModel, learned_confidence, load_checkpoint
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
 from splitee.trace import Trace
 from splitee.trace.columns import read_logits, read_scores, round_scores, score_classes
@@ -140,7 +140,7 @@ def precompute(
         "backbone": model.config.backbone.get("model_type"),
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
-    learned = learned_confidence(model, options.confidence)
+    learned = model.config.learned(options.confidence)
     encoded = _encode(model, tokenizer, rows, options)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
@@ -220,7 +220,7 @@ def compute_trace(
     """Compute a trace in memory (for small data, such as a validation split)."""
     options = options or PrecomputeOptions()
     encoded = _encode(model, tokenizer, rows, options)
-    learned = learned_confidence(model, options.confidence)
+    learned = model.config.learned(options.confidence)
     outputs = _room(model, len(rows), learned)
     passes = Passes(model, tokenizer.pad_token_id, options.precision, learned)
     for shard, values in run_here(passes, _shards(encoded, options)):

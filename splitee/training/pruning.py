@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import layers_held
-from splitee.models.config import MultiExitConfig
+from splitee.models.config import MultiExitConfig, layers_from
 from splitee.models.exits import exit_losses
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, slim
@@ -61,9 +61,8 @@ def first_layers(model: MultiExitModel, count: int | str) -> MultiExitModel:
 
 def exits_from(model: MultiExitModel, first: int) -> MultiExitModel:
     """Return a model without the exits before a layer; it shares the encoder."""
-    if not 1 <= first <= len(model.layers):
-        raise InputError(f"the first exit is at layer {first}: give a layer from 1 to {len(model.layers)}")
-    return _with_exits_of(model, model.backbone, [layer for layer in model.exits if layer >= first])
+    kept = layers_from(first, len(model.layers))
+    return _with_exits_of(model, model.backbone, [layer for layer in model.exits if layer in kept])
 
 
 def smaller(

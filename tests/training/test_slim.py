@@ -24,7 +24,6 @@ from splitee.training.assistant import new_assistant
 from splitee.training.attention import attention_loss, recorded_attention
 from splitee.training.pruning import exits_from, first_layers
 from splitee.training.slim_recipe import (
-    TASK_RECIPES,
     Event,
     SlimRecipe,
     assistant_stage,
@@ -33,6 +32,7 @@ from splitee.training.slim_recipe import (
     size_for,
 )
 from splitee.training.slimming import slim_checkpoint
+from splitee.training.task_recipes import TASK_RECIPES
 
 
 @pytest.fixture(scope="module")
