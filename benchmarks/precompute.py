@@ -56,7 +56,7 @@ def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) ->
                 model(**{name: values[:-1] for name, values in inputs.items()}).logits.numpy()
 
     passes = Passes(model, 1, "float32")
-    ours = lambda: passes.logits(shard)  # noqa: E731
+    ours = lambda: passes.outputs(shard)  # noqa: E731
     print(f"{trace}: {beside(ours, bare):.3f} of the bare encoder, {texts / clock(ours):.1f} texts/s")
     if lengths.mean() < 64:
         print(f"  {beside(ours, as_they_come):.2f} × a loop that pads to 128")
@@ -65,12 +65,12 @@ def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) ->
         share = 1 / beside(lambda: encode(tokenizer, [words], 512), ours)
         print(f"  tokenising takes {100 * share:.2f} % of that time")
     half = Passes(model, 1, "bfloat16")
-    _told("bfloat16", beside(lambda: half.logits(shard), ours), half.logits(shard), ours())
+    _told("bfloat16", beside(lambda: half.outputs(shard), ours), half.outputs(shard), ours())
     try:
         whole = Passes(torch.compile(model, dynamic=True), 1, "float32")
-        compiling = clock(lambda: whole.logits(shard))
-        faster = beside(lambda: whole.logits(shard), ours)
-        _told(f"torch.compile (after {compiling:.0f} s)", faster, whole.logits(shard), ours())
+        compiling = clock(lambda: whole.outputs(shard))
+        faster = beside(lambda: whole.outputs(shard), ours)
+        _told(f"torch.compile (after {compiling:.0f} s)", faster, whole.outputs(shard), ours())
     except Exception as error:  # whatever a compiler says
         print(f"  torch.compile does not work here: {' '.join(str(error).split())[:100]}")
 

@@ -64,8 +64,10 @@ class World:
         Another model in the cloud: both or neither. It answers the samples that are offloaded, its
         confidence takes C_L's place in the reward of offloading, and it is observed only when the sample is
         offloaded. Exit L still exits on the device, with its own answer and its own confidence.
-    layer, exit : float
-        λ₁ and λ₂.
+    layer : float or list of L floats
+        λ₁, or the cost of what lies between each exit and the one before it.
+    exit : float
+        λ₂.
     offload : list of L floats
         The price of sending what layer i gives, i = 1..L; the last is never paid.
     offload_input : float or None
@@ -93,7 +95,7 @@ class World:
     offload: list[float]
     offload_input: float | None = None
     sample_offload: list[float] | None = None
-    layer: float = 5 / 6
+    layer: float | list[float] = 5 / 6
     exit: float = 1 / 6
     device_layers: int | None = None
     mu: float = 0.1
@@ -153,10 +155,18 @@ def device_cost(world: World, i: int, every_exit: bool) -> float:
 
 
 def device_cost_of(world: World, i: int, evaluated: int) -> float:
-    """γ of stopping at exit i after so many exits were evaluated: λ₁·d_i + λ₂·evaluated."""
+    """γ of stopping at exit i after so many exits were evaluated: λ₁·d_i + λ₂·evaluated.
+
+    Costs by layer are summed in order: (layer_1 + … + layer_i) + λ₂·evaluated.
+    """
     if i == 0:
         return 0.0
-    if evaluated == i and world.depths[:i] == list(range(1, i + 1)):
+    if isinstance(world.layer, list):
+        computing = 0.0
+        for cost in world.layer[:i]:
+            computing += cost
+        cost = computing + world.exit * evaluated
+    elif evaluated == i and world.depths[:i] == list(range(1, i + 1)):
         cost = (world.layer + world.exit) * i
     else:
         cost = world.layer * world.depths[i - 1] + world.exit * evaluated

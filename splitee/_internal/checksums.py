@@ -81,6 +81,19 @@ def write_fingerprints(folder: Path) -> None:
     write_text(folder / FINGERPRINTS, json.dumps(document, indent=1) + "\n", overwrite=True)
 
 
+def refresh_fingerprints(folder: Path, *written: str) -> None:
+    """Let the fingerprints of a folder, if it has any, hold for files that were just written again.
+
+    The other files keep the fingerprints that they have: damage to them is still found.
+    """
+    if (known := read_fingerprints(folder)) is None:
+        return
+    kept = {name: digest for name, digest in known.items() if (folder / name).exists()}
+    kept |= {name: file_sha256(folder / name) for name in written}
+    text = json.dumps(sealed({"files": kept}), indent=1) + "\n"
+    write_text(folder / FINGERPRINTS, text, overwrite=True)
+
+
 def read_fingerprints(folder: Path) -> dict[str, str] | None:
     """Return what `write_fingerprints` wrote, or None if the folder has no such file.
 
@@ -97,6 +110,25 @@ def read_fingerprints(folder: Path) -> dict[str, str] | None:
         return {str(name): str(digest) for name, digest in files.items()}
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise InputError(f"{file} is damaged") from error
+
+
+def check_files(folder: Path, *names: str) -> None:
+    """Check files of a folder (default: all that are there) against its fingerprints, if it has any.
+
+    Raises
+    ------
+    InputError
+        If one was changed or damaged after it was written.
+    """
+    written = read_fingerprints(folder)
+    if written is None:
+        return
+    present = [name for name in names or written if name in written and (folder / name).exists()]
+    if present and (changed := first_changed(folder, written, *present)):
+        raise InputError(
+            f"{folder / changed} does not match its checksum: it was changed or damaged after it was written "
+            f"(if you changed it, remove {FINGERPRINTS})"
+        )
 
 
 def damaged_file(folder: Path) -> str | None:

@@ -34,6 +34,7 @@ from splitee._internal.leftovers import (
     is_fixed,
     is_ours,
     settle,
+    tidy,
     working_place,
 )
 from splitee._internal.locks import locked_file
@@ -101,19 +102,23 @@ def new_folder(out: str | Path, *, own: Collection[str], overwrite: bool = False
         If another process writes to `out`, or it cannot be written.
     """
     place = real_path(out)
-    _refuse_entries(place, out, own, overwrite)
+    refuse_entries(out, own, overwrite)
     with claimed_folder(Path(out)) as work:
         made = work / FINAL
         made.mkdir()
         yield made
-        _refuse_entries(place, out, own, overwrite)
+        refuse_entries(out, own, overwrite)
         if place.is_dir() and not is_fixed(place):
             carry(place, made, {entry.name for entry in place.iterdir()} - set(own))
         put_in_place(made, place, work)
 
 
-def _refuse_entries(place: Path, out: str | Path, own: Collection[str], overwrite: bool) -> None:
-    """Raise an error if `out` is no folder, or holds entries that may not be replaced."""
+def refuse_entries(out: str | Path, own: Collection[str], overwrite: bool) -> None:
+    """Raise an error if `out` is no folder, or holds entries of these names that may not be replaced.
+
+    What a killed process left of a finished run is removed.
+    """
+    place = real_path(out)
     with one_line_for(out):
         if place.exists() and not place.is_dir():
             raise InputError(f"{out} is a file: give a folder")
@@ -121,6 +126,7 @@ def _refuse_entries(place: Path, out: str | Path, own: Collection[str], overwrit
         present = [name for name in own if place.is_dir() and os.path.lexists(place / name)]
         if not present:
             return
+        tidy(place)
         refuse_existing(Path(out) / min(present), overwrite)
         if is_fixed(place):
             raise InputError(

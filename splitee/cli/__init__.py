@@ -24,6 +24,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "plan": ("plan", "Find the cheapest cut for a device, a link and limits."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),
+    "convert": ("convert", "Convert a checkpoint of COST-EFF's or ElasticBERT's authors."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),
 }
 

@@ -257,8 +257,8 @@ def score(
 
     The result is called the ELUE score if the reference is ElasticBERT-base. Needs no torch.
     """
-    from splitee._internal.files import refuse_existing, refuse_no_folder, write_text
-    from splitee._internal.folders import new_folder
+    from splitee._internal.files import refuse_no_folder, write_text
+    from splitee._internal.folders import new_folder, refuse_entries
     from splitee.elue.predictions import read_methods
     from splitee.elue.reference import read_reference
     from splitee.elue.score import average
@@ -269,8 +269,7 @@ def score(
     own = ("scores.csv", *figures)
     if out is not None:
         refuse_no_folder(out)
-        for file in own:
-            refuse_existing(out / file, overwrite)
+        refuse_entries(out, own, overwrite)
     against = read_reference(reference)
     methods = [_filled(method, against.by_layer, flops_of, tokens) for method in read_methods(results)]
     scores = compute(methods, against, grid=grid, draws=draws, seed=seed)

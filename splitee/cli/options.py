@@ -280,6 +280,19 @@ def layers(help: str) -> Decorator[Any]:
     return click.option("--layers", type=Read("layers", numbers.layer_count), help=help)
 
 
+def first_exit(help: str) -> Decorator[Any]:
+    """--first-exit: the first layer with an exit."""
+    return click.option("--first-exit", type=Read("layer", partial(numbers.whole, least=1)), help=help)
+
+
+def confidence(help: str, default: str | None = None) -> Decorator[Any]:
+    """--confidence: what is taken as an exit's confidence."""
+    kinds = click.Choice(["softmax", "learned"])
+    return click.option(
+        "--confidence", type=kinds, default=default, show_default=default is not None, help=help
+    )
+
+
 def training_texts(command: Command) -> Command:
     """Add the options that locate the rows to train on and to validate with, except those of `text`."""
     return _all(

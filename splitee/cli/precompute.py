@@ -37,6 +37,7 @@ from splitee.models.checkpoints import BUNDLED
 @click.option(
     "--logits/--no-logits", default=None, help="Store logits.  [default: if there are 3 or more classes]"
 )
+@options.confidence("Confidence of the trace, for a model with a learned one.  [default: as in training]")
 @options.on_ray("shards")
 @options.overwrite()
 @options.as_json()
@@ -54,6 +55,7 @@ def command(
     precision: str,
     device: str | None,
     logits: bool | None,
+    confidence: str | None,
     on_ray: bool,
     ray_address: str | None,
     overwrite: bool,
@@ -91,7 +93,7 @@ def command(
     known = {} if task not in PAIRS else {k: v for k, v in PAIRS[task].label_map.items() if k not in classes}
     if not config.regresses:
         rows = map_labels(rows, classes, known | options.pairs(label_map, "--label-map", "THEIRS=OURS"))
-    how = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits)
+    how = PrecomputeOptions(batch_size, shard_size, max_tokens, precision, device, logits, confidence)
     run: Run | None = None
     if on_ray or ray_address:
         import torch

@@ -24,12 +24,27 @@ from splitee.models.checkpoints import check_out
 @click.option("--rank", type=int, help="Rank of the word embedding (instead of --params).  [default: full]")
 @options.layers("Keep only this many first layers too, for comparison.")
 @click.option(
+    "--teacher-layers",
+    type=click.Choice(["spread", "first"]),
+    default="spread",
+    show_default=True,
+    help="With --layers: the teacher's layers whose states are learned; the first as released.",
+)
+@options.first_exit("Drop the exits before this layer.")
+@click.option(
+    "--attention-weight",
+    default=0.0,
+    show_default=True,
+    help="Weight of a loss on attention maps, added to the loss on states.",
+)
+@click.option(
     "--recipe",
     "task_recipe",
     type=click.Choice(["mrpc", "sst-2", "qnli", "mnli", "cola", "qqp"]),
     default="sst-2",
     show_default=True,
-    help="COST-EFF's epochs and share for this task, where the options below do not say otherwise.",
+    help="COST-EFF's epochs and share for this task and number of heads, where the options below do not say "
+    "otherwise.",
 )
 @click.option(
     "--assistant-epochs", type=float, help="Epochs of a full-size teaching assistant, trained first; 0: none."
@@ -50,15 +65,16 @@ from splitee.models.checkpoints import check_out
 )
 @click.option("--representation-epochs", type=float, help="Epochs on the teacher's hidden states.")
 @click.option("--prediction-epochs", type=float, help="Epochs on its hidden states and answers.")
-@click.option("--prune-rate", default=1e-5, show_default=True, help="Learning rate of pruning.")
+@click.option("--prune-rate", type=float, help="Learning rate of pruning.  [default: 1e-5, as released]")
 @click.option(
     "--representation-rate",
-    default=3e-5,
-    show_default=True,
-    help="Learning rate of the representation epochs.",
+    type=float,
+    help="Learning rate of the representation epochs.  [default: 3e-5; with --batch-size 64 4e-5]",
 )
 @click.option(
-    "--prediction-rate", default=2e-5, show_default=True, help="Learning rate of the prediction epochs."
+    "--prediction-rate",
+    type=float,
+    help="Learning rate of the prediction epochs.  [default: 2e-5; with --batch-size 64 3e-5]",
 )
 @click.option(
     "--importance",
@@ -112,6 +128,9 @@ def command(
     units: int | None,
     rank: int | None,
     layers: int | str | None,
+    teacher_layers: str,
+    first_exit: int | None,
+    attention_weight: float,
     task_recipe: str,
     assistant_epochs: float | None,
     assistant_start: str,
@@ -120,9 +139,9 @@ def command(
     representation_share: float | None,
     representation_epochs: float | None,
     prediction_epochs: float | None,
-    prune_rate: float,
-    representation_rate: float,
-    prediction_rate: float,
+    prune_rate: float | None,
+    representation_rate: float | None,
+    prediction_rate: float | None,
     batch_size: int,
     importance: str,
     importance_loss: str,
@@ -170,28 +189,31 @@ def command(
         now = Widths.of(config.backbone_config())
         asked = (heads, len(now.heads[0])), (units, now.units[0]), (rank, now.rank)
         size = Event(*(wanted if wanted is not None else there for wanted, there in asked))  # type: ignore[arg-type]
-    by_task = {
+    given = {
         "assistant_epochs": assistant_epochs,
         "prune_epochs": prune_epochs,
         "representation_share": representation_share,
         "representation_epochs": representation_epochs,
         "prediction_epochs": prediction_epochs,
+        "prune_rate": prune_rate,
+        "representation_rate": representation_rate,
+        "prediction_rate": prediction_rate,
     }
     recipe = SlimRecipe.for_task(
         task_recipe,
         size.heads,
         size.units,
         size.rank,
-        **{name: value for name, value in by_task.items() if value is not None},
+        **{name: value for name, value in given.items() if value is not None},
         layers=layers,
+        teacher_layers=teacher_layers,
+        first_exit=first_exit,
+        attention_weight=attention_weight,
         assistant_start=assistant_start,
         importance_loss=importance_loss,
         event_order=event_order,
         states_average=states_average,
         batch_size=batch_size,
-        prune_rate=prune_rate,
-        representation_rate=representation_rate,
-        prediction_rate=prediction_rate,
         importance=importance,
         importance_share=importance_share,
         every_exit=every_exit,

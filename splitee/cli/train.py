@@ -47,11 +47,31 @@ from splitee.models.checkpoints import check_out
     show_default=True,
     help="Whether an exit has a dense layer before its classifier (COST-EFF's exits have none).",
 )
+@options.first_exit("First layer with an exit; all later ones have one too (instead of --exits).")
+@click.option(
+    "--exit-states",
+    default=1,
+    show_default=True,
+    help="Last states that an exit reads: of its layer, and of the layers (or the embedding) before it.",
+)
+@click.option(
+    "--exit-join",
+    type=click.Choice(["concat", "mean"]),
+    default="concat",
+    show_default=True,
+    help="How these states are joined: side by side, or their mean.",
+)
+@options.confidence(
+    "What traces and early exit take as confidence: the softmax, or a certainty learned beside the exits "
+    "(BERxiT).",
+    "softmax",
+)
 @click.option(
     "--objective",
     type=click.Choice(
         [
             *("joint", "depth-weighted", "two-stage", "alternating"),
+            *("joint+distillation", "joint+distillation-released"),
             *("self-distillation", "self-distillation-released"),
         ]
     ),
@@ -89,6 +109,10 @@ def command(
     layers: int | str | None,
     exit_start: str,
     exit_dense: bool,
+    first_exit: int | None,
+    exit_states: int,
+    exit_join: str,
+    confidence: str,
     objective: str,
     epochs: int,
     patience: int,
@@ -128,6 +152,10 @@ def command(
         layers=layers,
         exit_start=exit_start,
         exit_dense=exit_dense,
+        first_exit=first_exit,
+        exit_states=exit_states,
+        exit_join=exit_join,
+        confidence=confidence,
         objective=objective,
         epochs=epochs,
         patience=patience,

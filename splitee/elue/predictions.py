@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.checksums import check_files, write_fingerprints
 from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_existing, write_text
 from splitee._internal.folders import claimed_folder, put_in_place
@@ -177,6 +178,7 @@ def write_method(method: Method, folder: str | Path, *, overwrite: bool = False)
             _write(final / _GOLD, label=method.label)
         record = {"name": method.name, "task": method.task, **method.facts}
         write_text(final / _METHOD, json.dumps(record, indent=1) + "\n")
+        write_fingerprints(final)
         put_in_place(final, folder, work)
 
 
@@ -186,10 +188,12 @@ def read_method(folder: str | Path) -> Method:
     Raises
     ------
     InputError
-        If a file is missing or invalid, or files contradict each other; the message names the file.
+        If a file is missing or invalid, does not match its checksum (files of other programs have none), or
+        files contradict each other; the message names the file.
     """
     folder = Path(folder)
     file = folder / _METHOD
+    check_files(folder)
     try:
         facts = dict(read_json(file)) if file.is_file() else _named_by_files(folder)
         name, task = facts.pop("name"), facts.pop("task")

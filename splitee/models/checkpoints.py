@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from splitee._internal.checksums import FINGERPRINTS, first_changed, read_fingerprints
+from splitee._internal.checksums import FINGERPRINTS, check_files, read_fingerprints
 from splitee._internal.errors import InputError
 from splitee._internal.files import real_path, refuse_existing, refuse_no_folder
 from splitee._internal.leftovers import is_fixed
@@ -79,25 +79,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config  # type: ignore[no-any-return]
 
 
-def check_files(folder: Path, *names: str) -> None:
-    """Check files of a checkpoint (default: all that are there) against its fingerprints, if it has any.
-
-    Raises
-    ------
-    InputError
-        If one was changed or damaged after it was written.
-    """
-    written = read_fingerprints(folder)
-    if written is None:
-        return
-    present = [name for name in names or written if name in written and (folder / name).exists()]
-    if present and (changed := first_changed(folder, written, *present)):
-        raise InputError(
-            f"{folder / changed} does not match its checksum: it was changed or damaged after it was written "
-            f"(if you changed it, remove {FINGERPRINTS})"
-        )
-
-
 def check_values(config: dict[str, Any], file: Path) -> None:
     """Raise InputError if a configuration has a value of a wrong type, or one that would take all memory."""
     for key, (fits, wanted) in _VALUES.items():
@@ -154,6 +135,7 @@ _MOST = dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers")
     "num_labels": 2**20,
     "max_tokens": 2**20,
     "exits": 1000,
+    "exit_states": 1001,
 }
 _Fits = Callable[[Any], bool]
 _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits, in code and in words
@@ -165,6 +147,9 @@ _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits,
     "recommended_threshold": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "training": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "max_tokens": (_is_whole, "a whole number above 0"),
+    "confidence": (lambda v: v in ("softmax", "learned"), "softmax or learned"),
+    "exit_states": (_is_whole, "a whole number above 0"),
+    "exit_join": (lambda v: v in ("concat", "mean"), "concat or mean"),
     "num_labels": (_is_whole, "a whole number above 0"),
     "score_range": (
         lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PretrainedConfig
 
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import MODEL_TYPE
+from splitee.models.exits import CONFIDENCES, JOINS, POOLINGS
 
 
 class MultiExitConfig(PretrainedConfig):
@@ -20,8 +21,8 @@ class MultiExitConfig(PretrainedConfig):
         The encoder's configuration (with its ``model_type``).
     exits : list of int, optional
         The layers (1-based, ascending) that have an exit, the last layer among them. Default: all.
-    pooling : {"first", "mean"}
-        Input of an exit: the state of the first token, or the mean over all tokens except padding.
+    pooling : {"first", "mean", "last"}
+        Input of an exit: the state of the first or last token, or the mean over all tokens except padding.
     exit_dropout : float
         Dropout before the classifier of an exit.
     exit_dense : bool
@@ -37,10 +38,21 @@ class MultiExitConfig(PretrainedConfig):
         Number of tokens that texts are truncated to.
     score_range : pair of float, optional
         Lowest and highest score of a regression model; None for a classifier.
+    confidence : {"softmax", "learned"}
+        What traces and early exit take as an exit's confidence: the largest softmax probability (for
+        regression, closeness to the exit before), or BERxiT's learned certainty, for which the model then has
+        a `CertaintyHead`.
+    exit_states : int
+        Number N of last states that an exit reads, the embedding's among them, as COST-EFF's
+        ``last_n_hidden``; the first exits read as many as there are.
+    exit_join : {"concat", "mean"}
+        How these states are joined (COST-EFF's ``hidden_mode``).
     """
 
     model_type = MODEL_TYPE
     has_no_defaults_at_init = True
+    # by the library's Trainer, whose metrics read logits
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["certainty"]
 
     def __init__(
         self,
@@ -54,6 +66,9 @@ class MultiExitConfig(PretrainedConfig):
         training: Mapping[str, Any] | None = None,
         max_tokens: int = 128,
         score_range: Sequence[float] | None = None,
+        confidence: str = "softmax",
+        exit_states: int = 1,
+        exit_join: str = "concat",
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {})
@@ -66,7 +81,35 @@ class MultiExitConfig(PretrainedConfig):
         self.training = None if training is None else dict(training)
         self.max_tokens = max_tokens
         self.score_range = None if score_range is None else [float(score) for score in score_range]
+        self.confidence = confidence
+        self.exit_states = exit_states
+        self.exit_join = exit_join
         super().__init__(**kwargs)
+
+    def check(self) -> None:
+        """Raise InputError if the exits' options are invalid or do not fit each other."""
+        for name, choices in (("pooling", POOLINGS), ("confidence", CONFIDENCES), ("exit_join", JOINS)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if (self.num_labels == 1) != self.regresses:
+            raise InputError(
+                f"num_labels is {self.num_labels}, score_range is {self.score_range}: a regression model "
+                "has one output and a range, such as (0, 5); a classifier has several outputs and no range"
+            )
+
+    def learned(self, confidence: str | None = None) -> bool:
+        """Return whether a kind of confidence (default: the model's) is the learned one.
+
+        Raises
+        ------
+        InputError
+            If it is, and the model was trained without.
+        """
+        if confidence == "learned" and self.confidence != "learned":
+            raise InputError(
+                "this model has no learned confidence: train one with splitee train --confidence learned"
+            )
+        return (confidence or self.confidence) == "learned"
 
     @property
     def regresses(self) -> bool:
@@ -84,3 +127,16 @@ class MultiExitConfig(PretrainedConfig):
         if "model_type" not in options:
             raise InputError("this configuration names no backbone: it is not a multi-exit checkpoint")
         return AutoConfig.for_model(options.pop("model_type"), **options)
+
+
+def layers_from(first: int, depth: int) -> list[int]:
+    """Return the layers from `first` to the last, where exits shall be.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer.
+    """
+    if not 1 <= first <= depth:
+        raise InputError(f"the first exit is at layer {first}: give a layer from 1 to {depth}")
+    return list(range(first, depth + 1))

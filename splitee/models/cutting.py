@@ -73,12 +73,16 @@ class Cut:
     calls : tuple of (tuple, dict), length L
         For each layer, the positional and keyword arguments that the library passes besides the state (masks,
         position biases). Layers of one kind share them.
+    recent : tuple of Tensor
+        States before this one that exits read too, oldest first: pooled, shape (batch, width). From
+        `first_layer` it is the state of the embedding, not pooled.
     """
 
     hidden: Tensor
     layer: int
     mask: Tensor
     calls: tuple[Call, ...]
+    recent: tuple[Tensor, ...] = ()
 
     def take(self, rows: Tensor) -> Cut:
         """Return the batch restricted to some samples (0-based indices), shape (k,)."""
@@ -102,7 +106,8 @@ class Cut:
             (tuple(map(select, arguments)), {name: select(value) for name, value in options.items()})
             for arguments, options in self.calls
         )
-        return replace(self, hidden=self.hidden[rows], mask=self.mask[rows], calls=calls)
+        recent = tuple(state[rows] for state in self.recent)
+        return replace(self, hidden=self.hidden[rows], mask=self.mask[rows], calls=calls, recent=recent)
 
 
 def run_layers(stack: Stack, cut: Cut, until: int) -> Cut:
@@ -149,7 +154,7 @@ def first_layer(backbone: nn.Module, stack: Stack, inputs: dict[str, Any]) -> Cu
     hidden = record.states[1] if depth > 1 else record.output
     if depth == 1 and stack.norm is not None:
         hidden = stack.norm(hidden)
-    return Cut(hidden, 1, inputs["attention_mask"], tuple(record.calls))
+    return Cut(hidden, 1, inputs["attention_mask"], tuple(record.calls), (record.states[0],))
 
 
 def prepared(

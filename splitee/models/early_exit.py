@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ def infer(
     *,
     last: int | None = None,
     mark: Callable[[], object] = lambda: None,
+    confidence: str | None = None,
 ) -> Answers:
     """Run a batch layer by layer; samples that the rule accepts exit, and the others continue.
 
@@ -65,6 +66,8 @@ def infer(
     mark : callable, optional
         Called after the layers up to every exit, and again after every exit that is evaluated, so that a
         caller can time the steps.
+    confidence : {"softmax", "learned"}, optional
+        What the rule takes as confidence: see `MultiExitConfig`. Default: as in training.
 
     Returns
     -------
@@ -94,12 +97,18 @@ def infer(
         raise InputError(f"exit {last}: the model has exits 1 to {exits}")
     if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
         raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
+    learned = model.config.learned(confidence)
     with evaluating(model):
-        return _infer(model, batch, rule, last, mark)
+        return _infer(model, batch, rule, last, learned, mark)
 
 
 def _infer(
-    model: MultiExitModel, batch: Mapping[str, Tensor], rule: Rule, last: int, mark: Callable[[], object]
+    model: MultiExitModel,
+    batch: Mapping[str, Tensor],
+    rule: Rule,
+    last: int,
+    learned: bool,
+    mark: Callable[[], object],
 ) -> Answers:
     count = len(batch["input_ids"])
     prediction = np.zeros(count, dtype=np.int64)
@@ -114,8 +123,11 @@ def _infer(
         mark()
         if exit_ < last and not rule.asks(exit_):
             continue
-        logits = model.exit_logits(cut).float().cpu().numpy()
+        values, certainty = model.exit_outputs(cut)
+        logits = values.float().cpu().numpy()
         output = _exit_output(model, logits, before)
+        if learned and certainty is not None:
+            output = replace(output, confidence=certainty.float().cpu().numpy())
         if exit_ < last:
             sure, memory = rule.sure(exit_, output, memory)
         else:

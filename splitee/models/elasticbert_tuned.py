@@ -16,7 +16,8 @@ from splitee._internal.errors import InputError
 from splitee.models.config import MultiExitConfig
 from splitee.models.elasticbert import ElasticBertConfig, ElasticBertModel, take_poolers
 from splitee.models.exits import ExitHead
-from splitee.models.multi_exit import UNREADABLE, MultiExitModel
+from splitee.models.loading import UNREADABLE
+from splitee.models.multi_exit import MultiExitModel
 
 
 @dataclass

@@ -132,3 +132,23 @@ def pad(encoded: Sequence[dict[str, list[int]]], pad_id: int) -> dict[str, Tenso
         for name, values in one.items():
             batch[name][row, :length] = torch.tensor(values)
     return batch
+
+
+def padding_without_mask(ids: Tensor, config: Any) -> bool:
+    """Return whether token ids, shape (batch, tokens), start or end with padding.
+
+    Parameters
+    ----------
+    ids : Tensor
+        Token ids that come without attention_mask.
+    config : PretrainedConfig
+        The backbone's configuration, which names the special tokens.
+    """
+    pad = getattr(config, "pad_token_id", None)
+    if pad is None or ids.shape[1] < 2:
+        return False
+    is_pad = ids == pad
+    first, last = is_pad[:, 0], is_pad[:, -1]
+    if pad in [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep")]:
+        first, last = first & is_pad[:, 1], last & is_pad[:, -2]  # a single one is no padding
+    return bool((first | last).any())

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from splitee.models.config import MultiExitConfig
-from splitee.models.cutting import evaluating, first_layer
+from splitee.models.cutting import evaluating
 from splitee.models.multi_exit import MultiExitModel
 
 
@@ -34,14 +34,13 @@ def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
         per exit.
     """
     ids = torch.full((1, tokens), min(5, model.backbone.config.vocab_size - 1), device=model.device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     before = model.backbone.config._attn_implementation
     model.backbone.set_attn_implementation("eager")
     layers, exits = [], []
     try:
         with torch.no_grad(), evaluating(model), _without_gradients(model):
             with FlopCounterMode(display=False) as counter:
-                cut = first_layer(model.backbone, model.stack, inputs)
+                cut = model.start(ids, torch.ones_like(ids))
             layers.append(counter.get_total_flops())
             for layer in range(1, len(model.layers) + 1):
                 if layer > 1:
@@ -50,7 +49,7 @@ def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
                     layers.append(counter.get_total_flops())
                 if layer in model.exits:
                     with FlopCounterMode(display=False) as counter:
-                        model.exit_logits(cut)
+                        model.exit_outputs(cut)
                     exits.append(counter.get_total_flops())
     finally:
         model.backbone.set_attn_implementation(before)

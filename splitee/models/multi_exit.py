@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
+from splitee._internal.checksums import check_files, refresh_fingerprints
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import layers_held
-from splitee.models.checkpoints import check_files, find_checkpoint, read_config
-from splitee.models.config import MultiExitConfig
+from splitee.models.checkpoints import find_checkpoint, read_config
+from splitee.models.config import MultiExitConfig, layers_from
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
-from splitee.models.elasticbert import (
-    ElasticBertConfig,
-    pretrained_pooler,
-    stored_poolers,
-    take_poolers,
-)
+from splitee.models.elasticbert import pretrained_pooler, take_poolers
+from splitee.models.encode import padding_without_mask
 from splitee.models.equilibrium import after_exit, before_exit
-from splitee.models.exits import POOLINGS, ExitHead, exit_losses, pool
+from splitee.models.exits import CertaintyHead, ExitHead, certainty_loss, exit_losses, joined, pool
+from splitee.models.loading import WRONG_VALUES, check_weights, load_backbone, start_exits
 from splitee.models.opening import find_layers, open_backbone
 
-# errors of damaged weights: RuntimeError for shapes that differ, UnpicklingError for a git-lfs pointer
-UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 EXIT_STARTS = ("new", "pooler")
-# what the library raises for values of wrong types in a configuration
-_WRONG_VALUES = (
-    *UNREADABLE,
-    StrictDataclassError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-)
 
 
 @dataclass
 class MultiExitOutput(ModelOutput):
-    """Logits of every exit, shape (batch, exits, classes), and the joint loss if labels were given."""
+    """Logits of every exit, shape (batch, exits, classes), and the joint loss if labels were given.
+
+    ``certainty``, shape (batch, exits), holds the learned certainties of a model that has some.
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    certainty: Tensor | None = None
 
 
 class MultiExitModel(PreTrainedModel):
@@ -96,13 +81,7 @@ class MultiExitModel(PreTrainedModel):
 
     def __init__(self, config: MultiExitConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        if config.pooling not in POOLINGS:
-            raise InputError(f"pooling {config.pooling!r}: choose one of {', '.join(POOLINGS)}")
-        if (config.num_labels == 1) != config.regresses:
-            raise InputError(
-                f"num_labels is {config.num_labels}, score_range is {config.score_range}: a regression model "
-                "has one output and a range, such as (0, 5); a classifier has several outputs and no range"
-            )
+        config.check()
         if backbone is None:
             backbone = AutoModel.from_config(config.backbone_config())
         self.backbone = backbone
@@ -118,9 +97,29 @@ class MultiExitModel(PreTrainedModel):
                 f"exits {list(self.exits)}: give ascending layers from 1 to {depth}, with {depth} among them"
             )
         width = backbone.config.hidden_size
+        if not 1 <= config.exit_states <= depth + 1:
+            raise InputError(
+                f"exit_states is {config.exit_states}: give 1 to {depth + 1}, the states of the embedding "
+                f"and of {depth} layers"
+            )
+        concatenated = config.exit_states > 1 and config.exit_join == "concat"
         self.exit_heads = nn.ModuleList(
-            ExitHead(width, config.num_labels, config.exit_dropout, config.exit_dense) for _ in self.exits
+            ExitHead(
+                width,
+                config.num_labels,
+                config.exit_dropout,
+                config.exit_dense,
+                min(config.exit_states, layer + 1) if concatenated else 1,
+            )
+            for layer in self.exits
         )
+        if config.confidence == "learned":
+            if concatenated and not config.exit_dense:
+                raise InputError(
+                    "a learned confidence is one map for all exits, which must be of one width: "
+                    "give them a dense layer, or exit_join 'mean'"
+                )
+            self.certainty_head = CertaintyHead(width)
         self.post_init()
 
     @classmethod
@@ -130,6 +129,13 @@ class MultiExitModel(PreTrainedModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         assert model.stack is not None  # checked now that the weights are there
         return loaded
+
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
+        """Write a checkpoint as the library does; the fingerprints of an existing folder are renewed."""
+        super().save_pretrained(save_directory, *arguments, **options)
+        folder = Path(save_directory)
+        saved = [*folder.glob("config.json"), *folder.glob("model*.safetensors*")]
+        refresh_fingerprints(folder, *(file.name for file in saved))
 
     @property
     def stack(self) -> Stack:
@@ -153,6 +159,7 @@ class MultiExitModel(PreTrainedModel):
         *,
         layers: int | str | None = None,
         exit_start: str = "new",
+        first_exit: int | None = None,
         **options: Any,
     ) -> MultiExitModel:
         """Add new exits to a pretrained encoder or decoder.
@@ -168,6 +175,8 @@ class MultiExitModel(PreTrainedModel):
         exit_start : {"new", "pooler"}
             Initial dense layers of the exits: random, or the backbone's pretrained pooler (as DeeBERT and
             BERxiT). The exits of an ElasticBERT always start from the pooler of their layer.
+        first_exit : int, optional
+            The first layer with an exit, if all later ones have one too (instead of ``exits``).
         **options
             Passed to `MultiExitConfig`.
 
@@ -179,27 +188,9 @@ class MultiExitModel(PreTrainedModel):
         """
         if exit_start not in EXIT_STARTS:
             raise InputError(f"exit_start {exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
-        try:
-            encoder_config = AutoConfig.from_pretrained(str(name))
-            if layers is not None:
-                encoder_config.num_hidden_layers = _at_most(encoder_config, layers, name)
-            backbone, loading = _load_backbone(name, encoder_config)
-            more = stored_poolers(encoder_config, loading["unexpected_keys"])
-            if more > encoder_config.to_dict().get("num_output_layers", more):
-                encoder_config.num_output_layers = more
-                backbone, loading = _load_backbone(name, encoder_config)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            location = "" if Path(name).is_dir() else "no such folder here, and from the hub "
-            raise InputError(
-                f"{name}: {location}no encoder could be loaded from safetensors "
-                f"({' '.join(str(error).split())[:200]}); "
-                "give a folder that has config.json and model.safetensors"
-            ) from error
-        missing = set(loading["missing_keys"])
+        backbone, missing = load_backbone(name, layers)
         needed = missing if exit_start == "pooler" else {k for k in missing if not k.startswith("pooler.")}
-        _check_weights(name, backbone, needed)
+        check_weights(name, backbone, needed)
         poolers = take_poolers(backbone)
         every: nn.Linear | None = None
         if exit_start == "pooler" and not poolers:
@@ -212,23 +203,12 @@ class MultiExitModel(PreTrainedModel):
         if "pooling" not in options:
             # ElasticBERT's poolers were pretrained on the first token; in a decoder only the last sees all
             options["pooling"] = "first" if poolers or every else "last" if stack.causal else "mean"
+        if first_exit is not None:
+            options["exits"] = layers_from(first_exit, len(stack.order))
         config = MultiExitConfig(described, num_labels=num_labels, **options)
         model = cls(config, backbone)
-        if not config.exit_dense:
-            return model
-        random = []
-        for layer, head in zip(model.exits, model.exit_heads, strict=True):
-            assert isinstance(head, ExitHead)
-            if (start := poolers.get(layer, every)) is not None:
-                head.dense.load_state_dict(start.state_dict())
-            else:
-                random.append(layer)
-        if poolers and random:
-            warnings.warn(
-                f"{name} has no pretrained pooler at layers {', '.join(map(str, random))}: their exits start "
-                "from random weights",
-                stacklevel=2,
-            )
+        if config.exit_dense:
+            start_exits(name, zip(model.exits, model.exit_heads, strict=True), poolers, every)
         return model
 
     @property
@@ -254,7 +234,13 @@ class MultiExitModel(PreTrainedModel):
         """
         stack = self.stack
         if attention_mask is None:
-            self._warn_of_padding(input_ids)
+            if not self._warned and padding_without_mask(input_ids, self.backbone.config):
+                self._warned = True
+                warnings.warn(
+                    f"input_ids hold the padding token ({self.backbone.config.pad_token_id}) but no "
+                    "attention_mask is given, so padding is read as text: give attention_mask",
+                    stacklevel=3,
+                )
             attention_mask = torch.ones_like(input_ids)
         elif not stack.pads_left and bool((attention_mask[:, 0] == 0).any()):
             raise InputError(
@@ -262,35 +248,29 @@ class MultiExitModel(PreTrainedModel):
                 f"{self.backbone.config.model_type!r}: pad on the right"
             )
         inputs = prepared(self.backbone, input_ids, attention_mask, token_type_ids)
-        return first_layer(self.backbone, stack, inputs)
-
-    def _warn_of_padding(self, ids: Tensor) -> None:
-        """Warn, once per model, if a batch without attention_mask starts or ends with padding."""
-        config = self.backbone.config
-        pad = getattr(config, "pad_token_id", None)
-        if self._warned or pad is None or ids.shape[1] < 2:
-            return
-        is_pad = ids == pad
-        first, last = is_pad[:, 0], is_pad[:, -1]
-        if pad in [getattr(config, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep")]:
-            first, last = first & is_pad[:, 1], last & is_pad[:, -2]  # a single one is no padding
-        if bool((first | last).any()):
-            self._warned = True
-            warnings.warn(
-                f"input_ids hold the padding token ({pad}) but no attention_mask is given, so padding is "
-                "read as text: give attention_mask",
-                stacklevel=4,
-            )
+        cut = first_layer(self.backbone, stack, inputs)
+        (embedded,) = cut.recent
+        kept = self.config.exit_states > 1
+        return replace(cut, recent=(self._pooled(embedded, cut.mask),) if kept else ())
 
     def run_layers(self, cut: Cut, until: int) -> Cut:
         """Run further layers up to `until` (1-based)."""
-        return run_layers(self.stack, cut, until)
+        if self.config.exit_states == 1:
+            return run_layers(self.stack, cut, until)
+        while cut.layer < until:
+            recent = (*cut.recent, self._pooled(cut.hidden, cut.mask))[1 - self.config.exit_states :]
+            cut = run_layers(self.stack, replace(cut, recent=recent), cut.layer + 1)
+        return cut
 
     def exit_logits(self, cut: Cut) -> Tensor:
         """Return the logits of the exit at the layer just run, shape (batch, classes)."""
+        return self.exit_outputs(cut)[0]
+
+    def exit_outputs(self, cut: Cut) -> tuple[Tensor, Tensor | None]:
+        """Return the logits of the exit at the layer just run, and learned certainties, shape (batch,)."""
         if cut.layer not in self.exits:
             raise InputError(f"layer {cut.layer} has no exit: exits are at {', '.join(map(str, self.exits))}")
-        return self._exit(self.exits.index(cut.layer), cut.hidden, cut.mask)
+        return self._exit(cut)
 
     def forward(
         self,
@@ -316,53 +296,50 @@ class MultiExitModel(PreTrainedModel):
         -------
         MultiExitOutput
             ``logits`` of shape (batch, exits, classes); ``loss``, if `labels` are given, is the sum of
-            `exit_losses`.
+            `exit_losses`, with `certainty_loss` if the confidence is learned.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             cut = self.start(input_ids, attention_mask, token_type_ids)
         equilibrium = self.training and self.config.gradient_equilibrium and not frozen
-        logits = []
+        logits, certainties = [], []
         for index, at in enumerate(self.exits):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
                 cut = self.run_layers(cut, at)
             above = len(self.exits) - index  # this exit and all later ones
+            exit_cut = cut
             if equilibrium:
                 cut.hidden = before_exit(cut.hidden, above)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not (frozen and above == 1)):
-                logits.append(self._exit(index, cut.hidden, cut.mask))
+                recent = tuple(before_exit(state, above) for state in cut.recent)
+                exit_cut = replace(cut, recent=recent)
+            one, certainty = self._exit(exit_cut, frozen=frozen and above == 1)
+            logits.append(one)
+            if certainty is not None:
+                certainties.append(certainty)
             if equilibrium:
                 cut.hidden = after_exit(cut.hidden, above)
         stacked = torch.stack(logits, dim=1)
+        certainty = torch.stack(certainties, dim=1) if certainties else None
         loss = None if labels is None else exit_losses(stacked, labels).sum()
-        return MultiExitOutput(loss=loss, logits=stacked)
+        if loss is not None and labels is not None and certainty is not None:
+            loss = loss + certainty_loss(certainty, stacked, labels)
+        return MultiExitOutput(loss=loss, logits=stacked, certainty=certainty)
 
-    def _exit(self, index: int, hidden: Tensor, mask: Tensor) -> Tensor:
-        # float32 also under autocast: bfloat16 logits would give confidences in steps of one per cent
+    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            pooled = pool(hidden.float(), mask, self.config.pooling)
-            logits: Tensor = self.exit_heads[index](pooled.to(next(self.exit_heads.parameters()).dtype))
-        return logits
+            return pool(hidden.float(), mask, self.config.pooling)
 
-
-def _load_backbone(name: str | Path, config: PretrainedConfig) -> tuple[PreTrainedModel, dict[str, Any]]:
-    # ElasticBERT is published only as pytorch_model.bin (torch loads tensors from it, no code)
-    safe = None if isinstance(config, ElasticBertConfig) else True
-    loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModel.from_pretrained(
-        str(name), config=config, use_safetensors=safe, dtype=torch.float32, output_loading_info=True
-    )
-    return loaded
-
-
-def _at_most(config: PretrainedConfig, layers: int | str, name: str | Path) -> int:
-    try:
-        layers = layers_held(layers, config.num_hidden_layers)
-    except InputError as error:
-        raise InputError(
-            f"{name} has {config.num_hidden_layers} layers: cannot keep {layers}, give fewer"
-        ) from error
-    if kinds := getattr(config, "layer_types", None):
-        config.layer_types = list(kinds)[:layers]
-    return layers
+    def _exit(self, cut: Cut, frozen: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return logits and certainties; if `frozen`, only the certainty head gets a gradient."""
+        head = self.exit_heads[self.exits.index(cut.layer)]
+        assert isinstance(head, ExitHead)
+        # float32 also under autocast: bfloat16 logits would give confidences in steps of one per cent
+        with torch.autocast(cut.hidden.device.type, enabled=False):
+            states = [*cut.recent, self._pooled(cut.hidden, cut.mask)]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+                pooled = joined(states, self.config.exit_join)
+                logits, features = head(pooled.to(next(self.exit_heads.parameters()).dtype))
+            learned = self.config.confidence == "learned"
+            return logits, self.certainty_head(features) if learned else None
 
 
 def load_config(folder: str | Path) -> MultiExitConfig:
@@ -382,7 +359,7 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         found.backbone_config()
     except InputError:
         raise
-    except _WRONG_VALUES as error:
+    except WRONG_VALUES as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(f"{folder / 'config.json'} is damaged: {why}") from error
     return found
@@ -411,23 +388,12 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
-    except _WRONG_VALUES as error:
+    except WRONG_VALUES as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: its weights cannot be read: {why}") from error
-    _check_weights(folder, model, loading["missing_keys"])
+    check_weights(folder, model, loading["missing_keys"])
     model.eval()
     return model
-
-
-def _check_weights(name: str | Path, model: nn.Module, missing: Collection[str]) -> None:
-    """Raise InputError if weights are missing (the library would make up random ones) or not finite."""
-    if missing:
-        raise InputError(
-            f"{name}: {len(missing)} weights are missing from its model.safetensors, such as {min(missing)}"
-        )
-    for key, values in model.named_parameters():
-        if not torch.isfinite(values).all():
-            raise InputError(f"{name}: its weights are broken: {key} holds NaN or infinite values")
 
 
 AutoConfig.register(MultiExitConfig.model_type, MultiExitConfig, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Forward passes: group texts of similar length into batches and batches into shards, and compute logits."""
+"""Forward passes: group texts of similar length into batches and batches into shards, and run the model."""
 
 from __future__ import annotations
 
@@ -81,14 +81,20 @@ class Passes:
         Token id for padding.
     precision : {"float32", "bfloat16"}
         Precision of the encoder; exits always compute in float32.
+    learned : bool
+        Whether the outputs include the learned certainties.
     """
 
     model: MultiExitModel
     pad_token: int
     precision: str
+    learned: bool = False
 
-    def logits(self, shard: Shard) -> NDArray[np.float32]:
-        """Return the logits of every exit for a shard, shape (samples, exits, classes)."""
+    def outputs(self, shard: Shard) -> NDArray[np.float32]:
+        """Return the logits of every exit for a shard, shape (samples, exits, classes).
+
+        Learned certainties, if wanted, come after the last class.
+        """
         return np.concatenate([self._forward(*batch) for batch in shard.batches])
 
     def _forward(self, members: Members, encoded: Encoded) -> NDArray[np.float32]:
@@ -98,7 +104,9 @@ class Passes:
         half = self.precision == "bfloat16"
         cast = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
         with torch.inference_mode(), evaluating(self.model), cast:
-            values: NDArray[np.float32] = self.model(**inputs).logits.float().cpu().numpy()
+            found = self.model(**inputs)
+            both = [found.logits, *([found.certainty[..., None]] if self.learned else [])]
+            values: NDArray[np.float32] = torch.cat(both, dim=-1).float().cpu().numpy()
         finite = np.isfinite(values).all(axis=-1)
         if not finite.all():
             row, exit_ = (int(i[0]) for i in np.nonzero(~finite))

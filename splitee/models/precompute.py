@@ -27,6 +27,7 @@ from splitee._internal.leftovers import FINAL
 from splitee.data.tasks import Rows
 from splitee.models.checkpoints import find_checkpoint
 from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
+from splitee.models.exits import CONFIDENCES
 from splitee.models.flops import count_flops
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
@@ -58,6 +59,8 @@ class PrecomputeOptions:
         A torch device. Default: a GPU if there is one.
     logits : bool, optional
         Whether to store logits. Default: only with more than two classes.
+    confidence : {"softmax", "learned"}, optional
+        The trace's confidence: see `MultiExitConfig`. Default: as in training.
     """
 
     batch_size: int = 32
@@ -66,8 +69,11 @@ class PrecomputeOptions:
     precision: str = "float32"
     device: str | None = None
     logits: bool | None = None
+    confidence: str | None = None
 
     def __post_init__(self) -> None:
+        if self.confidence not in (None, *CONFIDENCES):
+            raise InputError(f"confidence {self.confidence!r}: choose one of {', '.join(CONFIDENCES)}")
         if self.precision not in ("float32", "bfloat16"):
             raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
         for name in ("batch_size", "shard_size", "max_tokens"):
@@ -134,6 +140,7 @@ def precompute(
         "backbone": model.config.backbone.get("model_type"),
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
+    learned = model.config.learned(options.confidence)
     encoded = _encode(model, tokenizer, rows, options)
     lengths = _lengths(encoded)
     shards = _shards(encoded, options)
@@ -157,15 +164,15 @@ def precompute(
         if len(missing) < len(shards):
             report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
             advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
-        passes = Passes(model, tokenizer.pad_token_id, options.precision)
+        passes = Passes(model, tokenizer.pad_token_id, options.precision, learned)
         for shard, values in (run or run_here)(passes, missing):
             with piece_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
                 np.save(handle, values, allow_pickle=False)
             advance(len(shard.members), int(lengths[shard.members].sum()))
-        logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
+        outputs = _room(model, len(rows), learned)
         for shard, file in zip(shards, files, strict=True):
-            logits[shard.members] = np.load(io.BytesIO(read_piece(file)), allow_pickle=False)
-        trace = _assemble(model, rows, encoded, logits, options, identity, name or out.stem)
+            outputs[shard.members] = np.load(io.BytesIO(read_piece(file)), allow_pickle=False)
+        trace = _assemble(model, rows, encoded, outputs, options, identity, name or out.stem)
         trace.save(work / FINAL, overwrite=True)
         refuse_place(out, overwrite)  # it may have appeared in the meantime
         put_in_place(work / FINAL, out, work)
@@ -175,7 +182,7 @@ def precompute(
 def run_here(passes: Passes, shards: Sequence[Shard]) -> Iterator[tuple[Shard, NDArray[np.float32]]]:
     """Run shards one after the other in this process."""
     for shard in shards:
-        yield shard, passes.logits(shard)
+        yield shard, passes.outputs(shard)
 
 
 def run_on(cluster: Cluster) -> Run:
@@ -195,7 +202,7 @@ def run_on(cluster: Cluster) -> Run:
 def _run_task(common: tuple[Passes, int], shard: Shard) -> NDArray[np.float32]:
     passes, threads = common
     torch.set_num_threads(threads)
-    return passes.logits(shard)
+    return passes.outputs(shard)
 
 
 def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
@@ -213,31 +220,45 @@ def compute_trace(
     """Compute a trace in memory (for small data, such as a validation split)."""
     options = options or PrecomputeOptions()
     encoded = _encode(model, tokenizer, rows, options)
-    logits = np.empty((len(rows), len(model.exits), model.config.num_labels), dtype=np.float32)
-    passes = Passes(model, tokenizer.pad_token_id, options.precision)
+    learned = model.config.learned(options.confidence)
+    outputs = _room(model, len(rows), learned)
+    passes = Passes(model, tokenizer.pad_token_id, options.precision, learned)
     for shard, values in run_here(passes, _shards(encoded, options)):
-        logits[shard.members] = values
-    return _assemble(model, rows, encoded, logits, options, {}, rows.name)
+        outputs[shard.members] = values
+    return _assemble(model, rows, encoded, outputs, options, {}, rows.name)
+
+
+def _room(model: MultiExitModel, samples: int, learned: bool) -> NDArray[np.float32]:
+    """Return an array for logits and, if wanted, learned certainties; shape (n, exits, classes or more)."""
+    return np.empty((samples, len(model.exits), model.config.num_labels + learned), dtype=np.float32)
 
 
 def _assemble(
     model: MultiExitModel,
     rows: Rows,
     encoded: Encoded,
-    logits: NDArray[np.float32],
+    values: NDArray[np.float32],
     options: PrecomputeOptions,
     identity: dict[str, Any],
     name: str,
 ) -> Trace:
+    logits, certainty = np.split(values, [model.config.num_labels], axis=-1)
     outputs = _read(model, rows, logits)
+    if certainty.size:
+        outputs |= {"confidence": certainty[..., 0], "softmax": False}
+        if not model.config.regresses:
+            outputs["entropy"] = read_logits(logits)[1]  # not derived from this confidence
     lengths = _lengths(encoded)
     longest = options.max_tokens or model.config.max_tokens
+    width = model.backbone.config.hidden_size
+    pooled = 4 * width * (model.config.exit_states - 1)  # of earlier states that later exits read
     manifest: dict[str, Any] = {
         "model": identity,
         "data": rows.identity,
         "class_names": outputs.pop("class_names"),
         "exit_layers": list(model.exits),
         "pooling": model.config.pooling,
+        **({"confidence_from": "learned certainty (BERxiT)"} if certainty.size else {}),
         "parameters": model.num_parameters(),
         "flops": {
             "counter": "torch.utils.flop_counter, eager attention",
@@ -248,9 +269,9 @@ def _assemble(
             "quarter_length": count_flops(model, max(1, longest // 4)),
         },
         "hidden_state_bytes": {
-            "per_token_float32": 4 * model.backbone.config.hidden_size,
-            "mean_length_float32": round(4 * model.backbone.config.hidden_size * float(lengths.mean())),
-            "max_length_float32": 4 * model.backbone.config.hidden_size * longest,
+            "per_token_float32": 4 * width,
+            "mean_length_float32": pooled + round(4 * width * float(lengths.mean())),
+            "max_length_float32": pooled + 4 * width * longest,
         },
         "dtype": options.precision,
         "device": _device_name(model.device),
@@ -260,7 +281,8 @@ def _assemble(
         "batch_size": options.batch_size,
         "libraries": _libraries(),
     }
-    if model.config.recommended_threshold:
+    as_trained = options.confidence in (None, model.config.confidence)
+    if model.config.recommended_threshold and as_trained:  # α of another confidence means nothing
         manifest["recommended_threshold"] = model.config.recommended_threshold
     if model.config.training:
         manifest["training"] = model.config.training

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.nn import functional
 from splitee._internal.errors import InputError
 from splitee.models.encode import pad
 from splitee.models.multi_exit import MultiExitModel
+from splitee.training.attention import recorded_attention, same_heads
 from splitee.training.trainer import inputs_of
 
 AVERAGES = ("sample", "token")
@@ -45,6 +47,38 @@ def recorded_states(model: MultiExitModel) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What a student learns from a teacher.
+
+    Attributes
+    ----------
+    states : list of Tensor, shape (batch, tokens, width) each
+        For the embedding and each of the student's layers; empty if they were not asked for.
+    logits : Tensor, shape (batch, exits, classes)
+        For each of the student's exits.
+    attention : list of Tensor, shape (batch, heads, tokens, tokens) each
+        Attention scores for each of the student's layers and heads; empty if they were not asked for.
+    """
+
+    states: list[Tensor]
+    logits: Tensor
+    attention: list[Tensor]
+
+
+def spread_layers(layers: int, depth: int) -> list[int]:
+    """Return for each of a student's layers the layer of a teacher of this depth that it learns from.
+
+    They are spread evenly, as in COST-EFF's code: layer j learns from layer ⌊j·L/l⌋ of L.
+
+    Examples
+    --------
+    >>> spread_layers(4, 12), spread_layers(8, 12)
+    ([3, 6, 9, 12], [1, 3, 4, 6, 7, 9, 10, 12])
+    """
+    return [layer * depth // layers for layer in range(1, layers + 1)]
+
+
 class Teacher:
     """A full-size model whose states and exit answers are the targets of a student.
 
@@ -63,6 +97,11 @@ class Teacher:
         Mixed precision of the encoder. Default: float32.
     cache : bool
         Whether outputs may be cached.
+    attention : bool
+        Whether students learn attention scores too; outputs are then not cached.
+    spread : bool
+        Whether a student with fewer layers learns the states of layers spread over the teacher's, or those of
+        the first layers.
     """
 
     def __init__(
@@ -72,12 +111,14 @@ class Teacher:
         pad_token: int,
         precision: torch.dtype | None = None,
         cache: bool = True,
+        attention: bool = False,
+        spread: bool = True,
     ) -> None:
-        self.model, self.precision = model, precision
+        self.model, self.precision, self.attention, self.spread = model, precision, attention, spread
         lengths = np.array([len(one["input_ids"]) for one in train_examples])
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
         depth, width = len(model.layers) + 1, model.backbone.config.hidden_size
-        self.cached = cache and int(self.starts[-1]) * depth * width * 2 <= CACHE_BYTES
+        self.cached = cache and not attention and int(self.starts[-1]) * depth * width * 2 <= CACHE_BYTES
         if not self.cached:
             return
         self.states = torch.empty((int(self.starts[-1]), depth, width), dtype=torch.float16)
@@ -85,7 +126,7 @@ class Teacher:
         order = np.argsort(lengths, kind="stable")
         for rows in np.array_split(order, max(1, len(order) // 32)):
             batch = pad([inputs_of(train_examples[i]) for i in rows], pad_token)
-            states, logits = self._run({key: values.to(model.device) for key, values in batch.items()})
+            states, logits, _ = self._run({key: values.to(model.device) for key, values in batch.items()})
             stacked = torch.stack([state.half() for state in states], dim=2).cpu()
             for place, row in enumerate(rows):
                 self.states[self.starts[row] : self.starts[row + 1]] = stacked[place, : lengths[row]]
@@ -93,30 +134,37 @@ class Teacher:
 
     def targets(
         self, batch: Mapping[str, Tensor], student: MultiExitModel, *, states: bool = True
-    ) -> tuple[list[Tensor], Tensor]:
-        """Return the targets for a student's states and exit logits.
+    ) -> Targets:
+        """Return the targets for a student's states, exit logits and, if wanted, attention.
 
-        Each exit's target is the teacher's exit at the same layer. The last exit's target is the teacher's
-        last exit, even if the student has fewer layers.
-
-        Returns
-        -------
-        (list of Tensor, Tensor)
-            States of the embedding and of the student's layers, shape (batch, tokens, width) each (empty with
-            ``states=False`` if outputs are cached); logits, shape (batch, exits, classes).
+        Each exit's target is the teacher's exit at the same place. The last exit's target is the teacher's
+        last exit, even if the student has fewer layers. The targets of its layers are then those of
+        `spread_layers`: layer j's state is compared with the state after ⌊j·L/l⌋, its attention with that of
+        layer ⌊(j−1)·L/l⌋ + 1, the first of these layers, as in COST-EFF's code.
         """
         if self.cached:
             found, logits = self._from_cache(batch, states)
+            attention: list[Tensor] = []
         else:
-            found, logits = self._run(inputs_of(batch))
-        return found[: len(student.layers) + 1], logits[:, [*range(len(student.exits) - 1), -1]]
+            found, logits, attention = self._run(inputs_of(batch))
+        layers, depth = len(student.layers), len(self.model.layers)
+        after = spread_layers(layers, depth) if self.spread else list(range(1, layers + 1))
+        first = [before + 1 for before in (0, *after[:-1])]
+        return Targets(
+            [found[layer] for layer in (0, *after)] if found else [],
+            logits[:, [*range(len(student.exits) - 1), -1]],
+            same_heads(attention, self.model, first, student) if attention else [],
+        )
 
-    def _run(self, inputs: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _run(self, inputs: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor, list[Tensor]]:
         kind = self.model.device.type
         mixed = torch.autocast(kind, dtype=self.precision, enabled=self.precision is not None)
         with torch.no_grad(), mixed, recorded_states(self.model) as states:
-            logits: Tensor = self.model(**inputs).logits
-        return states, logits
+            if not self.attention:
+                return states, self.model(**inputs).logits, []
+            with recorded_attention(self.model) as record:
+                logits: Tensor = self.model(**inputs).logits
+            return states, logits, record.scores()
 
     def _from_cache(self, batch: Mapping[str, Tensor], states: bool) -> tuple[list[Tensor], Tensor]:
         rows, device = batch["rows"].tolist(), batch["input_ids"].device

@@ -9,7 +9,8 @@ from typing import Any
 
 from splitee._internal.checksums import write_fingerprints
 from splitee._internal.files import refuse_existing
-from splitee._internal.folders import put_in_place
+from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.leftovers import FINAL
 from splitee.data.rows import Rows
 from splitee.models.encode import check_tokens, encode, truncation_note
 from splitee.models.multi_exit import MultiExitModel
@@ -54,7 +55,19 @@ def finish(
     trace = (
         None if len(model.exits) < 2 else _validation_trace(model, tokenizer, validation, alpha_rule, report)
     )
-    final = work / "final"
+    _put(model, tokenizer, trace, work, out, overwrite)
+
+
+def write_checkpoint(model: MultiExitModel, tokenizer: Any, out: Path, overwrite: bool) -> None:
+    """Write model and tokenizer to the folder `out` in one step."""
+    with claimed_folder(out) as work:
+        _put(model, tokenizer, None, work, out, overwrite)
+
+
+def _put(
+    model: MultiExitModel, tokenizer: Any, trace: Trace | None, work: Path, out: Path, overwrite: bool
+) -> None:
+    final = work / FINAL
     shutil.rmtree(final, ignore_errors=True)
     model.save_pretrained(final)
     tokenizer.save_pretrained(final)

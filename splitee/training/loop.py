@@ -14,6 +14,7 @@ from transformers.trainer_callback import TrainerState
 
 from splitee._internal.checksums import damaged_file
 from splitee.elue.metrics import pearson_and_spearman
+from splitee.models.exits import certainty_loss
 from splitee.models.multi_exit import MultiExitModel
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
@@ -158,7 +159,10 @@ class _Trainer(LengthTrainer):
         if objective.second is not None and self.state.global_step >= steps:
             loss, frozen = objective.second, True
         outputs = model(**inputs, frozen=frozen)
-        value = loss(outputs.logits, inputs["labels"], self.state.global_step + 1)
+        step, labels = self.state.global_step + 1, inputs["labels"]
+        value = loss(outputs.logits, labels, step)
+        if outputs.certainty is not None and (frozen or objective.every_exit(step)):
+            value = value + certainty_loss(outputs.certainty, outputs.logits, labels)
         return (value, outputs) if return_outputs else value
 
 

@@ -30,11 +30,15 @@ class Objective:
         Loss of the second half, in which the encoder is frozen.
     equilibrium : bool
         Whether the published form passes the mean, not the sum, of the exits' gradients to each layer.
+    every_exit : callable
+        Whether `loss` trains all exits at a step, or only the last one. A learned confidence is trained in
+        the same steps, and throughout the second half.
     """
 
     loss: Loss
     second: Loss | None = None
     equilibrium: bool = False
+    every_exit: Callable[[int], bool] = lambda step: True
 
 
 def joint(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
@@ -88,6 +92,28 @@ def distilled_released(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
     return _divergence(logits, from_student=False)
 
 
+def joint_distilled(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
+    """Return the joint loss and the distillation from the last exit, Σ_i L_i + Σ_{i<L} H(p_L, p_i).
+
+    This is BERxiT's ``self_distil`` (Xin et al. 2021), at its temperature of 1, with the cross entropies H
+    averaged over samples, as the losses are. No gradient passes through p_L. For regression H is the squared
+    distance to the last exit's score.
+    """
+    return joint(logits, labels) + _cross_entropy(logits)
+
+
+def joint_distilled_released(logits: Tensor, labels: Tensor, step: int = 1) -> Tensor:
+    """Return `joint_distilled` with H summed over samples, as in BERxiT's code (its batches have 8)."""
+    return joint(logits, labels) + len(logits) * _cross_entropy(logits)
+
+
+def _cross_entropy(logits: Tensor) -> Tensor:
+    student, teacher = logits[:, :-1].float(), logits[:, -1:].detach().float()
+    if logits.shape[-1] == 1:
+        return (student - teacher).square().mean(0).sum()
+    return -(teacher.softmax(-1) * functional.log_softmax(student, -1)).sum(-1).mean(0).sum()
+
+
 def _divergence(logits: Tensor, from_student: bool) -> Tensor:
     student, teacher = logits[:, :-1].float(), logits[:, -1:].detach().float()
     if logits.shape[-1] == 1:
@@ -98,11 +124,21 @@ def _divergence(logits: Tensor, from_student: bool) -> Tensor:
     return (weight * apart).sum(-1).mean(0).sum()
 
 
+def _never(step: int) -> bool:
+    return False
+
+
+def _in_even_steps(step: int) -> bool:
+    return step % 2 == 0
+
+
 OBJECTIVES: dict[str, Objective] = {
     "joint": Objective(joint, equilibrium=True),
     "depth-weighted": Objective(depth_weighted),
-    "two-stage": Objective(last, second=others),
-    "alternating": Objective(alternating),
-    "self-distillation": Objective(last, second=distilled),
-    "self-distillation-released": Objective(last, second=distilled_released),
+    "two-stage": Objective(last, second=others, every_exit=_never),
+    "alternating": Objective(alternating, every_exit=_in_even_steps),
+    "joint+distillation": Objective(joint_distilled),
+    "joint+distillation-released": Objective(joint_distilled_released),
+    "self-distillation": Objective(last, second=distilled, every_exit=_never),
+    "self-distillation-released": Objective(last, second=distilled_released, every_exit=_never),
 }

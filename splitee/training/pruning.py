@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import layers_held
-from splitee.models.config import MultiExitConfig
+from splitee.models.config import MultiExitConfig, layers_from
 from splitee.models.exits import exit_losses
 from splitee.models.multi_exit import MultiExitModel
 from splitee.models.slender import Widths, slim
@@ -59,6 +59,12 @@ def first_layers(model: MultiExitModel, count: int | str) -> MultiExitModel:
     return _with_exits_of(model, encoder, [exit_ for exit_ in model.exits if exit_ <= layers])
 
 
+def exits_from(model: MultiExitModel, first: int) -> MultiExitModel:
+    """Return a model without the exits before a layer; it shares the encoder."""
+    kept = layers_from(first, len(model.layers))
+    return _with_exits_of(model, model.backbone, [layer for layer in model.exits if layer in kept])
+
+
 def smaller(
     before: MultiExitModel,
     teacher: Teacher,
@@ -103,12 +109,13 @@ def smaller(
             by_labels = exit_losses(logits[:, exits], batch["labels"]).sum()
             if not recipe.distill:
                 return by_labels
-            states, taught = teacher.targets(batch, before, states=with_states)
-            soft = prediction_loss(logits[:, exits], taught[:, exits], recipe.temperature)
+            targets = teacher.targets(batch, before, states=with_states)
+            soft = prediction_loss(logits[:, exits], targets.logits[:, exits], recipe.temperature)
             answers = (1 - HARD) * soft + HARD * by_labels
             if not with_states:
                 return answers
-            return answers + representation_loss(own, states, batch["attention_mask"], recipe.states_average)
+            mask = batch["attention_mask"]
+            return answers + representation_loss(own, targets.states, mask, recipe.states_average)
 
         with recorded_states(before) as own:
             scores = taylor_importance(before, batches, loss, recipe.importance)
@@ -119,7 +126,7 @@ def smaller(
 
 
 def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> MultiExitModel:
-    """Combine another encoder with copies of the first exits of a model."""
+    """Combine another encoder with copies of some exits of a model, given by their layers."""
     every = exits == list(range(1, encoder.config.num_hidden_layers + 1))
     described = model.config.to_dict() | {
         "backbone": encoder.config.to_dict(),
@@ -127,7 +134,9 @@ def _with_exits_of(model: MultiExitModel, encoder: Any, exits: list[int]) -> Mul
     }
     described.pop("model_type", None)
     made = MultiExitModel(MultiExitConfig(**described), encoder)
-    for head, original in zip(made.exit_heads, model.exit_heads, strict=False):
-        head.load_state_dict(original.state_dict())
+    for head, layer in zip(made.exit_heads, made.exits, strict=True):
+        head.load_state_dict(model.exit_heads[model.exits.index(layer)].state_dict())
+    if model.config.confidence == "learned":
+        made.certainty_head.load_state_dict(model.certainty_head.state_dict())
     made.eval()
     return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from splitee._internal.errors import InputError
-from splitee.models.exits import POOLINGS
+from splitee.models.exits import CONFIDENCES, JOINS, POOLINGS
 from splitee.models.multi_exit import EXIT_STARTS
 from splitee.trace.threshold import check_rule
 from splitee.training.objectives import OBJECTIVES
@@ -30,6 +30,16 @@ class Recipe:
         Initial dense layers of the exits: random, or the backbone's pretrained pooler.
     exit_dense : bool
         Whether an exit has a dense layer before its tanh, as BERT's pooler; COST-EFF's exits have none.
+    exit_states : int
+        Number of last states that an exit reads; COST-EFF's ``last_n_hidden``.
+    exit_join : {"concat", "mean"}
+        How these states are joined.
+    first_exit : int, optional
+        The first layer with an exit, COST-EFF's ``exit_start``: exits at this and all later layers. Not with
+        `exits`.
+    confidence : {"softmax", "learned"}
+        The confidence of the model's traces and of early exit; "learned" trains BERxiT's certainty head
+        beside the exits.
     objective : str
         Training objective of the exits, one of `splitee.training.objectives.OBJECTIVES`.
     epochs : int
@@ -62,6 +72,10 @@ class Recipe:
     layers: int | str | None = None
     exit_start: str = "new"
     exit_dense: bool = True
+    exit_states: int = 1
+    exit_join: str = "concat"
+    first_exit: int | None = None
+    confidence: str = "softmax"
     objective: str = "joint"
     epochs: int = 5
     patience: int = 1
@@ -93,6 +107,13 @@ class Recipe:
             raise InputError(f"exit_start {self.exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
         if self.exit_start == "pooler" and not self.exit_dense:
             raise InputError("exit_start 'pooler' needs exits with a dense layer: leave out --no-exit-dense")
+        for name, choices in (("exit_join", JOINS), ("confidence", CONFIDENCES)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if self.exit_states < 1:
+            raise InputError(f"exit_states must be at least 1, not {self.exit_states}")
+        if self.first_exit is not None and self.exits is not None:
+            raise InputError("give the layers of the exits, or the first layer with an exit, not both")
         if self.objective not in OBJECTIVES:
             raise InputError(f"objective {self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
         if OBJECTIVES[self.objective].second is not None and self.epochs < 2:

@@ -18,6 +18,7 @@ from splitee.trace.threshold import check_rule
 from splitee.training.distill import AVERAGES
 from splitee.training.importance import FORMS
 from splitee.training.recipe import mixed_precision
+from splitee.training.task_recipes import TASK_RECIPES, released
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,7 @@ _CHOICES = {
     "event_order": ("train-first", "prune-first"),
     "states_average": AVERAGES,
     "assistant_start": ("encoder", "teacher"),
-}
-
-
-def _released(assistant: int, prune: int, states: int, answers: int, share: float) -> dict[str, float]:
-    return {
-        "assistant_epochs": assistant,
-        "prune_epochs": prune,
-        "representation_epochs": states,
-        "prediction_epochs": answers,
-        "representation_share": share,
-    }
-
-
-# epochs of the authors' code at two of BERT-base's twelve heads; what differs by task
-TASK_RECIPES: dict[str, dict[str, float]] = {
-    "mrpc": _released(12, 20, 20, 10, 0.5),
-    "sst-2": _released(5, 5, 10, 6, 0.7),
-    "qnli": _released(5, 5, 8, 5, 0.7),
-    "mnli": _released(3, 3, 5, 3, 0.7),
-    "cola": _released(8, 20, 20, 10, 0.5),
-    "qqp": _released(3, 3, 5, 3, 0.7),
+    "teacher_layers": ("spread", "first"),
 }
 
 
@@ -139,6 +120,15 @@ class SlimRecipe:
     layers : int, "half" or "all", optional
         Also keep only this many first layers (a squat baseline, not a slender model). The last exit then
         learns from the teacher's last exit.
+    teacher_layers : {"spread", "first"}
+        The teacher's layers whose states a squat student learns: spread over all of them, as in the authors'
+        code (see `spread_layers`), or the first ones, of which it is made.
+    first_exit : int, optional
+        Keep the exits of this and later layers only, in teacher, assistant and student; the authors'
+        ``exit_start``. Default: all.
+    attention_weight : float
+        Weight of the loss on attention maps, added to the loss on states (`attention_loss`). 0, as in the
+        authors' scripts: none.
     assistant_epochs : float
         Epochs of training a full-size teaching assistant first: each of its exits learns from labels and the
         checkpoint's final answers in equal parts. Before that it learns the checkpoint's states for a third
@@ -182,6 +172,9 @@ class SlimRecipe:
     every_exit: bool = True
     distill: bool = True
     layers: int | str | None = None
+    teacher_layers: str = "spread"
+    first_exit: int | None = None
+    attention_weight: float = 0.0
     assistant_epochs: float = 5
     assistant_start: str = "encoder"
     assistant_rate: float = 2e-5
@@ -204,6 +197,8 @@ class SlimRecipe:
         for name in (*rates, "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.attention_weight < float("inf"):
+            raise InputError(f"attention_weight must be at least 0, not {self.attention_weight}")
         if not 0 < self.importance_share <= 1:
             raise InputError(f"importance_share must be above 0 and at most 1, not {self.importance_share}")
         for name in ("representation_share", "warmup"):
@@ -223,6 +218,9 @@ class SlimRecipe:
     ) -> SlimRecipe:
         """Return the authors' recipe for a task, one of `TASK_RECIPES`, with changes.
 
+        Epochs depend on the number of heads (2 to 8 of BERT-base's twelve; the nearest of these for others).
+        Learning rates and their growth depend on the batch size, 32 or 64.
+
         Raises
         ------
         InputError
@@ -235,7 +233,8 @@ class SlimRecipe:
         """
         if task not in TASK_RECIPES:
             raise InputError(f"no recipe of COST-EFF is called {task!r}: {suggest(task, TASK_RECIPES)}")
-        return cls(heads, units, rank, **{**TASK_RECIPES[task], **changes})
+        by_task: dict[str, Any] = {**released(task, heads, changes.get("batch_size", 32))}
+        return cls(heads, units, rank, **{**by_task, **changes})
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_finger
 from splitee._internal.reading import read_json
 from splitee._internal.swapping import remove
 from splitee.elue.flops import Flops
-from splitee.models.exits import exit_losses
+from splitee.models.exits import certainty_loss, exit_losses
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
+from splitee.training.attention import attention_loss, recorded_attention
 from splitee.training.distill import Teacher, prediction_loss, recorded_states, representation_loss
 from splitee.training.loop import Report, accuracies, correlations, measure_of
 from splitee.training.slim_recipe import SlimRecipe, Stage
@@ -234,23 +235,30 @@ class _Trainer(LengthTrainer):
         self.stage = stage
         self.temperature = recipe.temperature
         self.average = recipe.states_average
+        self.attention_weight = recipe.attention_weight
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         """Return the loss of the stage at this step."""
         if self.teacher is None:
             outputs = model(**inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
-        states, answers = self.teacher.targets(inputs, model)
-        with recorded_states(model) as own_states:
+        targets = self.teacher.targets(inputs, model)
+        with recorded_states(model) as own_states, recorded_attention(model) as own_attention:
             outputs = model(**inputs_of(inputs))
-        if self.state.global_step < self.stage.on_states:
-            loss = representation_loss(own_states, states, inputs["attention_mask"], self.average)
-        elif self.stage.assistant:
-            soft = prediction_loss(outputs.logits, answers[:, -1:], self.temperature)
+        only_states = self.state.global_step < self.stage.on_states
+        if self.stage.assistant and not only_states:
+            soft = prediction_loss(outputs.logits, targets.logits[:, -1:], self.temperature)
             loss = (soft + exit_losses(outputs.logits, inputs["labels"]).sum()) / 2
         else:
-            loss = representation_loss(own_states, states, inputs["attention_mask"], self.average)
-            loss = loss + prediction_loss(outputs.logits, answers, self.temperature)
+            mask = inputs["attention_mask"]
+            loss = representation_loss(own_states, targets.states, mask, self.average)
+            if targets.attention:
+                scores = own_attention.scores()
+                loss = loss + self.attention_weight * attention_loss(scores, targets.attention, mask)
+            if not only_states:
+                loss = loss + prediction_loss(outputs.logits, targets.logits, self.temperature)
+        if outputs.certainty is not None and self.state.global_step >= self.stage.on_states:
+            loss = loss + certainty_loss(outputs.certainty, outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 
 

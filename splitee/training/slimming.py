@@ -28,7 +28,7 @@ from splitee.training.assistant import new_assistant
 from splitee.training.distill import Teacher
 from splitee.training.finishing import examples, finish, report_truncated
 from splitee.training.loop import Report, measure_of
-from splitee.training.pruning import first_layers, size_of, smaller
+from splitee.training.pruning import exits_from, first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
 from splitee.training.slim_recipe import SlimRecipe, Stage, assistant_stage, plan
 from splitee.training.slim_stage import Lesson, run_stage
@@ -85,6 +85,8 @@ def slim_checkpoint(
     check_out(out, overwrite)
     teacher = load_checkpoint(checkpoint)
     check_slimmable(teacher.backbone.config)
+    if recipe.first_exit is not None:
+        teacher = exits_from(teacher, recipe.first_exit)
     train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
     limit = teacher.config.max_tokens
@@ -150,7 +152,15 @@ def _lesson(
     teacher.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     mixed = mixed_precision(recipe.precision)
     narrow = None if mixed == "float32" else getattr(torch, mixed)
-    taught = Teacher(teacher, train_examples, pad_token, narrow, cache=recipe.distill)
+    taught = Teacher(
+        teacher,
+        train_examples,
+        pad_token,
+        narrow,
+        cache=recipe.distill,
+        attention=recipe.distill and recipe.attention_weight > 0,
+        spread=recipe.teacher_layers == "spread",
+    )
     lesson = Lesson(taught, train_examples, validation_examples, pad_token, recipe, report)
     shown = " ".join(f"{100 * score:.1f}" for score in lesson.scores(teacher))
     report(f"teacher: {lesson.size(teacher)}; validation {measure_of(teacher)} by exit, %: {shown}")

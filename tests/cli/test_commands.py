@@ -12,6 +12,7 @@ from splitee.cli import Group, cli
 
 MODULES = (
     "splitee.cli.calibrate",
+    "splitee.cli.convert",
     "splitee.cli.elue",
     "splitee.cli.link",
     "splitee.cli.listing",

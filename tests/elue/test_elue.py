@@ -402,12 +402,20 @@ def test_parts_of_a_method_are_put_together(tmp_path):
 
 def spoil(file, content):
     def of(folder):
+        (folder / "fingerprints.json").unlink()  # files of other programs have none
         if content is None:
             (folder / file).unlink()
         else:
             (folder / file).write_text(content)
 
     return of
+
+
+def test_a_changed_file_does_not_match_its_checksum(tmp_path):
+    write_method(method([(1.0, 50.0), (2.0, 60.0)]), tmp_path / "m")
+    (tmp_path / "m" / EXITS).write_text((tmp_path / "m" / EXITS).read_text().replace("\t1\t", "\t2\t", 1))
+    with pytest.raises(InputError, match=f"{EXITS} does not match its checksum"):
+        read_method(tmp_path / "m")
 
 
 EXITS = "sst-2_infer_exit_layer_s0.tsv"
@@ -556,7 +564,7 @@ def test_score_prints_and_writes(place, tmp_path):
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
     assert scores["score"].tolist() == pytest.approx([row["score"] for row in document["scores"]])
     before = (tmp_path / "out" / "scores.csv").read_bytes()
-    assert "scores.csv" in commands.splitee(*command, "--out", tmp_path / "out", "--seed", 1).complaint
+    assert "exists already" in commands.splitee(*command, "--out", tmp_path / "out", "--seed", 1).complaint
     assert (tmp_path / "out" / "scores.csv").read_bytes() == before
 
 

@@ -85,6 +85,18 @@ def weights(folder: Path) -> Any:
     return values, model.config.to_dict(), tokens
 
 
+def answers(folder: Path) -> Any:
+    """Return all that a method of ELUE holds."""
+    from splitee.elue.predictions import read_method
+
+    method = read_method(folder)
+    columns = {
+        name: [one.prediction.tolist(), one.exit_layer.tolist(), one.flops.tolist(), one.modules]
+        for name, one in method.settings.items()
+    }
+    return method.name, method.task, method.right.tolist(), columns, dict(method.facts)
+
+
 def loaded(kind: str, folder: Path, rng: random.Random) -> Callable[[], tuple[str, str]]:
     """Return a trial: copy what was written, flip, load it."""
     whole, copy = folder / "whole", folder / "copy"
@@ -95,6 +107,18 @@ def loaded(kind: str, folder: Path, rng: random.Random) -> Callable[[], tuple[st
 
         read = numbers
         splitee.replay(random_trace(40), ["splitee", "random"], repeats=3).save(whole, choices=True)
+    elif kind == "methods":
+        import numpy as np
+
+        from splitee.elue.predictions import Method, Setting, write_method
+
+        read = answers
+        rng_ = np.random.default_rng(0)
+        settings = {
+            f"exit-{i}": Setting(rng_.integers(2, size=30), np.full(30, i), np.full(30, 1e9 * i))
+            for i in (1, 2, 3)
+        }
+        write_method(Method("m", "sst-2", rng_.integers(2, size=30), settings, {"seed": 0}), whole)
     else:
         import toys
 
@@ -120,7 +144,7 @@ def loaded(kind: str, folder: Path, rng: random.Random) -> Callable[[], tuple[st
     return one
 
 
-KINDS = (*PIECES, "results", "checkpoints")
+KINDS = (*PIECES, "results", "methods", "checkpoints")
 
 
 def flip(kind: str, count: int, seed: int, folder: Path) -> Counter[str]:

@@ -83,6 +83,19 @@ def texts() -> None:
     toys.checkpoint(Path("model"), id2label={0: "0", 1: "1"})
 
 
+def predictions() -> None:
+    texts()
+    splitee_(*PREDICT, "--out", "method")
+    points = "reference,task,layers,flops,performance\nR,sst-2,1,30000,50\nR,sst-2,4,2000000,60\n"
+    Path("reference.csv").write_text(points)
+
+
+def authors_checkpoint() -> None:
+    from cost_eff_layout import write
+
+    write(Path("theirs"), {})
+
+
 DATA = ("--text", "train.csv", "--validation-text", "validation.csv", "--label-column", "label")
 TRAIN = (
     *("train", "--backbone", "bert", *DATA, "--batch-size", "8", "--epochs", "2", "--patience", "2"),
@@ -105,6 +118,12 @@ PRECOMPUTE = (
     *("precompute", "model", "--text", "train.csv", "--label-column", "label", "--batch-size", "4"),
     *("--shard-size", "8", "--out", "out.parquet"),
 )
+PREDICT = (
+    *("elue", "predict", "model", "--task", "sst-2", "--text", "train.csv", "--label-column", "label"),
+    *("--policy", "exits,elasticbert", "--threshold", "0.8"),
+)
+SCORE = ("elue", "score", "method", "--reference", "reference.csv", "--draws", "20", "--out", "out")
+CONVERT = ("convert", "theirs", "--out", "out")
 RUN = ("run", "one.parquet", *FEW, "--out", "out")
 CASES = {
     "import": Case(
@@ -141,6 +160,22 @@ CASES = {
     ),
     "train": Case("out", TRAIN, texts, models=True),
     "train --overwrite": Case("out", (*TRAIN, "--overwrite"), texts, (*TRAIN, "--seed", "1"), models=True),
+    "elue predict": Case("out", (*PREDICT, "--out", "out"), texts, models=True),
+    "elue predict --overwrite": Case(
+        "out",
+        (*PREDICT, "--out", "out", "--overwrite"),
+        texts,
+        (*PREDICT, "--policy", "pabee:1", "--out", "out"),
+        models=True,
+    ),
+    "elue score": Case("out", SCORE, predictions, models=True),
+    "elue score --overwrite": Case(
+        "out", (*SCORE, "--overwrite"), predictions, (*SCORE, "--seed", "1", "--grid", "8"), models=True
+    ),
+    "convert": Case("out", CONVERT, authors_checkpoint, models=True),
+    "convert --overwrite": Case(
+        "out", (*CONVERT, "--overwrite"), authors_checkpoint, (*CONVERT, "--class-names", "a,b"), models=True
+    ),
     "slim": Case("out", SLIM, texts, models=True),
     "slim --overwrite": Case("out", (*SLIM, "--overwrite"), texts, (*SLIM, "--seed", "1"), models=True),
 }
@@ -195,7 +230,7 @@ class Trial:
         def work() -> int:
             import commands
 
-            if self.case.words[0] == "run":
+            if self.case.words[0] in ("run", "elue"):
                 draw_little()
             os.chdir(self.place)
             injector.install()
@@ -234,12 +269,13 @@ def draw_little() -> None:
     """Replace the drawings of `splitee run`, which take seconds, by empty ones."""
     from matplotlib.figure import Figure
 
-    from splitee.report.figures import curves
+    from splitee.report.figures import curves, pareto
 
     for name in ("accuracy_cost", "regret", "layers_over_time"):
         draw = lambda results: Figure(figsize=(1, 1))  # noqa: E731
         draw.__name__ = name
         setattr(curves, name, draw)
+    pareto.pareto = lambda *_: Figure(figsize=(1, 1))
 
 
 def imported(case: Case) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
+from splitee._internal.checksums import write_fingerprints
 from splitee._internal.errors import InputError
 from splitee.models.exits import exit_losses
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -354,3 +355,20 @@ def test_the_joint_loss_is_the_sum_of_the_exits_cross_entropies():
     losses, _, joint = _losses_and_states(_trainable(True, [2, 4]))
     assert joint.item() == pytest.approx(sum(losses).item(), rel=1e-6)
     assert toys.model()(IDS, MASK).loss is None
+
+
+def test_saving_over_a_checkpoint_renews_its_fingerprints(tmp_path):
+    model = toys.model()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "note.txt").write_text("kept")
+    write_fingerprints(tmp_path)
+    with torch.no_grad():
+        model.exit_heads[0].classifier.bias += 1
+    model.config.recommended_threshold = {"value": 0.8}
+    model.save_pretrained(tmp_path)
+    toys.assert_same_model(load_checkpoint(tmp_path), model)
+    assert load_checkpoint(tmp_path).config.recommended_threshold == {"value": 0.8}
+    (tmp_path / "note.txt").write_text("lost")  # damage to other files is still found afterwards
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"note\.txt does not match its checksum"):
+        load_checkpoint(tmp_path)

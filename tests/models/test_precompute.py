@@ -249,7 +249,7 @@ def test_killed_and_resumed_it_is_the_same_file(checkpoint, tmp_path, monkeypatc
 @pytest.fixture
 def interrupted(checkpoint, file, tmp_path, monkeypatch):
     """A run that stopped after two batches, and the arguments that resume it."""
-    real, calls = Passes.logits, []
+    real, calls = Passes.outputs, []
 
     def logits(*arguments):
         calls.append(1)
@@ -258,7 +258,7 @@ def interrupted(checkpoint, file, tmp_path, monkeypatch):
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Passes, "logits", logits)
+        patch.setattr(Passes, "outputs", logits)
         arguments = ["precompute", checkpoint, "--text", file, "--out", tmp_path / "t.parquet"]
         arguments += ["--batch-size", 4, "--shard-size", 4]
         assert commands.splitee(*arguments).code == 130

@@ -36,7 +36,7 @@ class Clock:
             "run_layers",
             lambda _, cut, until: MS * sum(range(cut.layer + 1, until + 1)) * cut.hidden.shape[1],
         )
-        self.around(patch, MultiExitModel, "exit_logits", lambda _, cut: MS * 10 * cut.layer)
+        self.around(patch, MultiExitModel, "exit_outputs", lambda _, cut: MS * 10 * cut.layer)
         self.around(patch, profiling, "encode_state", lambda codec, state: MS * len(codec) * len(state))
         self.around(patch, profiling, "decode", lambda codec, parts, hidden: 3 * MS)
         self.around(patch, profiling, "pad", lambda encoded, _: 2 * MS * len(encoded[0]["input_ids"]))

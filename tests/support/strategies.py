@@ -112,6 +112,8 @@ def worlds(
         st.sampled_from([(5 / 6, 1 / 6), (0.8, 0.2), (0.75, 0.25), (1.0, 0.0)])
         | st.tuples(st.floats(0.01, 3.0), st.floats(0.0, 1.0))
     )
+    if draw(st.integers(0, 3)) == 0:  # measured layers
+        layer = first(table(layers, 1, seed + 7, lambda rng: rng.choice((0.0, 1.0, rng.uniform(0.0, 3.0)))))
     extra = first(table(n, 1, seed + 4, lambda rng: rng.choice((0.0, 1.0, rng.uniform(0.0, 3.0)))))
     extras = extras and draw(st.integers(0, 3)) == 0
     depths = sorted(random.Random(seed).sample(range(1, 2 * layers + 1), layers))

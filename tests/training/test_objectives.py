@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 import splitee.training.finetune as finetune
+import splitee.training.loop as loop
 from splitee._internal.errors import InputError
 from splitee.data.rows import Rows
 from splitee.data.tasks import load_task
+from splitee.models.encode import encode
 from splitee.models.precompute import compute_trace
 from splitee.trace import load_trace
 from splitee.training import objectives
@@ -63,10 +65,27 @@ def test_the_released_direction_is_the_other_divergence():
     assert not torch.autograd.grad(loss, logits)[0][:, 3].any()
 
 
+def test_joint_distillation_adds_the_cross_entropy_with_the_last_exit():
+    teacher = LOGITS[:, -1].softmax(-1)
+    # torch's cross entropy takes probabilities as targets
+    each = [functional.cross_entropy(LOGITS[:, i], teacher) for i in range(3)]
+    mean = float(objectives.joint_distilled(LOGITS, LABELS))
+    total = float(objectives.joint_distilled_released(LOGITS, LABELS))
+    assert mean == pytest.approx(float(sum(EACH) + sum(each)), rel=1e-6)
+    assert total == pytest.approx(float(sum(EACH) + len(LABELS) * sum(each)), rel=1e-6)
+    logits = LOGITS.clone().requires_grad_()
+    (distilled,) = torch.autograd.grad(objectives.joint_distilled(logits, LABELS), logits)
+    (joint,) = torch.autograd.grad(objectives.joint(logits, LABELS), logits)
+    torch.testing.assert_close(distilled[:, 3], joint[:, 3])  # the last exit learns from labels alone
+    assert not torch.allclose(distilled[:, :3], joint[:, :3])
+
+
 def test_scores_are_regressed():
     scores, values = torch.tensor([1.0, 4.5]), torch.tensor([[[1.0], [2.0]], [[4.0], [4.5]]])
     assert float(objectives.joint(values, scores)) == pytest.approx(0.125 + 0.5)
     assert float(objectives.distilled(values, scores)) == pytest.approx((1 + 0.25) / 2)
+    joint = float(objectives.joint(values, scores))
+    assert float(objectives.joint_distilled(values, scores)) == pytest.approx(joint + (1 + 0.25) / 2)
 
 
 def test_a_frozen_encoder_gets_no_gradient():
@@ -114,11 +133,65 @@ def same(a, b):
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+SLOW = ("joint+distillation-released", "self-distillation-released", "depth-weighted")
+
+
+@pytest.mark.parametrize(
+    "objective", [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in OBJECTIVES]
+)
 def test_every_way_trains(objective, place, tmp_path):
     ran = train(place, tmp_path / "model", "--objective", objective, "--epochs", 2)
     assert ran.code == 0, ran
     assert load_trace(tmp_path / "model" / "validation.parquet").layers == toys.LAYERS
+
+
+@pytest.mark.parametrize(("objective", "trained"), [("joint", 4), ("alternating", 2), ("two-stage", 2)])
+def test_certainty_is_learned_in_the_steps_that_train_all_exits(objective, trained, monkeypatch, tmp_path):
+    """Four steps: of two epochs, two steps each."""
+    model = toys.model(confidence="learned", max_tokens=16)
+    texts = ["good w1", "bad w2", "fine w3", "dull w4"] * 4
+    rows = [one | {"labels": i % 2} for i, one in enumerate(encode(toys.tokenizer(), (texts,), 16))]
+    moved = []
+
+    def step(self, *arguments, real=loop._Trainer.training_step, **options):
+        result = real(self, *arguments, **options)
+        gradient = self.model.certainty_head.linear.weight.grad
+        moved.append(gradient is not None and bool(gradient.any()))
+        return result
+
+    monkeypatch.setattr(loop._Trainer, "training_step", step)
+    recipe = Recipe(objective=objective, epochs=2, patience=2, batch_size=8, max_tokens=16)
+    state = loop.train_model(model, toys.tokenizer(), rows, rows[:4], recipe, tmp_path, lambda line: None)
+    assert state.global_step == 4
+    assert sum(moved) == trained
+    if objective == "two-stage":
+        assert moved == [False, False, True, True]
+
+
+def test_a_learned_confidence_is_the_traces_confidence(place, tmp_path):
+    options = ("--objective", "alternating", "--confidence", "learned", "--epochs", 1)
+    ran = train(place, tmp_path / "model", *options)
+    assert ran.code == 0, ran
+    trace = load_trace(tmp_path / "model" / "validation.parquet")
+    assert (trace.softmax, trace.manifest["confidence_from"]) == (False, "learned certainty (BERxiT)")
+    out = tmp_path / "plain.parquet"
+    data = ("--text", place / "validation.csv", "--label-column", "label", "--confidence", "softmax")
+    ran = commands.splitee("precompute", tmp_path / "model", *data, "--out", out)
+    assert ran.code == 0, ran
+    plain = load_trace(out)
+    assert plain.softmax
+    assert plain.recommended_threshold is None, "α was chosen for the learned confidence"
+    np.testing.assert_array_equal(plain.prediction, trace.prediction)
+
+
+def test_exits_from_a_layer_on_that_read_several_states(place, tmp_path):
+    options = ("--first-exit", 2, "--exit-states", 3, "--no-exit-dense", "--epochs", 1)
+    ran = train(place, tmp_path / "model", *options)
+    assert ran.code == 0, ran
+    trace = load_trace(tmp_path / "model" / "validation.parquet")
+    assert trace.exit_layers == (2, 3, 4)
+    heads = load_file(tmp_path / "model" / "model.safetensors")
+    assert heads["exit_heads.0.classifier.weight"].shape == (2, 48)
 
 
 @pytest.mark.parametrize("objective", ["two-stage", "self-distillation"])
@@ -184,6 +257,10 @@ def test_the_first_layers_with_one_exit(place, tmp_path):
         (("--layers", 0), "not a number of layers"),
         (("--layers", 2, "--exits", "4"), "exits [4]"),
         (("--objective", "two-stage", "--epochs", 1), "at least 2 epochs"),
+        (("--first-exit", 5), "give a layer from 1 to 4"),
+        (("--first-exit", 2, "--exits", "2,4"), "not both"),
+        (("--exit-states", 6), "give 1 to 5"),
+        (("--exit-start", "pooler", "--exit-states", 2), "pooler reads one state"),
         (("--objective", "two-stage", "--layers", 2, "--exits", 2), "trains the exits before the last"),
         (("--learning-rate", "1e9", "--regression"), "diverged"),
     ],

@@ -21,9 +21,9 @@ from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
 from splitee.trace import load_trace
 from splitee.training.assistant import new_assistant
-from splitee.training.pruning import first_layers
+from splitee.training.attention import attention_loss, recorded_attention
+from splitee.training.pruning import exits_from, first_layers
 from splitee.training.slim_recipe import (
-    TASK_RECIPES,
     Event,
     SlimRecipe,
     assistant_stage,
@@ -32,6 +32,7 @@ from splitee.training.slim_recipe import (
     size_for,
 )
 from splitee.training.slimming import slim_checkpoint
+from splitee.training.task_recipes import TASK_RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +163,14 @@ def test_fewer_layers(place, tmp_path):
     teacher, student = load_checkpoint(place / "mpnet"), load_checkpoint(out)
     ids = {"input_ids": torch.tensor([[2, 5, 6, 7]])}
     whole = teacher(**ids).logits
-    states, answers = distill.Teacher(teacher, [], 0, cache=False).targets(ids, student)
-    assert len(states) == 3
-    assert torch.equal(answers, whole[:, [0, -1]])
+    with torch.no_grad():
+        library = teacher.backbone(**ids, output_hidden_states=True).hidden_states
+    for spread, layers in ((True, (0, 2, 4)), (False, (0, 1, 2))):  # of four
+        taught = distill.Teacher(teacher, [], 0, cache=False, spread=spread).targets(ids, student)
+        assert len(taught.states) == 3
+        for found, layer in zip(taught.states, layers, strict=True):
+            torch.testing.assert_close(found, library[layer], rtol=1e-4, atol=1e-5)
+        assert torch.equal(taught.logits, whole[:, [0, -1]])
     cut = first_layers(teacher, 2)
     with torch.no_grad():
         assert torch.allclose(cut(**ids).logits, whole[:, :2], atol=1e-6)
@@ -175,6 +181,47 @@ def test_fewer_layers(place, tmp_path):
             "slim", place / "mpnet", *data(place), "--layers", 9, "--out", tmp_path / "x"
         ).complaint
     )
+
+
+@pytest.mark.slow
+def test_attention_is_approached(place, tmp_path):
+    """With its weight, the scores of the kept heads come nearer to the teacher's than without."""
+    teacher = load_checkpoint(place / "bert")
+    rows = load_rows(place / "validation.csv", label="label")
+    inputs = pad(encode(toys.tokenizer(), rows.text, 16), 1)
+    cut = {"heads": 2, "units": 6, "prune_epochs": 0, "representation_epochs": 3, "prediction_epochs": 0}
+    apart = []
+    for weight in (0.0, 20.0):
+        student = run(place, tmp_path / str(weight), kind="bert", **cut, attention_weight=weight)
+        targets = distill.Teacher(teacher, [], 1, attention=True).targets(inputs, student)
+        with torch.no_grad(), recorded_attention(student) as own:
+            student(**inputs)
+        apart.append(float(attention_loss(own.scores(), targets.attention, inputs["attention_mask"])))
+    assert apart[1] < 0.9 * apart[0]
+
+
+def test_fewer_exits_several_states_and_a_learned_confidence(place, tmp_path):
+    toys.checkpoint(
+        tmp_path / "teacher", id2label={0: "0", 1: "1"}, confidence="learned", exit_states=2, exit_join="mean"
+    )
+    options = ("--heads", 1, "--ffn", 12, "--first-exit", 2, *QUICK, *RATES)
+    ran = commands.splitee("slim", tmp_path / "teacher", *data(place), *options, "--out", tmp_path / "out")
+    assert ran.code == 0, ran
+    student, teacher = load_checkpoint(tmp_path / "out"), load_checkpoint(tmp_path / "teacher")
+    assert student.exits == (2, 3, 4)
+    assert (student.config.exit_states, student.config.exit_join) == (2, "mean")
+    assert not torch.equal(student.certainty_head.linear.bias, teacher.certainty_head.linear.bias)
+    trace = load_trace(tmp_path / "out" / "validation.parquet")
+    assert (trace.exit_layers, trace.softmax) == ((2, 3, 4), False)
+    few = exits_from(teacher, 3)
+    with torch.no_grad():
+        ids = torch.tensor([[2, 5, 6, 7]])
+        ours, theirs = few(ids), teacher(ids)
+    torch.testing.assert_close(ours.logits, theirs.logits[:, 2:])
+    torch.testing.assert_close(ours.certainty, theirs.certainty[:, 2:])
+    for layer in (0, 5):
+        with pytest.raises(InputError, match=f"first exit is at layer {layer}"):
+            exits_from(teacher, layer)
 
 
 def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
@@ -191,11 +238,11 @@ def test_what_the_teacher_noted_is_what_it_says(place, monkeypatch):
     live = distill.Teacher(teacher, learned, 1)
     assert cached.cached
     assert not live.cached
-    (states, logits), (others, answers) = (one.targets(batch, teacher) for one in (cached, live))
-    torch.testing.assert_close(logits, answers, atol=1e-5, rtol=0)
+    noted, said = (one.targets(batch, teacher) for one in (cached, live))
+    torch.testing.assert_close(noted.logits, said.logits, atol=1e-5, rtol=0)
     there = batch["attention_mask"].bool()
-    assert len(states) == len(others) == toys.LAYERS + 1
-    for ours, theirs in zip(states, others, strict=True):
+    assert len(noted.states) == len(said.states) == toys.LAYERS + 1
+    for ours, theirs in zip(noted.states, said.states, strict=True):
         torch.testing.assert_close(ours[there].float(), theirs[there], atol=2e-3, rtol=1e-3)  # float16
 
 
@@ -341,20 +388,25 @@ def test_rivals_keep_something_else(place, tmp_path):
 
 
 def test_the_authors_six_recipes():
-    names = ("assistant_epochs", "prune_epochs", "representation_epochs", "prediction_epochs")
-    released = {  # their run.sh at two of twelve heads
-        "mrpc": (12, 20, 20, 10),
-        "sst-2": (5, 5, 10, 6),
-        "qnli": (5, 5, 8, 5),
-        "mnli": (3, 3, 5, 3),
-        "cola": (8, 20, 20, 10),
-        "qqp": (3, 3, 5, 3),
+    names = ("prune_epochs", "representation_epochs", "prediction_epochs")
+    tasks = ("mrpc", "sst-2", "qnli", "mnli", "cola", "qqp")
+    released = {  # rows of their run.sh, by the heads that are kept of twelve
+        2: ((20, 5, 5, 3, 20, 3), (20, 10, 8, 5, 20, 5), (10, 6, 5, 3, 10, 3)),
+        5: ((14, 4, 4, 2, 14, 2), (14, 9, 7, 4, 14, 4), (6, 4, 3, 2, 6, 2)),
+        6: ((12, 3, 3, 2, 12, 2), (12, 8, 6, 3, 10, 3), (5, 3, 3, 2, 5, 2)),
+        8: ((8, 2, 2, 1, 8, 1), (8, 6, 5, 2, 8, 2), (3, 3, 2, 1, 3, 1)),
     }
-    assert released.keys() == TASK_RECIPES.keys()
-    for task, epochs in released.items():
-        made = SlimRecipe.for_task(task, 2, 512, 128)
-        assert tuple(getattr(made, name) for name in names) == epochs
-        assert made.representation_share == (0.5 if task in ("mrpc", "cola") else 0.7)
+    assert tasks == TASK_RECIPES
+    for heads, rows in released.items():
+        for place, task in enumerate(tasks):
+            made = SlimRecipe.for_task(task, heads, 256 * heads)
+            assert tuple(getattr(made, name) for name in names) == tuple(row[place] for row in rows)
+            assert made.assistant_epochs == (12, 5, 5, 3, 8, 3)[place]
+            assert made.representation_share == (0.5 if task in ("mrpc", "cola") else 0.7)
+            assert (made.prune_rate, made.growth) == (1e-5, 0.12)
+    assert SlimRecipe.for_task("qqp", 12, 9).prune_epochs == SlimRecipe.for_task("qqp", 8, 9).prune_epochs
+    large = SlimRecipe.for_task("mrpc", 2, 512, batch_size=64, prediction_rate=1e-4)
+    assert (large.growth, large.representation_rate, large.prediction_rate) == (0.15, 4e-5, 1e-4)
     assert SlimRecipe(2, 512, 128) == SlimRecipe.for_task("sst-2", 2, 512, 128)
     assert SlimRecipe.for_task("cola", 2, 512, prune_epochs=3).prune_epochs == 3
     with pytest.raises(InputError, match=r"'sst2': did you mean sst-2"):
