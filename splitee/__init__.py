@@ -40,6 +40,9 @@ _HOME = {  # name: the module it lives in
     "FixedExit": "policies.fixed",
     "FixedSplit": "policies.fixed",
     "RandomSplit": "policies.fixed",
+    "ExitOrInput": "policies.fixed",
+    "BestRule": "policies.hindsight",
+    "LinkAware": "policies.adaptive",
     "BestFixedSplit": "policies.hindsight",
     "Oracle": "policies.hindsight",
     "ElasticBERT": "policies.cascades",
@@ -57,18 +60,21 @@ __all__ = [
     "OFFLOAD",
     "PABEE",
     "BestFixedSplit",
+    "BestRule",
     "CascadeSplit",
     "CloudOnly",
     "CostModel",
     "DeeBERT",
     "DeviceProfile",
     "ElasticBERT",
+    "ExitOrInput",
     "ExploreThenCommit",
     "FinalExit",
     "FixedExit",
     "FixedSplit",
     "InputError",
     "Link",
+    "LinkAware",
     "Oracle",
     "RandomSplit",
     "Result",
@@ -94,10 +100,11 @@ __all__ = [
 if TYPE_CHECKING:
     from splitee._internal.errors import InputError
     from splitee.costs import CostModel
+    from splitee.policies.adaptive import LinkAware
     from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
-    from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
-    from splitee.policies.hindsight import BestFixedSplit, Oracle
+    from splitee.policies.fixed import CloudOnly, ExitOrInput, FinalExit, FixedExit, FixedSplit, RandomSplit
+    from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned

@@ -95,6 +95,7 @@ class Simulation:
     busy: bool = False
     link_free: float = 0.0
     taken: int = 0
+    now: float = 0.0
 
     def run(self) -> list[Measured]:
         """Play the stream."""
@@ -145,6 +146,7 @@ class Simulation:
     def begin(self, t: int, now: float) -> None:
         """Take in what has arrived, decide, compute, and perhaps offload."""
         p, one = self.physics, self.rounds[t]
+        self.now = now
         while self.taken < t and self.rounds[self.taken].due <= now and self.taken not in self.inputs_lost:
             self.learn(self.taken, self.rounds[self.taken])
             self.taken = self.taken + 1
@@ -358,4 +360,66 @@ def by_index(
         spread[j] = spread[j] + before * (r - mean[j])
 
     run = Simulation(physics, order, arrivals, decide, learn)
+    return run.run()
+
+
+def link_aware(
+    physics: Physics,
+    world: naive.World,
+    order: list[int],
+    arrivals: list[float] | None,
+    source: naive.World,
+    queue: bool = True,
+    memory: float = 10_000.0,
+    send_input: bool = True,
+) -> list[Measured]:
+    """The link-aware split: layer and threshold by the present rate and by what waits.
+
+    At layer i and a price p, the threshold offloads the first k samples of the source by ascending C_i, where
+    k maximises the mean of C_i of the others and of C_L − p of these; v is that mean. The price of an offload
+    is μ times its cost at the present rate, and of the bits under way before it. p is rounded down to
+    multiples of 1/256, and to 1. A rate is believed for `memory` ms after it was measured.
+    """
+    arms = naive.arms_of(world, send_input)
+    known: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def best(i: int, place: int) -> tuple[float, float]:
+        if (i, place) not in known:
+            p, n = place / 256, len(source.confidence)
+            far = [naive.cloud_confidence(source, s) for s in range(n)]
+            if i == 0:
+                known[i, place] = sum(far) / n - p, math.inf
+            else:
+                by = sorted(range(n), key=lambda s: source.confidence[s][i - 1])
+                own = [source.confidence[s][i - 1] for s in by]
+                cuts = [k for k in range(n + 1) if k in (0, n) or own[k] != own[k - 1]]
+                options = []
+                for k in cuts if i < world.layers else [0]:
+                    value = (sum(own[k:]) + sum(far[s] - p for s in by[:k])) / n
+                    options.append((value, own[k] if 0 < k < n else 0.0 if k == 0 else math.inf))
+                known[i, place] = max(options, key=lambda option: option[0])
+        return known[i, place]
+
+    def decide(t: int, s: int) -> tuple[int, bool, bool]:
+        one = run.rounds[t]
+        rate = run.rounds[run.taken - 1].rate if run.taken > 0 else physics.mean_rate
+        measured = [r.due for r in run.rounds[: run.taken] if r.kilobytes > 0 and not r.lost]
+        if not measured or run.now - measured[-1] > memory:
+            rate = physics.mean_rate
+        pending = sum(r.kilobytes for r in run.rounds[run.taken : t])
+        waits = 0
+        if queue and arrivals is not None:
+            waits = sum(a <= run.now for a in arrivals) - t - 1
+        chosen, greatest, alpha = 0, -math.inf, 0.0
+        for i in arms:
+            behind = physics.weights[0] * (pending * 8e3 / rate)
+            p = world.mu * (run.offload_cost(one.sample, i, rate) + behind)
+            value, threshold = best(i, min(int(p * 256), 256))
+            score = value - world.mu * run.device_cost(one.sample, i, False) * (1 + max(waits, 0))
+            if score > greatest + 1e-12:
+                chosen, greatest, alpha = i, score, threshold
+        offloads = chosen == 0 or (chosen < world.layers and world.confidence[s][chosen - 1] < alpha)
+        return chosen, False, offloads
+
+    run = Simulation(physics, order, arrivals, decide, lambda t, one: None)
     return run.run()

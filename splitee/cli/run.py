@@ -127,10 +127,10 @@ def command(
 
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
-    explore-then-commit[:SAMPLES], source-split, final-exit, cloud-only, random, best-split, oracle,
-    elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER,
-    split:LAYER, cascade-split:LAYER; and, as their authors released them, splitee-released,
-    splitee-s-released, elasticbert-released. LAYER is a number, half or all.
+    explore-then-commit[:SAMPLES], source-split, link-aware, final-exit, cloud-only, random, best-split,
+    best-rule, oracle, elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits,
+    cascade-splits, exit:LAYER, split:LAYER, exit-or-input:LAYER, cascade-split:LAYER; and, as their authors
+    released them, splitee-released, splitee-s-released, elasticbert-released. LAYER is a number, half or all.
 
     \b
     Examples:

@@ -77,6 +77,10 @@ class Policy:
         """Return the costs that this policy reports: those of the call."""
         return costs
 
+    def placed(self, world: World) -> World:
+        """Return the world of a System that this policy meets: that of the call."""
+        return world
+
     @property
     def label(self) -> str:
         """The name in tables."""

@@ -214,14 +214,7 @@ class SourceSplit(SplitPolicy):
             raise InputError(f"source is {self.source!r}: give the source's validation trace")
 
     def check_trace(self, trace: Trace) -> None:  # noqa: D102
-        if self.source.exit_layers != trace.exit_layers or self.source.classes != trace.classes:
-            raise InputError(
-                f"the source trace {self.source.name} has exits {self.source.exit_layers} and "
-                f"{self.source.classes} classes, {trace.name} {trace.exit_layers} and {trace.classes}: "
-                "give one of the same model"
-            )
-        if same_model(self.source.manifest, trace.manifest) is False:
-            raise InputError(f"the source trace {self.source.name} is of another model than {trace.name}")
+        check_source(self.source, trace)
 
     def by_sample(self, table: Table) -> BySample:  # noqa: D102
         costs, extra = table.costs, table.costs.sample_offload
@@ -241,6 +234,18 @@ class SourceSplit(SplitPolicy):
     def to_dict(self) -> dict[str, Any]:  # noqa: D102
         source = {"name": self.source.name, "fingerprint": self.source.fingerprint}
         return {"policy": type(self).__name__, "threshold": float(self.threshold), "source": source}
+
+
+def check_source(source: Trace, trace: Trace) -> None:
+    """Raise InputError unless the source trace can be of the same model."""
+    if source.exit_layers != trace.exit_layers or source.classes != trace.classes:
+        raise InputError(
+            f"the source trace {source.name} has exits {source.exit_layers} and "
+            f"{source.classes} classes, {trace.name} {trace.exit_layers} and {trace.classes}: "
+            "give one of the same model"
+        )
+    if same_model(source.manifest, trace.manifest) is False:
+        raise InputError(f"the source trace {source.name} is of another model than {trace.name}")
 
 
 class LiveSource(SplitLearner):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from splitee._internal.errors import InputError
 from splitee._internal.numbers import check_whole
+from splitee.costs import CostModel
 from splitee.policies.base import (
     BySample,
     Policy,
@@ -19,7 +21,7 @@ from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Played
 from splitee.policies.problem import Layers, Orders, Problem, Table, as_alpha, check_threshold
 from splitee.policies.rules import AtExit
-from splitee.system.world import World
+from splitee.system.world import INPUT, World
 
 
 def everywhere(layer: int, table: Table) -> Layers:
@@ -193,6 +195,42 @@ class FixedSplit(_AtLayer, SplitPolicy):
 
     def live(self) -> DeviceLoop:  # noqa: D102
         return LiveStop(self.label, self.layer, self.layer, self.threshold)
+
+
+@dataclass(frozen=True)
+class ExitOrInput(FixedSplit):
+    """Exit early at one layer if C_i ≥ α, else offload the *input*: what an edge engineer would try first.
+
+    The cloud then computes every layer, and nothing of the model's state is transferred.
+
+    Parameters
+    ----------
+    layer : int
+        1-based.
+    threshold : float
+        α.
+
+    Examples
+    --------
+    >>> import splitee
+    >>> trace = splitee.load_trace("rte_validation")
+    >>> costs = splitee.CostModel(offload=8.0, offload_input=2.0)
+    >>> result = splitee.replay(trace, splitee.ExitOrInput(3, threshold=1.0), costs, repeats=1)
+    >>> round(float(result.cost[0]), 3)  # 3 layers, one exit, and the input
+    4.667
+    """
+
+    name: ClassVar[str] = "exit or input"
+
+    def priced(self, costs: CostModel) -> CostModel:  # noqa: D102
+        layers = np.size(costs.offload) if np.ndim(costs.offload) else 1
+        at_input = float(costs.offload_by_layer(layers, send_input=True)[0])
+        if any(np.ndim(offload) for _, offload in (costs.extra or {}).values()):
+            raise InputError(f"{self.label} knows no extra costs by layer: give one number for the offload")
+        return replace(costs, offload=at_input)
+
+    def placed(self, world: World) -> World:  # noqa: D102
+        return world._replace(sends=INPUT)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.policies.base import BySample, Policy, SplitPolicy, check_switch
-from splitee.policies.fixed import split_rounds
-from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Floats, Orders, Table, check_threshold
+from splitee.policies.fixed import FixedSplit, split_rounds
+from splitee.policies.played import Actions, Played, room_for
+from splitee.policies.problem import Floats, Orders, Table, check_threshold, frozen
 from splitee.policies.timed import rewards_in_time
 from splitee.system.world import World
+
+BEGINNING = 2000  # rounds of a stream that `BestRule` tries every rule on in a System
+TRIED = 12  # rules that it then tries on the whole stream
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,81 @@ class BestFixedSplit(SplitPolicy):
     def _means_in_time(self, table: Table, world: World, order: Orders, repeat: int) -> Floats:
         """Return r̄(0), …, r̄(m) over a repeat in which every sample is split at that layer."""
         stream = np.ascontiguousarray(order[:, repeat : repeat + 1])
-        if world.arrival.shape[1] > 1:
-            world = world._replace(arrival=np.ascontiguousarray(world.arrival[:, repeat : repeat + 1]))
+        world = of_repeat(world, repeat)
         each = (
             rewards_in_time(table, world, stream, self.threshold, i, False) for i in range(table.arms + 1)
         )
         return np.array([rewards.mean() for rewards in each])
+
+
+@dataclass(frozen=True)
+class BestRule(SplitPolicy):
+    """The fixed layer *and* threshold with the greatest mean reward over the stream itself.
+
+    The threshold matters more than the layer. In a `System` all rules play the first `BEGINNING` rounds, the
+    best `TRIED` of them the whole stream, and the best of these is kept.
+
+    Parameters
+    ----------
+    thresholds : tuple of float, optional
+        The values of α to choose from. On ties the first, then the lowest layer.
+
+    Examples
+    --------
+    >>> BestRule().label
+    'best rule (hindsight)'
+    """
+
+    thresholds: tuple[float, ...] = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+    name: ClassVar[str] = "best rule (hindsight)"
+    has_arms: ClassVar[bool] = False
+    hindsight: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.thresholds, tuple) or not self.thresholds:
+            raise InputError(f"thresholds is {self.thresholds!r}: give a tuple of confidences")
+        for threshold in self.thresholds:
+            check_threshold(threshold)
+
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
+        actions = Actions.of_splits(table.layers, self.every_exit)
+        action = room_for(order.shape, actions)
+        rules = [(alpha, layer) for alpha in self.thresholds for layer in range(1, table.arms + 1)]
+        for repeat, stream in enumerate(order.T):
+            if world is not None and world.timed:
+                alpha, layer = self._best_in_time(table, of_repeat(world, repeat), stream, rules)
+            else:
+                means = np.stack([table.mean_rewards(alpha, False, stream) for alpha in self.thresholds])
+                alpha, layer = rules[int(np.argmax(means[:, 1 : table.arms + 1]))]
+            by_sample, _ = FixedSplit(layer, alpha).by_sample(table)
+            action[:, repeat] = by_sample[stream]
+        return Played(action, actions)
+
+    def _best_in_time(
+        self, table: Table, world: World, stream: NDArray[np.int32], rules: list[tuple[float, int]]
+    ) -> tuple[float, int]:
+        """Return the rule of greatest mean reward in a stream: of all by its beginning, then of the best."""
+
+        def means(tried: list[tuple[float, int]], rounds: int) -> Floats:
+            begin = world
+            if len(world.arrival):
+                begin = world._replace(arrival=np.ascontiguousarray(world.arrival[:rounds]))
+            order = frozen(stream[:rounds, None])
+            return np.array([rewards_in_time(table, begin, order, a, i, False).mean() for a, i in tried])
+
+        first = np.argsort(-means(rules, BEGINNING), kind="stable")
+        best = [rules[k] for k in first[:TRIED].tolist()]
+        whole = means(best, len(stream))
+        return best[int(whole.argmax())]
+
+
+def of_repeat(world: World, repeat: int) -> World:
+    """Return a world of one repeat."""
+    if world.arrival.shape[1] < 2:
+        return world
+    return world._replace(arrival=np.ascontiguousarray(world.arrival[:, repeat : repeat + 1]))
 
 
 @dataclass(frozen=True)

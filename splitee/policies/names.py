@@ -18,11 +18,12 @@ from splitee._internal.errors import InputError
 from splitee._internal.numbers import items, layer_count, layers_held, number, share, whole
 from splitee.costs import CostModel
 from splitee.policies import released
+from splitee.policies.adaptive import LinkAware
 from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
 from splitee.policies.commit import ExploreThenCommit, SourceSplit
-from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
-from splitee.policies.hindsight import BestFixedSplit, Oracle
+from splitee.policies.fixed import CloudOnly, ExitOrInput, FinalExit, FixedExit, FixedSplit, RandomSplit
+from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
 from splitee.policies.problem import DEFAULT_THRESHOLD
 from splitee.policies.ucb import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
@@ -60,7 +61,7 @@ DEFAULT = (
     "splits",
     "cascade-splits",
 )
-OPTIONAL = ("source-split",)  # left out of the lists above if the source is not known
+OPTIONAL = ("source-split", "link-aware")  # left out of the lists above if the source is not known
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Setting:
     send_input : bool
         Whether learners may offload the input.
     source : Trace, optional
-        The source's validation trace, for "source-split".
+        The source's validation trace, for "source-split" and "link-aware".
     classes : int, optional
         K of the trace. If given, entropy thresholds above ln K are refused.
     """
@@ -106,11 +107,13 @@ _SINGLE: dict[str, _Maker] = {
     "ucb-tuned": lambda s: UCBTuned(s.threshold, s.send_input),
     "thompson": lambda s: ThompsonSplit(s.threshold, s.send_input),
     "explore-then-commit": lambda s: ExploreThenCommit(s.threshold),
-    "source-split": lambda s: _source_split(s),
+    "source-split": lambda s: SourceSplit(s.threshold, _source("source-split", s)),
     "final-exit": lambda s: FinalExit(),
     "cloud-only": lambda s: CloudOnly(),
     "random": lambda s: RandomSplit(s.threshold),
     "best-split": lambda s: BestFixedSplit(s.threshold),
+    "best-rule": lambda s: BestRule(),
+    "link-aware": lambda s: LinkAware(_source("link-aware", s), send_input=True),
     "oracle": lambda s: Oracle(s.threshold),
     "elasticbert": lambda s: ElasticBERT(s.threshold, last=s.last),
     "pabee": lambda s: PABEE(max(1, s.arms // 2), last=s.last),  # 6 of 12, as its authors have it
@@ -126,6 +129,7 @@ _FAMILIES: dict[str, Callable[[Setting], Iterable[Policy]]] = {
 _WITH_PARAMETER: dict[str, tuple[str, Callable[[Setting, str], Policy]]] = {
     "exit": ("LAYER", lambda s, layer: FixedExit(_layer(s, layer))),
     "split": ("LAYER", lambda s, layer: FixedSplit(_layer(s, layer), s.threshold)),
+    "exit-or-input": ("LAYER", lambda s, layer: ExitOrInput(_layer(s, layer), s.threshold)),
     "cascade-split": ("LAYER", lambda s, layer: CascadeSplit(_layer(s, layer), s.threshold)),
     "elasticbert": ("ALPHA", lambda s, alpha: ElasticBERT(_alphas(alpha), last=s.last)),
     "deebert": ("NATS", lambda s, entropy: DeeBERT(_nats(s, entropy), last=s.last)),
@@ -291,14 +295,14 @@ def setting_of(
     Parameters
     ----------
     given : iterable
-        The names that are asked for: the bundled source is loaded only if "source-split" is among them.
+        The names that are asked for: the bundled source is loaded only if a name needs it.
     trace, costs, threshold
         See `policy_named`.
     """
     if threshold is None:
         threshold = trace.recommended_threshold
     names = [name for entry in given if isinstance(entry, str) for name in policy_items(entry)]
-    asked = any(_squeezed(name) == "sourcesplit" for name in names)
+    asked = any(_squeezed(name) in ("sourcesplit", "linkaware") for name in names)
     source = find_source(trace.manifest) if asked else None
     return Setting(
         layers=trace.layers,
@@ -342,10 +346,10 @@ def _nats(setting: Setting, text: str) -> float:
     return entropy
 
 
-def _source_split(setting: Setting) -> Policy:
+def _source(name: str, setting: Setting) -> Trace:
     if setting.source is None:
         raise InputError(
-            "policy source-split needs the source's validation trace: give --source, a trace that the same "
+            f"policy {name} needs the source's validation trace: give --source, a trace that the same "
             "model wrote of labelled data like its training data"
         )
-    return SourceSplit(setting.threshold, setting.source)
+    return setting.source

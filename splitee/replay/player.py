@@ -50,8 +50,7 @@ class Player:
                     f"policy {name} needs layer {policy.deepest(0, 0)}: the trace has {layers} layers"
                 )
             policy.check_trace(setup.trace)
-            if setup.system is None:
-                self.table = setup.table_of(policy.priced(setup.costs))
+            self.table = setup.table_of(policy.priced(setup.costs))
         if setup.system is not None and isinstance(policy, Policy) and not policy.in_time:
             raise InputError(f"policy {name} knows constant costs only: give a CostModel, or leave it out")
         if sends_input(policy) and not getattr(policy, "hindsight", False):
@@ -75,7 +74,8 @@ class Player:
         played = Played(decided[0][:, None], decided[1])
         if setup.system is None:
             return played
-        return in_time(self.table, setup.system.world, frozen(np.arange(self.table.samples)[:, None]), played)
+        every = frozen(np.arange(self.table.samples)[:, None])
+        return in_time(self.table, self.policy.placed(setup.system.world), every, played)
 
     def play(self, first: int, end: int) -> Played:
         """Play repeats first..end − 1."""
@@ -87,6 +87,7 @@ class Player:
         ]
         world = self.setup.world(self.table, first, end)
         if isinstance(self.policy, Policy):
+            world = world if world is None else self.policy.placed(world)
             played = self.policy.play(self.table, order, rngs, world)
         else:
             played = play_custom(self.policy, self.table, order, rngs, world, self.name)

@@ -86,7 +86,11 @@ class Setup:
 
     def table_of(self, costs: CostModel) -> Table:
         """Return the table under other costs."""
-        return self.table if costs is self.costs else Table.of(self.trace, costs, self.mu, self.threshold)
+        return (
+            self.table
+            if costs is self.costs
+            else Table.of(self.trace, costs, self.mu, self.threshold, self.system)
+        )
 
     @cached_property
     def marks(self) -> NDArray[np.uint8]:
