@@ -21,7 +21,7 @@ NOTE = "run.json"
 _REPORT = "report.html"  # of `splitee report`, made from the results that are replaced
 _TOP = (NOTE, FINGERPRINTS, "summary.csv", _REPORT)
 _SUFFIXES = (".parquet", ".csv", ".json", ".png", ".pdf")
-_NOT_IN_SUMMARY = ("interval", "max_drop", "policy", "preset", "source")  # and what the tables have
+_NOT_IN_SUMMARY = ("system", "interval", "max_drop", "policy", "preset", "source")  # and what the tables have
 _IN_TABLES = ("policies", "remarks", "by_group", "by_class", "repeats", "samples")
 
 

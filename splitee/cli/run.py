@@ -15,7 +15,7 @@ import click
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import ALL, HALF
-from splitee.cli import options
+from splitee.cli import options, systems
 
 if TYPE_CHECKING:
     from splitee.cli.scenarios import Scenario
@@ -52,6 +52,7 @@ DEFAULT_TRACE = "imdb"
     "--offload-input", type=options.NUMBER, help="Cost of offloading the input itself, in λ.  [default: o]"
 )
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
+@systems.system
 @options.source("Validation trace of the model's source, for source-split.  [default: the bundled one]")
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(
@@ -106,6 +107,7 @@ def command(
     exit_cost: float,
     offload_input: float | None,
     send_input: bool,
+    given: dict[str, Any],
     source: str | None,
     repeats: int,
     order: str,
@@ -124,6 +126,9 @@ def command(
     """Replay policies over traces and print their accuracy and cost.
 
     TRACE is a file, a bundled trace such as imdb (the default), or - for standard input.
+
+    With --device or --layer-ms costs are measured in ms, mJ and KB on a device, a link and a cloud. Then
+    --offload, --layer-cost and --exit-cost are left out, and --mu is 0.1 per layer unless given.
 
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
@@ -161,6 +166,11 @@ def command(
     if max_drop is not None and not 0 <= max_drop <= 100:
         raise InputError(f"--max-drop {max_drop:g} is not in points of accuracy: give 0 to 100")
     _check_out(out, choices, overwrite)
+    timed = systems.is_given(given)
+    if timed and (
+        extra := systems.set_by_hand("offload", "layer_cost", "exit_cost", "offload_input", "delay")
+    ):
+        raise InputError(f"--{extra.replace('_', '-')} is for constant costs: leave it out with a device")
     asked = list(dict.fromkeys(canonical(name) for name in policy_items(policies)))
     loaded = read_traces(traces or (DEFAULT_TRACE,))
     if device_layers is None:
@@ -173,7 +183,9 @@ def command(
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
         raise InputError(f"two scenarios are called {twice[0]}: give values that differ more")
     sources = {trace.name: source_of(trace, source) for trace in loaded}
-    every = PAPER if preset == "paper" else DEFAULT
+    every: tuple[str, ...] = PAPER if preset == "paper" else DEFAULT
+    if timed:
+        every = tuple(name for name in (*DEFAULT, "link-aware", "best-rule") if name != "oracle")
     policies_of = []  # of each scenario; a name that does not fit is refused before anything is replayed
     for scenario in scenarios:
         trace, known = scenario.trace, sources[scenario.trace.name]
@@ -201,12 +213,14 @@ def command(
                 layer_cost, exit_cost, scenario.offload, offload_input, device_layers=scenario.device_layers
             )
             known = sources[trace.name]
+            system = systems.system_of(given, trace, scenario.device_layers) if timed else None
+            by_hand = not timed or systems.set_by_hand("mu")
             with working(f"replaying {scenario.title}"):
                 results = replay(
                     trace,
                     members,
-                    costs,
-                    scenario.mu,
+                    system or costs,
+                    scenario.mu if by_hand else "auto",
                     repeats=repeats,
                     seed=seed,
                     orders=as_is(trace.samples) if order == "as-is" else None,
@@ -223,7 +237,8 @@ def command(
                     "layers": trace.layers,
                     "device_layers": scenario.device_layers,
                     "offload": scenario.offload,
-                    "mu": scenario.mu,
+                    "mu": scenario.mu if by_hand else results.facts["mu"],
+                    **({} if system is None else {"system": system.to_dict()}),
                     "threshold": scenario.threshold,
                     "layer_cost": layer_cost,
                     "exit_cost": exit_cost,
@@ -279,7 +294,7 @@ def _show(scenario: Scenario, results: Results, lines: list[str], interval: str,
     console = table_console(WIDTH, highlight=False)
     rows = results.rows(interval)
     shown = rows if all_rows else worth_showing(rows)
-    console.print(policy_table(shown, scenario.title, console.width))
+    console.print(policy_table(shown, _title(scenario, results), console.width))
     for line in lines:
         console.print(f"· {line}", soft_wrap=True, markup=False)
     if len(shown) < len(rows):
@@ -289,6 +304,18 @@ def _show(scenario: Scenario, results: Results, lines: list[str], interval: str,
             soft_wrap=True,
         )
     console.print()
+
+
+def _title(scenario: Scenario, results: Results) -> str:
+    """Return the line above the table: of a system, what the device takes and what the link carries."""
+    if "system" not in results.facts:
+        return scenario.title
+    system, before = results.facts["system"], scenario.title.partition(", o = ")[0]
+    link = system["link"].get("name") or f"{system['link']['uplink']:g} Mbit/s"
+    return (
+        f"{before}, {system['device'].get('name') or 'device'}, {link}, {system['link']['rtt']:g} ms, "
+        f"costs in {results.facts['unit']}, μ = {results.facts['mu']:.3g}, α = {scenario.threshold:g}"
+    )
 
 
 def _show_by(what: str, rows: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import layers_held
@@ -65,6 +66,23 @@ def system(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         gathered = option(gathered)
     return gathered
+
+
+def is_given(given: dict[str, Any]) -> bool:
+    """Return whether a device is described; InputError if only something else of a system is."""
+    if given["device"] is not None or given["layer_ms"] is not None:
+        return True
+    if name := set_by_hand(*NAMES):
+        option = "outage" if name == "outages" else name.replace("_", "-")
+        raise InputError(f"--{option} is of a system: give --device FILE or --layer-ms too")
+    return False
+
+
+def set_by_hand(*names: str) -> str:
+    """Return the first of these options that the command line sets; "" if none is."""
+    context = click.get_current_context()
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return next((name for name, source in sources.items() if source is ParameterSource.COMMANDLINE), "")
 
 
 def system_of(given: dict[str, Any], trace: Trace, device_layers: int | str | None) -> System:

@@ -126,8 +126,8 @@ class BestRule(SplitPolicy):
 
         first = np.argsort(-means(rules, BEGINNING), kind="stable")
         best = [rules[k] for k in first[:TRIED].tolist()]
-        whole = means(best, len(stream))
-        return best[int(whole.argmax())]
+        found: tuple[float, int] = best[int(means(best, len(stream)).argmax())]
+        return found
 
 
 def of_repeat(world: World, repeat: int) -> World:

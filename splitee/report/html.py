@@ -185,7 +185,7 @@ def _setup(results: Results, interval: str, max_drop: float) -> dict[str, str]:
         "trace": trace["name"],
         "what": f"{trace['name']} ({samples}, {layers} {word})",
         "device": f"all {layers} {word}" if held == layers else f"the first {held} of {layers} {word}",
-        "offload": offload_cost(costs),
+        "offload": offload_cost(facts),
         "mu": f"{facts['mu']:g}",
         "alpha": _listed([f"{alpha:g}" for alpha in sorted(alphas) or [facts["threshold"]]], "or"),
         "orders": f"{repeats} {shuffled if repeats != 1 else shuffled.removesuffix('s')}",
@@ -202,14 +202,14 @@ def _at_every_layer(costs: Mapping[str, Any], layers: int) -> bool:
 def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     """Draw the figures that can be drawn from these results, with descriptions and captions."""
     points = [
-        f"{row['policy']} {row['cost']:.2f} λ and {100 * row[measure]:.2f} %"
+        f"{row['policy']} {row['cost']:.2f} {row['unit']} and {100 * row[measure]:.2f} %"
         for row in rows
         if not row["policy"].startswith(FAMILIES)
     ]
     if family := [row for row in rows if row["policy"].startswith(FAMILIES)]:
         cost, share = ([row[column] for row in family] for column in ("cost", measure))
         points.append(
-            f"fixed exits and splits {min(cost):.2f} to {max(cost):.2f} λ and "
+            f"fixed exits and splits {min(cost):.2f} to {max(cost):.2f} {family[0]['unit']} and "
             f"{100 * min(share):.2f} to {100 * max(share):.2f} %"
         )
     named = "accuracy" if measure == "accuracy" else "agreement with the last exit"
@@ -259,10 +259,11 @@ def _provenance(results: Results, libraries: Mapping[str, str]) -> list[tuple[st
     """Return terms, each with lines of facts about it."""
     facts = results.facts
     trace, costs = facts["trace"], facts["costs"]
-    at_input = "as o" if costs["offload_input"] is None else f"{costs['offload_input']:g} λ"
+    unit = facts.get("unit", "λ")
+    at_input = "as o" if costs["offload_input"] is None else f"{costs['offload_input']:.4g} {unit}"
     cost_lines = [
-        f"one layer λ₁ = {_range(costs['layer'])} λ, one exit λ₂ = {costs['exit']:.4g} λ",
-        f"offloading o = {offload_cost(costs)}, offloading the input {at_input}",
+        f"one layer λ₁ = {_range(costs['layer'])} {unit}, one exit λ₂ = {costs['exit']:.4g} {unit}",
+        f"offloading o = {offload_cost(facts)}, offloading the input {at_input}",
         f"the device holds {costs['device_layers'] or trace['layers']} of {trace['layers']}",
     ]
     if not _at_every_layer(costs, trace["layers"]):

@@ -67,13 +67,16 @@ def _dominating(results: Results, rows: Rows) -> list[str]:
             by = min(better, key=lambda rival: rival["cost"])["policy"]
             beaten.setdefault(by, []).append(row["policy"])
     return [
-        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} λ) and no less "
+        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} {rows[0]['unit']}) "
+        "and no less "
         f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'} on these samples."
         for by, names in beaten.items()
     ]
 
 
 def _threshold_decides(setup: Setup) -> list[str]:
+    if setup.system is not None:
+        return []
     gain = 1 - 1 / setup.trace.classes
     layers = setup.trace.layers
     offloading = slice(1, min(setup.costs.arms(layers), layers - 1) + 1)  # the last layer never offloads
@@ -89,6 +92,8 @@ def _threshold_decides(setup: Setup) -> list[str]:
 def _break_even(setup: Setup, threshold: float) -> list[str]:
     """Return the offload cost from which splitting is cheaper than cloud-only, at the best layer."""
     costs, layers = setup.costs, setup.trace.layers
+    if setup.system is not None:
+        return []
     if np.ndim(costs.offload) or costs.offload_input is not None or costs.sample_offload is not None:
         return []
     arms = min(costs.arms(layers), layers - 1)  # the last layer never offloads
@@ -144,7 +149,7 @@ def answer(rows: Rows, max_drop: float) -> str:
         return f"no policy on this device loses at most {points} ({bound})."
     return (
         f"cheapest that loses at most {points} ({bound}): {best['policy']}, "
-        f"{best['cost']:.2f} λ, {100 * best[delta]:+.2f} points."
+        f"{best['cost']:.2f} {best['unit']}, {100 * best[delta]:+.2f} points."
     )
 
 
@@ -165,8 +170,8 @@ def _unresolved(rows: Rows, max_drop: float) -> list[str]:
     width, room = row[delta] - row[f"{delta}_low"], row[delta] + max_drop / 100
     needed = row["samples"] * (width / room) ** 2
     return [
-        f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} λ and loses "
-        f"{-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; about "
+        f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} {row['unit']} "
+        f"and loses {-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; about "
         f"{_rounded_up(needed):,} samples like these would settle it."
     ]
 

@@ -84,12 +84,13 @@ COLUMNS = {  # key: heading, with a line break where a narrow column may break i
     "offloaded": "off-\nloaded %",
     "measure": "{measure}\n%",
     "delta": "Δ points\n[95 %]",
-    "cost": "cost\nλ",
+    "cost": "cost\n{unit}",
     "parts": "= device\n+ offload",
     "change": "Δ cost\n%",
     "reward": "reward\n",
     "utility": "utility\n",
 }
+_IN_TIME = {"p50": "p50\nms", "p95": "p95\nms", "energy": "mJ\n", "kilobytes": "KB\n"}  # in a System
 _ONLY_WIDE = ("on_device", "parts", "reward", "utility")
 
 
@@ -109,7 +110,11 @@ def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
         The cells of each policy by column, in the order of `rows`.
     """
     measure = measure_of(rows)
-    headings = {key: heading.format(measure=measure) for key, heading in COLUMNS.items()}
+    unit = rows[0].get("unit", "λ") if rows else "λ"
+    headings = {key: heading.format(measure=measure, unit=unit) for key, heading in COLUMNS.items()}
+    if rows and "latency" in rows[0]:
+        del headings["parts"]
+        headings |= {k: h for k, h in _IN_TIME.items() if k != "energy" or not lacks(rows, "energy")}
     return headings, [_cells(row, measure) for row in rows]
 
 
@@ -187,6 +192,7 @@ def policy_table(rows: Rows, title: str, width: int = WIDTH) -> Table:
 
 def _cells(row: Row, measure: str) -> dict[str, str]:
     """Return a row's cells by column."""
+    timed = "latency" in row
     marks = ("*" if row["sees_final"] else "") + ("" if row["on_device"] else "†")
     return {
         "policy": row["policy"] + marks,
@@ -196,10 +202,14 @@ def _cells(row: Row, measure: str) -> dict[str, str]:
         "measure": f"{100 * row[measure]:.2f}",
         "delta": _delta(row, measure),
         "cost": f"{row['cost']:.2f}",
-        "parts": f"{row['cost_layers'] + row['cost_exits']:.2f} + {row['cost_offload']:.2f}",
+        "parts": "" if timed else f"{row['cost_layers'] + row['cost_exits']:.2f} + {row['cost_offload']:.2f}",
         "change": "–" if row["cost_change"] != row["cost_change"] else f"{100 * row['cost_change']:+.1f}",
         "reward": f"{row['reward']:.3f}",
         "utility": "–" if row["utility"] != row["utility"] else f"{row['utility']:.3f}",
+        "p50": f"{row['latency_p50']:.1f}" if timed else "",
+        "p95": f"{row['latency_p95']:.1f}" if timed else "",
+        "energy": f"{row['energy']:.1f}" if timed else "",
+        "kilobytes": f"{row['kilobytes']:.2f}" if timed else "",
     }
 
 

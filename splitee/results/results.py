@@ -126,8 +126,8 @@ class Results(Mapping[str, Result]):
             rate, each with its interval; in a `System` also latency (ms) and its quantiles ``latency_p50``,
             ``_p95``, ``_p99``, energy (mJ), kilobytes, the shares missed and answered by the device as a
             fallback; ``*_delta``: the difference from final-exit, for the cost also as a
-            share of it; ``regret``: common, at the end; ``learns``, ``on_device``, ``sees_final``,
-            ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
+            share of it; ``regret``: common, at the end; ``unit`` of costs; ``learns``, ``on_device``,
+            ``sees_final``, ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
         """
         import pandas as pd
 
@@ -216,6 +216,7 @@ class Results(Mapping[str, Result]):
         curve = result.curve
         row["regret"] = float(curve.common[:, -1].mean())
         row["regret_own"] = float(curve.own[:, -1].mean())
+        row["unit"] = self.facts.get("unit", "λ")
         row["learns"] = result.learns
         row["on_device"] = result.on_device
         row["sees_final"] = result.sees_final

@@ -117,9 +117,7 @@ class Setup:
         facts = {
             "trace": {k: manifest[k] for k in ("name", "fingerprint", "samples", "layers", "classes")}
             | {k: manifest[k] for k in ("model", "data") if k in manifest},
-            "costs": self.costs.to_dict()
-            if self.system is None
-            else {"system": self.system.system.to_dict()},
+            "costs": self.costs.to_dict(),
             "mu": self.mu,
             "repeats": self.streams.repeats,
             "orders": self.streams.description,
@@ -127,4 +125,6 @@ class Setup:
             "seed": self.streams.seed,
             "seed_scheme": SEED_SCHEME,
         }
+        if self.system is not None:
+            facts |= {"unit": self.system.system.unit, "system": self.system.system.to_dict()}
         return facts | ({"delay": self.delay} if self.delay else {})

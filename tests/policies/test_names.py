@@ -63,7 +63,13 @@ def test_a_name_in_any_form_is_one_policy(name: str, policy: object) -> None:
 
 
 def test_every_public_class_and_every_listed_name_is_known() -> None:
-    parameters = {"DeeBERT": ":0.1", "FixedExit": ":1", "FixedSplit": ":1", "CascadeSplit": ":1", "ExitOrInput": ":1"}
+    parameters = {
+        "DeeBERT": ":0.1",
+        "FixedExit": ":1",
+        "FixedSplit": ":1",
+        "CascadeSplit": ":1",
+        "ExitOrInput": ":1",
+    }
     source = random_trace(20, layers=6)
     setting = Setting(6, 6, 0.8, source=source, classes=2)
     values = {"LAYER": "1", "ALPHA": "0.5", "NATS": "0.5", "PATIENCE": "1", "SAMPLES": "9"}

@@ -116,7 +116,8 @@ def _plane(results: Results, listed: Sequence[str]) -> tuple[Figure, list[str]]:
     axes.set_ylim(floor, top)
     axes.margins(x=0.06)
     axes.grid()
-    axes.set_xlabel("cost per sample: computing + offloading (λ)")
+    unit = results.facts.get("unit")
+    axes.set_xlabel(f"cost per sample ({unit})" if unit else "cost per sample: computing + offloading (λ)")
     axes.set_ylabel("accuracy (%)" if metric == "accuracy" else "agreement with the last exit (%)")
     axes.set_title(setting(results), loc="left")
     named = [points[group[0]] for group in groups if len(group) == 1 and group[0] in listed]
@@ -124,7 +125,7 @@ def _plane(results: Results, listed: Sequence[str]) -> tuple[Figure, list[str]]:
         if len(group) == 1:
             continue
         cost, mean = (np.mean([getattr(at[name], what) for name in group]) for what in ("cost", "mean"))
-        named += [Line2D([], [], ls="", label=f"about {cost:.1f} λ, {mean:.1f} %:")]
+        named += [Line2D([], [], ls="", label=f"about {cost:.1f} {unit or 'λ'}, {mean:.1f} %:")]
         named += [points[name] for name in group]
     figure.legend(handles=named + entries, loc="outside right upper", labelspacing=0.7, handlelength=2.4)
     footnote(figure, results, "Bars: 95 % intervals over samples")

@@ -175,15 +175,16 @@ def setting_line(results: Results) -> str:
     held = costs["device_layers"] or layers
     device = f"{held} of {layers}" if held < layers else f"all {layers}"
     return (
-        f"{trace['name']}: o = {offload_cost(costs)}, μ = {results.facts['mu']:g}, "
+        f"{trace['name']}: o = {offload_cost(results.facts)}, μ = {results.facts['mu']:.3g}, "
         f"device holds {device} layers"
     )
 
 
-def offload_cost(costs: Mapping[str, Any]) -> str:
-    """Return o as text: one cost, or the range of costs by layer."""
-    offload = np.unique(costs["offload"])
-    text = " to ".join(f"{o:g}" for o in offload[[0, -1][: len(offload)]]) + " λ"
+def offload_cost(facts: Mapping[str, Any]) -> str:
+    """Return o as text: one cost, or the range of costs by layer; in a System at the link's mean rate."""
+    costs, offload = facts["costs"], np.unique(facts["costs"]["offload"])
+    text = " to ".join(f"{o:.4g}" for o in offload[[0, -1][: len(offload)]]) + f" {facts.get('unit', 'λ')}"
+    text = f"about {text}" if "system" in facts else text
     return text if costs["sample_offload"] is None else text + " + a cost per sample"
 
 
