@@ -33,11 +33,10 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
 @options.out("The profile to write (.json).", required=False)
 @options.name("Name of the profile.  [default: that of CHECKPOINT]")
-@click.option(
-    "--tokens",
-    type=options.LAYERS,
-    metavar="COUNTS",
-    help="Token counts, ascending: 8,16,32.  [default: 4,8,16,24,32,48,64,96,… up to the model's limit]",
+@options.tokens(
+    "Token counts, ascending: 8,16,32.  [default: 4,8,16,24,32,48,64,96,… up to the model's limit]",
+    options.LAYERS,
+    None,
 )
 @click.option(
     "--watts",
@@ -49,7 +48,7 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
     "--codec", "codecs", type=_CODECS, default=",".join(CODECS), show_default=True, help="Codecs to time."
 )
 @click.option(
-    "--repeats", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
+    "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
 )
 @click.option(
     "--check",
@@ -70,7 +69,7 @@ def command(
     watts: float | None,
     threads: int | None,
     codecs: tuple[str, ...],
-    repeats: int,
+    passes: int,
     check: int | None,
     task: str | None,
     texts: Texts,
@@ -94,7 +93,7 @@ def command(
 
     if out is not None:
         refuse_place(out, overwrite, texts.text_file)
-    how = ProfileOptions(tokens, repeats, threads, codecs, watts)
+    how = ProfileOptions(tokens, passes, threads, codecs, watts)
     chosen = _texts(task, split, texts, check)
     with Meter("profile", "{:.1f} passes/s") as progress:
 

@@ -141,7 +141,7 @@ def test_infer_marks_layers_and_exits() -> None:
 def test_the_command_writes_prints_and_checks(checkpoint: Path, tmp_path: Path) -> None:
     out, texts = tmp_path / "device.json", tmp_path / "texts.csv"
     texts.write_text("text\n" + "\n".join(f"good w{i} bad" for i in range(9)) + "\n")
-    common = ("profile", checkpoint, "--tokens", "4,20", "--repeats", 2, "--watts", "5/2", "--out", out)
+    common = ("profile", checkpoint, "--tokens", "4,20", "--passes", 2, "--watts", "5/2", "--out", out)
     done = commands.splitee(*common, "--text", texts, "--check", 4, "--name", "toy")
     assert done.code == 0, done.err
     assert "check: 4 texts" in done.out
@@ -167,7 +167,7 @@ def test_the_command_writes_prints_and_checks(checkpoint: Path, tmp_path: Path) 
         (("--watts", "-1"), "--watts"),
         (("--watts", "0"), "watts is 0"),
         (("--threads", "0"), "--threads"),
-        (("--repeats", "0"), "--repeats"),
+        (("--passes", "0"), "--passes"),
         (("--check", "5"), "--check needs texts"),
         (("--split", "test"), "--split needs texts"),
         (("--text", "none.csv"), "no such file"),
