@@ -170,7 +170,9 @@ def test_any_text_is_a_link_or_one_line(
     try:
         link = load_link(file)
     except splitee.InputError as error:
-        assert "\n" not in str(error)
+        line = str(error)
     else:
+        line = ""
         assert 0 < link.mean < np.inf
         assert len(link.edges_ms) == len(link.bits_per_ms) + 1
+    assert "\n" not in line
