@@ -177,13 +177,11 @@ def _of_opportunities(ms: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...
     """Count mahimahi's opportunities in bins of a second; one at the very end belongs to the last bin."""
     if (ms < 0).any() or (ms != np.floor(ms)).any():
         raise InputError("an opportunity is not a whole number of ms: is it a mahimahi file?")
+    if not ms.max() <= 1000 * MOST_ROWS:
+        raise InputError(f"it ends after {ms.max() / 1000:g} seconds: at most {MOST_ROWS:,}")
     falling = np.flatnonzero(np.diff(ms) < 0)
     if falling.size:
-        raise InputError(
-            f"opportunity {int(falling[0]) + 2} is before the previous one: sort the file by time"
-        )
-    if not ms[-1] <= 1000 * MOST_ROWS:
-        raise InputError(f"it ends after {ms[-1] / 1000:g} seconds: at most {MOST_ROWS:,}")
+        raise InputError(f"opportunity {int(falling[0]) + 2} is before the one above: sort the file by time")
     seconds = max(1, int(np.ceil(ms[-1] / 1000)))
     count, edges = np.histogram(ms, np.arange(seconds + 1) * 1000.0)
     return edges[:-1] / 1000.0, count * _PACKET_MBIT

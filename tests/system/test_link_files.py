@@ -106,6 +106,7 @@ def test_further_links_are_in_the_folder_of_data_sets(tmp_path: Path) -> None:
         ("0 1 2\n1 2 3\n", "no header"),
         ("5\n3\n", "sort"),
         ("0\n99999999999999\n", "at most"),
+        ("0\n" + ("9" * 400 + "\n") * 2, "at most"),
         ("0\n" + "9" * 400 + "\n", "at most"),
         ("0 1\n1\n", "no header"),
         ("0 1\n" * 120 + "1\n", "line 121"),
