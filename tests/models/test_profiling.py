@@ -101,7 +101,7 @@ def test_every_step_is_timed_where_it_happens(checkpoint: Path, monkeypatch: pyt
 def test_steps_add_up_to_the_median_of_passes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise that hits one step in two of three passes, a different one in each, is in no step's median."""
     clock, turn = Clock(monkeypatch), 0
-    real = MultiExitModel.exit_logits
+    real = MultiExitModel.exit_outputs
 
     def noisy(model: MultiExitModel, cut):
         nonlocal turn
@@ -110,7 +110,7 @@ def test_steps_add_up_to_the_median_of_passes(checkpoint: Path, monkeypatch: pyt
         clock.now += 100 * MS if measured in (1, 6) else 0  # exit 1 of pass 1, exit 2 of pass 2
         return real(model, cut)
 
-    monkeypatch.setattr(MultiExitModel, "exit_logits", noisy)
+    monkeypatch.setattr(MultiExitModel, "exit_outputs", noisy)
     device, _ = measure(checkpoint, ProfileOptions((8,), repeats=3), counter=EnergyCounter(checkpoint))
     whole = 2 * 8 + 5 + 10 * 8 + 100  # ms of a pass: tokenise, layers, exits
     total = device.tokenize_ms + device.layer_ms.sum(axis=1) + device.exit_ms.sum(axis=1)
