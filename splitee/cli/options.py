@@ -252,6 +252,14 @@ def text(command: Command) -> Command:
     )(command)
 
 
+# devices and links
+
+
+def codec(type_: click.ParamType[Any], default: str, help: str) -> Decorator[Any]:
+    """--codec: how states are encoded."""
+    return click.option("--codec", type=type_, default=default, show_default=True, help=help)
+
+
 # models
 
 

@@ -44,9 +44,7 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
     help="Power of this machine while it computes, if RAPL cannot be read; the profile calls it assumed.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]")
-@click.option(
-    "--codec", "codecs", type=_CODECS, default=",".join(CODECS), show_default=True, help="Codecs to time."
-)
+@options.codec(_CODECS, ",".join(CODECS), "Codecs to time.")
 @click.option(
     "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
 )
@@ -68,7 +66,7 @@ def command(
     tokens: tuple[int, ...] | None,
     watts: float | None,
     threads: int | None,
-    codecs: tuple[str, ...],
+    codec: tuple[str, ...],
     passes: int,
     check: int | None,
     task: str | None,
@@ -93,7 +91,7 @@ def command(
 
     if out is not None:
         refuse_place(out, overwrite, texts.text_file)
-    how = ProfileOptions(tokens, passes, threads, codecs, watts)
+    how = ProfileOptions(tokens, passes, threads, codec, watts)
     chosen = _texts(task, split, texts, check)
     with Meter("profile", "{:.1f} passes/s") as progress:
 
