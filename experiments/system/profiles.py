@@ -33,7 +33,7 @@ from writing import write_csv  # noqa: E402  # the experiments'
 PROFILES = Path(splitee.__file__).parent / "system" / "profiles"
 ENCODER = "all-mpnet-base-v2"
 TEXTS = {"sst2_slender": 300, "mpnet_base": 60}  # compared
-REPEATS = {"sst2_slender": 30, "mpnet_base": 10}
+REPEATS = {"sst2_slender": 40, "mpnet_base": 15}
 
 # the time of a whole model, divided by its layers; neither source times layers or exits
 _QUOTED = {
@@ -97,8 +97,12 @@ def main() -> None:
         profile.save(PROFILES / f"{name}.json", overwrite=True)
         checks.append({"profile": name, **check.summary()})
         print(checks[-1], flush=True)
-    if given.only is None:
-        write_csv(pd.DataFrame(checks), HERE / "results" / "check.csv")
+    file = HERE / "results" / "check.csv"
+    table = pd.DataFrame(checks)
+    if given.only is not None and file.exists():
+        before = pd.read_csv(file)
+        table = pd.concat([table, before[~before["profile"].isin(table["profile"])]])
+    write_csv(table.sort_values("profile", ascending=False), file)
 
 
 def _with_exits(backbone: Path, work: Path) -> Path:

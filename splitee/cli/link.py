@@ -24,11 +24,13 @@ def command() -> None:
 @command.command(short_help="Show rate, fades and outages of FILE.")
 @click.argument("file")
 @options.format_(FORMATS, "auto")
+@options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
 @options.reading
 @options.as_json()
 def show(
     file: str,
     format_: str,
+    data_root: str | None,
     sep: str | None,
     decimal: str | None,
     encoding: str | None,
@@ -37,15 +39,16 @@ def show(
 ) -> None:
     """Show mean, p5 and median rate of the link in FILE, its fades, and the rate over time.
 
-    FILE is a bundled link (5g_walking_down, hsdpa_bus_1_down, hsdpa_ferry_1_down) or a file. A fade is a run
-    of rates below a quarter of the mean, an outage one of no rate at all.
+    FILE is a bundled link (5g_walking_down, hsdpa_bus_1_down, hsdpa_ferry_1_down), a file, or the name of a
+    link in --data-root. A fade is a run of rates below a quarter of the mean; an outage carries nothing.
 
     \b
     csv       a table with the columns time_s (seconds) and mbit_s (Mbit/s)
     mahimahi  one line per opportunity to transfer 1,500 bytes, in ms; counted per second
     pairs     "seconds Mbit/s" per line, without a header
     """
-    link = load_link(file, format=format_, reading=reading(sep, decimal, encoding, quoting))
+    how = reading(sep, decimal, encoding, quoting)
+    link = load_link(file, format=format_, reading=how, data_root=data_root)
     found = {key: value for key, value in link.describe().items() if key != "rtt"}
     bars, width = sparkline(link)
     if as_json:

@@ -164,6 +164,13 @@ def source(help: str) -> Decorator[Any]:
 # texts
 
 
+def data_root(help: str) -> Decorator[Any]:
+    """--data-root: the folder of data sets and links."""
+    return click.option(
+        "--data-root", metavar="FOLDER", envvar="SPLITEE_DATA_ROOT", show_envvar=True, help=help
+    )
+
+
 def task(help: str, *, required: bool = False) -> Decorator[Any]:
     """--task: a named data set."""
     return click.option("--task", required=required, help=help)
@@ -215,13 +222,9 @@ def no_label(command: Command) -> Command:
 def text(command: Command) -> Command:
     """Add the options that locate texts, except --task."""
     return _all(
-        click.option(
-            "--data-root",
-            metavar="FOLDER",
-            envvar="SPLITEE_DATA_ROOT",
-            show_envvar=True,
-            help="Folder of data sets, FOLDER/TASK/SPLIT.parquet (or .csv, .tsv, .jsonl, .json)."
-            "  [default: the hub]",
+        data_root(
+            "Folder of data sets, FOLDER/TASK/SPLIT.parquet (or .csv, .tsv, .jsonl, .json)."
+            "  [default: the hub]"
         ),
         click.option(
             "--text",
@@ -249,6 +252,14 @@ def text(command: Command) -> Command:
     )(command)
 
 
+# devices and links
+
+
+def codec(type_: click.ParamType[Any], default: str, help: str) -> Decorator[Any]:
+    """--codec: how states are encoded."""
+    return click.option("--codec", type=type_, default=default, show_default=True, help=help)
+
+
 # models
 
 
@@ -263,9 +274,10 @@ def max_tokens(help: str, default: int | None = None) -> Decorator[Any]:
     return click.option("--max-tokens", type=int, default=default, show_default=shown, help=help)
 
 
-def tokens(help: str) -> Decorator[Any]:
-    """--tokens: the length of texts whose FLOPs are counted."""
-    return click.option("--tokens", default=128, show_default=True, help=help)
+def tokens(help: str, type_: Any = int, default: int | None = 128) -> Decorator[Any]:
+    """--tokens: the length of texts whose FLOPs are counted, or the lengths that are timed."""
+    shown = default is not None
+    return click.option("--tokens", type=type_, default=default, show_default=shown, help=help)
 
 
 def precision(choices: Sequence[str], help: str) -> Decorator[Any]:

@@ -33,11 +33,10 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
 @options.out("The profile to write (.json).", required=False)
 @options.name("Name of the profile.  [default: that of CHECKPOINT]")
-@click.option(
-    "--tokens",
-    type=options.LAYERS,
-    metavar="COUNTS",
-    help="Token counts, ascending: 8,16,32.  [default: 4,8,16,24,32,48,64,96,… up to the model's limit]",
+@options.tokens(
+    "Token counts, ascending: 8,16,32.  [default: 4,8,16,24,32,48,64,96,… up to the model's limit]",
+    options.LAYERS,
+    None,
 )
 @click.option(
     "--watts",
@@ -45,11 +44,9 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
     help="Power of this machine while it computes, if RAPL cannot be read; the profile calls it assumed.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]")
+@options.codec(_CODECS, ",".join(CODECS), "Codecs to time.")
 @click.option(
-    "--codec", "codecs", type=_CODECS, default=",".join(CODECS), show_default=True, help="Codecs to time."
-)
-@click.option(
-    "--repeats", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
+    "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
 )
 @click.option(
     "--check",
@@ -69,8 +66,8 @@ def command(
     tokens: tuple[int, ...] | None,
     watts: float | None,
     threads: int | None,
-    codecs: tuple[str, ...],
-    repeats: int,
+    codec: tuple[str, ...],
+    passes: int,
     check: int | None,
     task: str | None,
     texts: Texts,
@@ -94,7 +91,7 @@ def command(
 
     if out is not None:
         refuse_place(out, overwrite, texts.text_file)
-    how = ProfileOptions(tokens, repeats, threads, codecs, watts)
+    how = ProfileOptions(tokens, passes, threads, codec, watts)
     chosen = _texts(task, split, texts, check)
     with Meter("profile", "{:.1f} passes/s") as progress:
 

@@ -262,7 +262,8 @@ def same_hooks(module: nn.Module) -> Iterator[None]:
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module in evaluation mode; afterwards every part is in the mode it was in."""
     in_training = [part for part in module.modules() if part.training]
-    module.eval()
+    if in_training:  # setting every part's mode takes a fifth of a short inference
+        module.eval()
     try:
         yield
     finally:

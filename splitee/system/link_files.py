@@ -32,13 +32,14 @@ def load_link(
     *,
     format: str = "auto",
     reading: Reading | None = None,
+    data_root: str | Path | None = None,
 ) -> Link:
     """Read a link.
 
     Parameters
     ----------
     file : str or Path
-        A file, or the name of a bundled link.
+        The name of a bundled link, a file, or the name of a file in the folder ``networks`` of `data_root`.
     rtt : float
         Round-trip time in ms, which files do not hold.
     outages : sequence of (start, end)
@@ -49,6 +50,8 @@ def load_link(
         without a header. auto: by the file's ending (.up, .down, .pps) and content.
     reading : Reading, optional
         How a table is written (separator, decimal mark, encoding).
+    data_root : str or Path, optional
+        Folder of data sets, whose folder ``networks`` holds further links.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def load_link(
     """
     if format not in FORMATS:
         raise InputError(f"no format is called {format!r}: {suggest(format, FORMATS)}")
-    path = find_link(file)
+    path = find_link(file, data_root)
     with naming(file):
         data = read_bytes(path, _MOST_BYTES)
         times, rates = _columns(data, path, format, reading or Reading())
@@ -81,20 +84,28 @@ def bundled_links() -> list[str]:
     return sorted(file.stem for file in _BUNDLED.glob("*.csv"))
 
 
-def find_link(file: str | Path) -> Path:
-    """Return the file of a link; a bundled name takes precedence over a file of that name.
+def find_link(file: str | Path, data_root: str | Path | None = None) -> Path:
+    """Return the file of a link: a bundled name, else a file, else a name in `data_root`'s ``networks``.
 
     Raises
     ------
     InputError
-        If there is neither.
+        If there is none of them.
     """
     names = bundled_links()
     if str(file) in names:
         return _BUNDLED / f"{file}.csv"
     if exists(file):
         return Path(file)
-    raise InputError(f"{file}: no such file, nor a bundled link: {suggest(file, names)}")
+    where = ""
+    if data_root is not None:
+        folder = Path(data_root) / "networks"
+        where = f", nor a link in {folder}"
+        if Path(file).name == str(file):  # a name, not a path that could leave the folder
+            for ending in ("", ".csv", *_MAHIMAHI):
+                if exists(found := folder / f"{file}{ending}"):
+                    return found
+    raise InputError(f"{file}: no such file, nor a bundled link{where}: {suggest(file, names)}")
 
 
 def _columns(data: bytes, path: Path, format: str, reading: Reading) -> tuple[NDArray[np.float64], ...]:
@@ -166,13 +177,11 @@ def _of_opportunities(ms: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...
     """Count mahimahi's opportunities in bins of a second; one at the very end belongs to the last bin."""
     if (ms < 0).any() or (ms != np.floor(ms)).any():
         raise InputError("an opportunity is not a whole number of ms: is it a mahimahi file?")
+    if not ms.max() <= 1000 * MOST_ROWS:
+        raise InputError(f"it ends after {ms.max() / 1000:g} seconds: at most {MOST_ROWS:,}")
     falling = np.flatnonzero(np.diff(ms) < 0)
     if falling.size:
-        raise InputError(
-            f"opportunity {int(falling[0]) + 2} is before the previous one: sort the file by time"
-        )
+        raise InputError(f"opportunity {int(falling[0]) + 2} is before the one above: sort the file by time")
     seconds = max(1, int(np.ceil(ms[-1] / 1000)))
-    if seconds > MOST_ROWS:
-        raise InputError(f"it ends after {seconds:,} seconds: at most {MOST_ROWS:,}")
     count, edges = np.histogram(ms, np.arange(seconds + 1) * 1000.0)
     return edges[:-1] / 1000.0, count * _PACKET_MBIT

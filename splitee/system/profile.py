@@ -17,15 +17,21 @@ from splitee._internal.files import write_text
 from splitee._internal.numbers import check_whole
 from splitee._internal.reading import exists, read_json
 from splitee.system.codec import check_codec
+from splitee.system.profile_checks import (
+    amounts,
+    amounts_by_codec,
+    json_facts,
+    layers_of_exits,
+    sample_tokens,
+    token_counts,
+)
 
 Floats = NDArray[np.float64]
 
 KINDS = ("measured", "quoted", "assumed")
 SCHEMA = 1
 _BUNDLED = Path(__file__).parent / "profiles"
-_LARGEST = 1e9  # ms, mJ or mW: twelve days, a megajoule
 _MOST_BYTES = 2**24  # of a profile file
-_MOST_VALUES = 10**6  # of one array
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +100,17 @@ class DeviceProfile:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._set("tokens", _token_counts(self.tokens))
+        self._set("tokens", token_counts(self.tokens))
         count = None if self.tokens is None else len(self.tokens)
         for name in ("layer_ms", "exit_ms", "layer_mj", "exit_mj"):
             if (value := getattr(self, name)) is not None or name.endswith("ms"):
-                self._set(name, _values(name, value, count, by_layer=True))
+                self._set(name, amounts(name, value, count, by_layer=True))
         for name in ("tokenize_ms", "tokenize_mj"):
-            self._set(name, _values(name, getattr(self, name), count))
+            self._set(name, amounts(name, getattr(self, name), count))
         for name in ("encode_ms", "encode_mj"):
-            self._set(name, _by_codec(name, getattr(self, name), count))
+            self._set(name, amounts_by_codec(name, getattr(self, name), count))
         for name in ("radio_mw", "radio_mj_per_mbit"):
-            self._set(name, _values(name, getattr(self, name), None))
+            self._set(name, amounts(name, getattr(self, name), None))
         if self.hidden is not None:
             check_whole("hidden", self.hidden)
             self._set("hidden", int(self.hidden))
@@ -113,7 +119,7 @@ class DeviceProfile:
         for name in ("name", "source"):
             if not isinstance(value := getattr(self, name), str):
                 raise InputError(f"{name} is {shown(value)}: give a text")
-        self._set("facts", _facts(self.facts))
+        self._set("facts", json_facts(self.facts))
         self._check_depths()
 
     @property
@@ -144,8 +150,8 @@ class DeviceProfile:
         InputError
             If a sample has more tokens than the profile, or the profile is one of another number of layers.
         """
-        count = _sample_tokens(tokens)
-        layers = _exit_layers(exit_layers)
+        count = sample_tokens(tokens)
+        layers = layers_of_exits(exit_layers)
         if self.tokens is not None and count.size and count.max() > self.tokens[-1]:
             raise InputError(
                 f"a sample has {int(count.max())} tokens, beyond the profile{self._named()}, which ends at "
@@ -186,8 +192,8 @@ class DeviceProfile:
             raise InputError(f"{file} is not a device profile (splitee profile writes one)")
         known = [part.name for part in fields(cls)]
         given = {key: value for key, value in found.items() if key != "splitee_profile"}
-        if unknown := next((key for key in given if key not in known), None):
-            raise InputError(f"{file}: a profile has no {unknown!r}: {suggest(unknown, known)}")
+        for unknown in given.keys() - known:
+            raise InputError(f"{file}: a profile has no {shown(unknown)}: {suggest(unknown, known)}")
         if "layer_ms" not in given:
             raise InputError(f"{file}: layer_ms is missing")
         try:
@@ -339,84 +345,8 @@ def find_profile(file: str | Path) -> Path:
     raise InputError(f"{file}: no such file, nor a bundled profile: {suggest(file, names)}")
 
 
-def _token_counts(given: Any) -> NDArray[np.int64] | None:
-    if given is None:
-        return None
-    try:
-        counts = np.asarray(given)
-    except ValueError:  # lists of different lengths
-        counts = np.empty((0, 0))
-    if counts.ndim != 1 or not counts.size or counts.dtype.kind not in "iu" or len(counts) > _MOST_VALUES:
-        raise InputError(f"tokens is {shown(given)}: give ascending whole numbers, such as [8, 16, 32]")
-    if counts[0] < 1 or int(counts.max()) > 2**31 or (np.diff(counts.astype(np.int64)) <= 0).any():
-        raise InputError(f"tokens is {shown(given)}: give ascending whole numbers from 1 on")
-    return _frozen(counts.astype(np.int64))
-
-
-def _values(name: str, given: Any, count: int | None, by_layer: bool = False) -> float | Floats:
-    """Return a number, or an array by token count or layer, checked."""
-    try:
-        array = np.asarray(given)
-    except ValueError:  # lists of different lengths
-        array = np.empty(0, dtype=object)
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"{name} is {shown(given)}: give a number, or an array of numbers")
-    values = array.astype(np.float64)
-    allowed: tuple[tuple[int, ...], ...] = ((),)
-    wanted = "one number"
-    if by_layer:
-        width = values.shape[-1:] if values.ndim else ()
-        allowed = ((), width) if count is None else ((), width, (count, *width))
-        wanted += ", or one per exit" + ("" if count is None else f", or ({count}, exits)")
-    elif count is not None:
-        allowed = ((), (count,))
-        wanted += f", or one per token count ({count})"
-    if values.shape not in allowed or 0 in values.shape or values.size > _MOST_VALUES:
-        hint = " (tokens names the rows' token counts)" if values.ndim == 2 and count is None else ""
-        raise InputError(f"{name} has shape {values.shape}: give {wanted}{hint}")
-    if not ((values >= 0) & (values <= _LARGEST)).all():
-        raise InputError(f"{name} must be between 0 and {_LARGEST:g}")
-    return float(values) if values.ndim == 0 else _frozen(values)
-
-
-def _by_codec(name: str, given: Any, count: int | None) -> Mapping[str, float | Floats]:
-    if not isinstance(given, Mapping):
-        raise InputError(f"{name} is {shown(given)}: give a mapping of codec to ms or mJ")
-    return {check_codec(codec): _values(f"{name}[{codec}]", values, count) for codec, values in given.items()}
-
-
-def _facts(given: Any) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise InputError(f"facts is {shown(given)}: give a mapping")
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(given), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"facts must hold only JSON values: {error}") from error
-    return copy
-
-
 def _fingerprint(facts: Mapping[str, Any]) -> str | None:
     """Return the SHA-256 of the weights that a manifest or a profile names; None if there is none."""
     model = facts.get("model")
     found = model.get("sha256") if isinstance(model, Mapping) else None
     return found if isinstance(found, str) and found else None
-
-
-def _sample_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
-    count = np.asarray(tokens)
-    if count.ndim != 1 or count.dtype.kind not in "iu" or (count.size and count.min() < 0):
-        raise InputError(f"tokens has shape {count.shape}: give whole numbers of tokens, one per sample")
-    return count.astype(np.int64)
-
-
-def _exit_layers(given: Sequence[int]) -> NDArray[np.int64]:
-    layers = np.asarray(given)
-    rising = layers.ndim == 1 and layers.size > 0 and layers.dtype.kind in "iu"
-    if not rising or (np.diff(layers.astype(np.int64), prepend=0) <= 0).any():
-        raise InputError(f"exit_layers is {shown(given)}: give ascending layers, from 1 on")
-    return layers.astype(np.int64)
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

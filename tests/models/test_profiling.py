@@ -98,6 +98,26 @@ def test_every_step_is_timed_where_it_happens(checkpoint: Path, monkeypatch: pyt
     assert len(set(check.exit.tolist())) > 1
 
 
+def test_steps_add_up_to_the_median_of_passes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise that hits one step in two of three passes, a different one in each, is in no step's median."""
+    clock, turn = Clock(monkeypatch), 0
+    real = MultiExitModel.exit_outputs
+
+    def noisy(model: MultiExitModel, cut):
+        nonlocal turn
+        turn += 1
+        measured = turn - 3 * 4  # after three passes of four exits that warm up
+        clock.now += 100 * MS if measured in (1, 6) else 0  # exit 1 of pass 1, exit 2 of pass 2
+        return real(model, cut)
+
+    monkeypatch.setattr(MultiExitModel, "exit_outputs", noisy)
+    device, _ = measure(checkpoint, ProfileOptions((8,), repeats=3), counter=EnergyCounter(checkpoint))
+    whole = 2 * 8 + 5 + 10 * 8 + 100  # ms of a pass: tokenise, layers, exits
+    total = device.tokenize_ms + device.layer_ms.sum(axis=1) + device.exit_ms.sum(axis=1)
+    assert np.allclose(total, whole + 100)
+    assert np.allclose(device.exit_ms / total, np.array([[10, 20, 30, 40]]) / whole)
+
+
 def test_exits_after_some_layers_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = toys.checkpoint(tmp_path / "toy", exits=[2, 4])
     Clock(monkeypatch)
@@ -120,7 +140,8 @@ def test_a_real_clock_and_a_profile_of_this_model(checkpoint: Path, tmp_path: Pa
     assert np.allclose(device.layer_mj, 2 * np.asarray(device.layer_ms), atol=1e-4)
     assert device.facts["energy"] == "assumed 2 W"
     low, high = (np.array(part) for part in device.facts["quartiles"]["layer_ms"])
-    assert ((low <= device.layer_ms) & (device.layer_ms <= high)).all()
+    assert low.shape == high.shape == device.layer_ms.shape
+    assert (low <= high).all()
     (folder := tmp_path / "other").mkdir()
     toys.checkpoint(folder, kind="roberta")
     device.save(tmp_path / "a.json")
@@ -141,7 +162,7 @@ def test_infer_marks_layers_and_exits() -> None:
 def test_the_command_writes_prints_and_checks(checkpoint: Path, tmp_path: Path) -> None:
     out, texts = tmp_path / "device.json", tmp_path / "texts.csv"
     texts.write_text("text\n" + "\n".join(f"good w{i} bad" for i in range(9)) + "\n")
-    common = ("profile", checkpoint, "--tokens", "4,20", "--repeats", 2, "--watts", "5/2", "--out", out)
+    common = ("profile", checkpoint, "--tokens", "4,20", "--passes", 2, "--watts", "5/2", "--out", out)
     done = commands.splitee(*common, "--text", texts, "--check", 4, "--name", "toy")
     assert done.code == 0, done.err
     assert "check: 4 texts" in done.out
@@ -167,7 +188,7 @@ def test_the_command_writes_prints_and_checks(checkpoint: Path, tmp_path: Path) 
         (("--watts", "-1"), "--watts"),
         (("--watts", "0"), "watts is 0"),
         (("--threads", "0"), "--threads"),
-        (("--repeats", "0"), "--repeats"),
+        (("--passes", "0"), "--passes"),
         (("--check", "5"), "--check needs texts"),
         (("--split", "test"), "--split needs texts"),
         (("--text", "none.csv"), "no such file"),

@@ -76,6 +76,20 @@ def test_a_bundled_name_comes_before_a_file(tmp_path: Path, monkeypatch: pytest.
     assert load_link(f"./{name}").mean == 1
 
 
+def test_further_links_are_in_the_folder_of_data_sets(tmp_path: Path) -> None:
+    (tmp_path / "networks").mkdir()
+    written(tmp_path / "networks", "0 1\n1 1\n", "there")
+    written(tmp_path / "networks", "time_s,mbit_s\n0,2\n1,2\n", "table.csv")
+    written(tmp_path / "networks", "0\n999\n", "packets.up")
+    written(tmp_path, "0 9\n1 9\n", "outside")
+    found = {name: load_link(name, data_root=tmp_path).mean for name in ("there", "table", "packets")}
+    assert found == {"there": 1, "table": 2, "packets": pytest.approx(0.024)}
+    assert load_link(bundled_links()[0], data_root=tmp_path).name == bundled_links()[0]
+    for name in ("../outside", "nowhere"):
+        with pytest.raises(splitee.InputError, match="nor a link in"):
+            load_link(name, data_root=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -92,6 +106,8 @@ def test_a_bundled_name_comes_before_a_file(tmp_path: Path, monkeypatch: pytest.
         ("0 1 2\n1 2 3\n", "no header"),
         ("5\n3\n", "sort"),
         ("0\n99999999999999\n", "at most"),
+        ("0\n" + ("9" * 400 + "\n") * 2, "at most"),
+        ("0\n" + "9" * 400 + "\n", "at most"),
         ("0 1\n1\n", "no header"),
         ("0 1\n" * 120 + "1\n", "line 121"),
         ("0 1\n1 1e999\n", "row 1"),
@@ -124,3 +140,40 @@ def _bytes(folder: Path, data: bytes) -> Path:
     file = folder / "packed"
     file.write_bytes(data)
     return file
+
+
+PIECES = [
+    "time_s",
+    "mbit_s",
+    ",",
+    ";",
+    "\t",
+    " ",
+    "\n",
+    "0",
+    "1",
+    "2.5",
+    "-1",
+    "1e400",
+    "9" * 400,
+    "nan",
+    '"',
+    "{",
+    "é",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.sampled_from(["x", "x.csv", "x.up"]))
+def test_any_text_is_a_link_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
+) -> None:
+    file = written(tmp_path_factory.mktemp("any"), text, name)
+    try:
+        link = load_link(file)
+    except splitee.InputError as error:
+        line = str(error)
+    else:
+        line = ""
+        assert 0 < link.mean < np.inf
+        assert len(link.edges_ms) == len(link.bits_per_ms) + 1
+    assert "\n" not in line

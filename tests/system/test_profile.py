@@ -1,4 +1,7 @@
-"""Device profiles: interpolation against a loop, shapes, files, and one line for bad input."""
+"""Device profiles: interpolation against a loop, shapes, files, and one line for bad input.
+
+Also splitee.system.profile_checks.
+"""
 
 import itertools
 import json
@@ -194,6 +197,7 @@ def test_bad_questions_are_one_line() -> None:
         ('{"splitee_profile": 2, "layer_ms": 1}', "not a device profile"),
         ('{"splitee_profile": 1}', "layer_ms is missing"),
         ('{"splitee_profile": 1, "layer_ms": 1, "exit_sm": 1}', "did you mean exit_ms"),
+        ('{"splitee_profile": 1, "layer_ms": 1, "": 1}', "has no ''"),
         ('{"splitee_profile": 1, "layer_ms": 1e400}', "layer_ms must"),
         ('{"splitee_profile": 1, "layer_ms": ' + "[" * 10000 + "]" * 10000 + "}", "nested"),
     ],
