@@ -255,6 +255,23 @@ def text(command: Command) -> Command:
 # devices and links
 
 
+def device(help: str, metavar: str | None = None) -> Decorator[Any]:
+    """--device: where a model runs, or the profile of a device."""
+    return click.option("--device", metavar=metavar, help=help)
+
+
+def max_drop(type_: click.ParamType[Any], default: str | None, help: str) -> Decorator[Any]:
+    """--max-drop: points of accuracy that may be lost."""
+    return click.option(
+        "--max-drop",
+        type=type_,
+        default=default,
+        show_default=default is not None,
+        metavar="POINTS",
+        help=help,
+    )
+
+
 def codec(type_: click.ParamType[Any], default: str, help: str) -> Decorator[Any]:
     """--codec: how states are encoded."""
     return click.option("--codec", type=type_, default=default, show_default=True, help=help)

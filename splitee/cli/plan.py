@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from splitee.cli import options, systems
+from splitee.cli import options, system_options, systems
 
 if TYPE_CHECKING:
     from splitee.report.planning import Judged, Plan
@@ -19,12 +19,13 @@ DEFAULT_TRACE = "imdb"
 
 @click.command("plan")
 @click.argument("trace", default=DEFAULT_TRACE)
-@systems.system
+@system_options.system
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
-@click.option(
-    "--max-drop", type=options.NUMBER, default="1", show_default=True, metavar="POINTS",
-    help="Points of accuracy that may be lost against the last exit (without labels, of agreement with it).",
-)  # fmt: skip
+@options.max_drop(
+    options.NUMBER,
+    "1",
+    "Points of accuracy that may be lost against the last exit (without labels, of agreement with it).",
+)
 @click.option("--max-p95", type=options.NUMBER, metavar="MS", help="Latency that 95 % of the samples keep.")
 @click.option("--max-mj", type=options.NUMBER, metavar="MJ", help="Mean energy of the device per sample.")
 @options.seed("Seed of the orders and of random arrivals.")

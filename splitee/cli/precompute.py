@@ -33,7 +33,7 @@ from splitee.models.checkpoints import BUNDLED
 )
 @options.max_tokens("Truncate texts to this many tokens.  [default: as in training]")
 @options.precision(("float32", "bfloat16"), "Precision of the encoder.")
-@click.option("--device", help="A torch device.  [default: a GPU if there is one, else cpu]")
+@options.device("A torch device.  [default: a GPU if there is one, else cpu]")
 @click.option(
     "--logits/--no-logits", default=None, help="Store logits.  [default: if there are 3 or more classes]"
 )

@@ -15,7 +15,7 @@ import click
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import ALL, HALF
-from splitee.cli import options, systems
+from splitee.cli import options, system_options, systems
 
 if TYPE_CHECKING:
     from splitee.cli.scenarios import Scenario
@@ -52,7 +52,7 @@ DEFAULT_TRACE = "imdb"
     "--offload-input", type=options.NUMBER, help="Cost of offloading the input itself, in λ.  [default: o]"
 )
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
-@systems.system
+@system_options.system
 @options.source("Validation trace of the model's source, for source-split.  [default: the bundled one]")
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(
@@ -77,12 +77,7 @@ DEFAULT_TRACE = "imdb"
     show_default=True,
     help="95 % intervals over samples (data: for claims) or over orders (run: the learner's luck).",
 )
-@click.option(
-    "--max-drop",
-    type=float,
-    metavar="POINTS",
-    help="Name the cheapest policy that loses at most this much accuracy.",
-)
+@options.max_drop(click.FLOAT, None, "Name the cheapest policy that loses at most this much accuracy.")
 @click.option("--preset", type=click.Choice(["paper"]), help="Scenario and policies of the SplitEE paper.")
 @click.option("--all-rows", is_flag=True, help="Show every fixed exit and split, dominated ones too.")
 @click.option(

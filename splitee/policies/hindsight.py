@@ -85,7 +85,7 @@ class BestRule(SplitPolicy):
     'best rule (hindsight)'
     """
 
-    thresholds: tuple[float, ...] = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+    thresholds: tuple[float, ...] = (0.0, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
     name: ClassVar[str] = "best rule (hindsight)"
     has_arms: ClassVar[bool] = False
     hindsight: ClassVar[bool] = True

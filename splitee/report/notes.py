@@ -171,12 +171,12 @@ def _unresolved(rows: Rows, max_drop: float) -> list[str]:
     needed = row["samples"] * (width / room) ** 2
     return [
         f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} {row['unit']} "
-        f"and loses {-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; about "
-        f"{_rounded_up(needed):,} samples like these would settle it."
+        f"and loses {-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; "
+        f"about {rounded_up(needed):,} samples like these would settle it."
     ]
 
 
-def _rounded_up(number: float) -> int:
+def rounded_up(number: float) -> int:
     """Return a number rounded up to two digits."""
     step: int = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
     return math.ceil(number / step) * step

@@ -20,8 +20,10 @@ from splitee.policies.fixed import CloudOnly, FixedExit, FixedSplit
 from splitee.policies.played import Played
 from splitee.policies.problem import Orders, Table, frozen
 from splitee.policies.timed import in_time
+from splitee.report.notes import rounded_up
 from splitee.system.link import Link
 from splitee.system.system import System, SystemOn
+from splitee.system.world import World
 from splitee.trace import Trace
 
 ALPHAS = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -183,12 +185,16 @@ def plan(trace: Trace, system: System, limits: Limits, seed: int = 0) -> Plan:
     on = system.on(trace)
     arms = on.arms
     orders = [_order(half, on, seed + k) for k, half in enumerate(halves(trace.samples))]
+    worlds = [on.world_of(len(order), 0, 1, seed) for order in orders]
     table = Table.of(trace, on.costs, 0.0, 0.5, on)
     every = []
     for policy in rules_of(trace, arms):
         decided = policy.by_sample(table)
         assert decided is not None
-        rows = [_row(table, on, order, Played(decided[0][order], decided[1]), seed) for order in orders]
+        rows = [
+            _row(table, on, world, order, Played(decided[0][order], decided[1]))
+            for order, world in zip(orders, worlds, strict=True)
+        ]
         every.append(Judged(policy, *rows))
     answer = cheapest(every, limits)
     outage = None if answer is None else _in_outage(trace, system, answer.policy, orders[1], seed)
@@ -208,8 +214,7 @@ def _order(half: NDArray[np.intp], on: SystemOn, seed: int) -> Orders:
     return frozen((half if on.steady else rng.permutation(half))[:, None])
 
 
-def _row(table: Table, on: SystemOn, order: Orders, actions: Played, seed: int) -> Row:
-    world = on.world_of(len(order), 0, order.shape[1], seed)
+def _row(table: Table, on: SystemOn, world: World, order: Orders, actions: Played) -> Row:
     played = in_time(table, world, order, actions)
     assert played.measured is not None
     assert played.lost is not None
@@ -249,7 +254,8 @@ def _in_outage(trace: Trace, system: System, policy: Rule, order: Orders, seed: 
     table = Table.of(trace, on.costs, 0.0, 0.5, on)
     decided = policy.by_sample(table)
     assert decided is not None
-    return _row(table, on, order, Played(decided[0][order], decided[1]), seed)
+    world = on.world_of(len(order), 0, 1, seed)
+    return _row(table, on, world, order, Played(decided[0][order], decided[1]))
 
 
 def _not_dominated(every: Sequence[Judged], answer: Judged | None) -> list[Judged]:
@@ -355,7 +361,7 @@ def _unresolved(found: Plan, limits: Limits, trace: Trace) -> list[str]:
             f"[{other.drop_low:.2f}, {other.drop_high:.2f}]"
         )
         gap, half = limits.max_drop - other.drop, other.drop_high - other.drop
-        needed = math.ceil(trace.samples * (half / gap) ** 2) if gap > 0 else 0
+        needed = rounded_up(trace.samples * (half / gap) ** 2) if gap > 0 else 0
         lines.append(
             f"{line}; about {needed:,} samples would, not {trace.samples:,}." if needed else f"{line}."
         )

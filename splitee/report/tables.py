@@ -113,7 +113,7 @@ def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
     unit = rows[0].get("unit", "λ") if rows else "λ"
     headings = {key: heading.format(measure=measure, unit=unit) for key, heading in COLUMNS.items()}
     if rows and "latency" in rows[0]:
-        del headings["parts"]
+        headings = {key: heading for key, heading in headings.items() if key not in _ONLY_WIDE}
         headings |= {k: h for k, h in _IN_TIME.items() if k != "energy" or not lacks(rows, "energy")}
     return headings, [_cells(row, measure) for row in rows]
 

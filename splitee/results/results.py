@@ -127,7 +127,8 @@ class Results(Mapping[str, Result]):
             ``_p95``, ``_p99``, energy (mJ), kilobytes, the shares missed and answered by the device as a
             fallback; ``*_delta``: the difference from final-exit, for the cost also as a
             share of it; ``regret``: common, at the end; ``unit`` of costs; ``learns``, ``on_device``,
-            ``sees_final``, ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and ``repeats``.
+            ``sees_final``, ``hindsight``, ``varies`` (by sample); ``interval``, ``samples`` (distinct) and
+            ``repeats``.
         """
         import pandas as pd
 

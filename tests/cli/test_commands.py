@@ -16,6 +16,7 @@ MODULES = (
     "splitee.cli.elue",
     "splitee.cli.link",
     "splitee.cli.listing",
+    "splitee.cli.plan",
     "splitee.cli.precompute",
     "splitee.cli.profile",
     "splitee.cli.report",

@@ -1,6 +1,7 @@
-"""The options of a device, a link and a cloud (`splitee.cli.systems`)."""
+"""The options of a device, a link and a cloud (`splitee.cli.systems`, `splitee.cli.system_options`)."""
 
-from splitee.cli.systems import NAMES, system_of
+from splitee.cli.system_options import NAMES
+from splitee.cli.systems import system_of
 from splitee.trace import Trace
 
 GIVEN = dict.fromkeys(NAMES) | {
