@@ -22,6 +22,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "precompute": ("precompute", "Run a checkpoint over data once and write the trace."),
     "slim": ("slim", "Compress a checkpoint by pruning and distillation."),
     "plan": ("plan", "Find the cheapest cut for a device, a link and limits."),
+    "explore": ("explore", "Write a page that finds the cheapest cut as sliders are moved."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),
     "convert": ("convert", "Convert a checkpoint of COST-EFF's or ElasticBERT's authors."),

@@ -205,7 +205,8 @@ def plan(trace: Trace, system: System, limits: Limits, seed: int = 0) -> Plan:
 def cheapest(every: Sequence[Judged], limits: Limits, surely: bool = True) -> Judged | None:
     """Return the rule of least cost within the limits, on the half that rules are chosen on."""
     kept = [one for one in every if one.chosen_on.within(limits, surely)]
-    return min(kept, key=lambda one: (one.chosen_on.cost, one.chosen_on.drop), default=None)
+    # rounded, so that sums in another order choose the same rule
+    return min(kept, key=lambda one: (round(one.chosen_on.cost, 9), one.chosen_on.drop), default=None)
 
 
 def _order(half: NDArray[np.intp], on: SystemOn, seed: int) -> Orders:
@@ -316,6 +317,11 @@ def _what_to_do(policy: Rule, system: System, trace: Trace) -> str:
             f"offload {what} when unsure"
         )
     assert isinstance(policy, CascadeSplit)
+    if policy.layer == trace.layers:
+        return (
+            f"Do not offload: answer at the first exit with confidence {policy.threshold:g} or more, "
+            f"at the latest at exit {policy.layer}"
+        )
     return (
         f"Cut after layer {policy.layer}: answer at the first exit up to it with confidence "
         f"{policy.threshold:g} or more, offload {what} when unsure"
