@@ -46,6 +46,7 @@ _HOME = {  # name: the module it lives in
     "DeeBERT": "policies.cascades",
     "PABEE": "policies.cascades",
     "CascadeSplit": "policies.cascades",
+    "CertifiedSplit": "policies.certified",
     "ExploreThenCommit": "policies.commit",
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
@@ -58,6 +59,7 @@ __all__ = [
     "PABEE",
     "BestFixedSplit",
     "CascadeSplit",
+    "CertifiedSplit",
     "CloudOnly",
     "CostModel",
     "DeeBERT",
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from splitee._internal.errors import InputError
     from splitee.costs import CostModel
     from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+    from splitee.policies.certified import CertifiedSplit
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
     from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, Oracle

@@ -52,7 +52,9 @@ DEFAULT_TRACE = "imdb"
     "--offload-input", type=options.NUMBER, help="Cost of offloading the input itself, in λ.  [default: o]"
 )
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
-@options.source("Validation trace of the model's source, for source-split.  [default: the bundled one]")
+@options.source(
+    "Validation trace of the model's source, for source-split and certified.  [default: the bundled one]"
+)
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(
     "--order",
@@ -127,10 +129,10 @@ def command(
 
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
-    explore-then-commit[:SAMPLES], source-split, final-exit, cloud-only, random, best-split, oracle,
-    elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER,
-    split:LAYER, cascade-split:LAYER; and, as their authors released them, splitee-released,
-    splitee-s-released, elasticbert-released. LAYER is a number, half or all.
+    explore-then-commit[:SAMPLES], source-split, certified[:SHARE], final-exit, cloud-only, random,
+    best-split, oracle, elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits,
+    cascade-splits, exit:LAYER, split:LAYER, cascade-split:LAYER; and, as their authors released them,
+    splitee-released, splitee-s-released, elasticbert-released. LAYER is a number, half or all.
 
     \b
     Examples:

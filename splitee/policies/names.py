@@ -20,6 +20,7 @@ from splitee.costs import CostModel
 from splitee.policies import released
 from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+from splitee.policies.certified import CertifiedSplit
 from splitee.policies.commit import ExploreThenCommit, SourceSplit
 from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
 from splitee.policies.hindsight import BestFixedSplit, Oracle
@@ -78,7 +79,7 @@ class Setting:
     send_input : bool
         Whether learners may offload the input.
     source : Trace, optional
-        The source's validation trace, for "source-split".
+        The source's validation trace, for "source-split" and "certified".
     classes : int, optional
         K of the trace. If given, entropy thresholds above ln K are refused.
     """
@@ -107,6 +108,7 @@ _SINGLE: dict[str, _Maker] = {
     "thompson": lambda s: ThompsonSplit(s.threshold, s.send_input),
     "explore-then-commit": lambda s: ExploreThenCommit(s.threshold),
     "source-split": lambda s: _source_split(s),
+    "certified": lambda s: CertifiedSplit(source=s.source),
     "final-exit": lambda s: FinalExit(),
     "cloud-only": lambda s: CloudOnly(),
     "random": lambda s: RandomSplit(s.threshold),
@@ -131,6 +133,7 @@ _WITH_PARAMETER: dict[str, tuple[str, Callable[[Setting, str], Policy]]] = {
     "deebert": ("NATS", lambda s, entropy: DeeBERT(_nats(s, entropy), last=s.last)),
     "pabee": ("PATIENCE", lambda s, patience: PABEE(whole(patience, 1), last=s.last)),
     "explore-then-commit": ("SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, whole(n, 1))),
+    "certified": ("SHARE", lambda s, delta: CertifiedSplit(share(delta), source=s.source)),
 }
 NAMES = (*_SINGLE, *_FAMILIES, *(f"{name}:{what}" for name, (what, _) in _WITH_PARAMETER.items()))
 _CLASSES = {
@@ -139,6 +142,7 @@ _CLASSES = {
     "BestFixedSplit": "best-split",
     "FixedExit": "exit",
     "FixedSplit": "split",
+    "CertifiedSplit": "certified",
 }  # the names of the others differ in hyphens only
 
 
@@ -148,6 +152,8 @@ def _squeezed(name: str) -> str:
 
 _KNOWN = {_squeezed(name): name for name in (*_SINGLE, *_FAMILIES, *_WITH_PARAMETER)}
 _KNOWN |= {_squeezed(cls): name for cls, name in _CLASSES.items()}
+
+_SOURCED = ("sourcesplit", "certified", "certifiedsplit")  # as `_squeezed` writes them
 
 P = TypeVar("P")
 
@@ -291,14 +297,14 @@ def setting_of(
     Parameters
     ----------
     given : iterable
-        The names that are asked for: the bundled source is loaded only if "source-split" is among them.
+        The names that are asked for: the bundled source is loaded only if one of them uses it.
     trace, costs, threshold
         See `policy_named`.
     """
     if threshold is None:
         threshold = trace.recommended_threshold
     names = [name for entry in given if isinstance(entry, str) for name in policy_items(entry)]
-    asked = any(_squeezed(name) == "sourcesplit" for name in names)
+    asked = any(_squeezed(name.partition(":")[0]) in _SOURCED for name in names)
     source = find_source(trace.manifest) if asked else None
     return Setting(
         layers=trace.layers,

@@ -229,6 +229,29 @@ class Result:
             }
         )
 
+    def certificate(self) -> pd.DataFrame:
+        """Return the rule in force over time, of a policy that certifies what it does.
+
+        Returns
+        -------
+        DataFrame
+            One row per change of the rule, in force from round `t` on: repeat, t, alarms so far, layer (0:
+            the fallback, which always agrees with the last exit), threshold, second_layer and
+            second_threshold (0 and NaN except in a cascade), audits (full ones since the last alarm), margin
+            (evidence beyond what certifies, in nats). After an alarm, a rule speaks of the samples since
+            then.
+        """
+        import pandas as pd
+
+        blocks = self.measures.rounds.blocks if isinstance(self.measures, Counted) else []
+        journals = [(first, played.journal) for first, played in blocks if played.journal is not None]
+        if not journals:
+            raise InputError(f"{self.name} reports no certificate, or it was loaded from a file")
+        frames = [pd.DataFrame(journal) for _, journal in journals]
+        for frame, (first, _) in zip(frames, journals, strict=True):
+            frame["repeat"] += first + 1
+        return pd.concat(frames, ignore_index=True)
+
     def _saved(self, column: str) -> NDArray[Any]:
         table = self.choices()
         return table[column].to_numpy().reshape(len(self.totals), -1)
