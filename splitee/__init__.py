@@ -47,6 +47,7 @@ _HOME = {  # name: the module it lives in
     "PABEE": "policies.cascades",
     "CascadeSplit": "policies.cascades",
     "CertifiedSplit": "policies.certified",
+    "AuditedStopping": "policies.stopping",
     "ExploreThenCommit": "policies.commit",
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
@@ -57,6 +58,7 @@ __all__ = [
     "ANSWER",
     "OFFLOAD",
     "PABEE",
+    "AuditedStopping",
     "BestFixedSplit",
     "CascadeSplit",
     "CertifiedSplit",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
+    from splitee.policies.stopping import AuditedStopping
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay.replay import replay

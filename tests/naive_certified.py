@@ -60,6 +60,7 @@ class Setting:
                 return gamma(layers, evaluated + 1), (layers, False, evaluated + 1)
             return far, (i, True, evaluated)
 
+        self.gamma, self.asking = gamma, asking
         self.full = asking(self.reach, self.reach) if self.reach else (math.inf, (0, True, 0))
         safe = []
         if world.offload_input is not None:
@@ -156,7 +157,6 @@ class Certificate:
         self.t = 0  # rounds since the last alarm
         self.due = FIRST  # when to evaluate next
         self.mode, self.share, self.path, self.rule = FULL, 0, -1, rules
-        self.monitored, self.bag, self.window, self.surprise = 0, [], [], 1.0
 
     # evidence
 
@@ -292,12 +292,17 @@ class Certificate:
             k -= 1
         return self.cost(p, k) if k < rules else math.inf
 
-    # drift
 
-    def alarmed(self, exit_: int, rank: int, coin: float) -> bool:
-        """Conformal e-CUSUM on the rank of the confidence at the first evaluated exit."""
+class Watch:
+    """Conformal e-CUSUM on the rank of the confidence at the first evaluated exit."""
+
+    def __init__(self) -> None:
+        self.monitored, self.bag, self.window, self.surprise = 0, [], [], 1.0
+
+    def alarmed(self, exit_: int, rank: int, coin: float, alarm: float) -> bool:
         if exit_ != self.monitored:
-            self.monitored, self.bag, self.window, self.surprise = exit_, [], [], 1.0
+            self.__init__()  # type: ignore[misc]
+            self.monitored = exit_
         self.bag.append(rank)
         above, same = sum(b > rank for b in self.bag), sum(b == rank for b in self.bag)
         p = (above + coin * same) / len(self.bag)
@@ -305,7 +310,7 @@ class Certificate:
         density = CELLS * (self.window.count(cell) + 2) / (len(self.window) + 2 * CELLS)
         self.surprise = max(self.surprise, 1.0) * density
         self.window = [*self.window, cell][-WINDOW:]
-        return self.surprise >= ALARM
+        return self.surprise >= alarm
 
 
 def level_of(failure: float, alarms: int, drift: bool) -> float:
@@ -337,6 +342,7 @@ def certified_split(
     if not setting.paths:
         held.mode = PLAIN
     rounds: list[Round] = []
+    watch = Watch()
     waiting: list[tuple] = []  # rounds that will teach, in order
     journal = [(1, 0, -1, setting.rules)]
     spent = 0.0
@@ -375,8 +381,8 @@ def certified_split(
             waiting.append((t, s, mode, path, rule, share, asked, offloaded))
         if drift and watched:
             rank = setting.ranks(world, s, (watched, 0, 0))[0]
-            if held.alarmed(watched, rank, coins[t - 1][1]):
-                alarms += 1
+            if watch.alarmed(watched, rank, coins[t - 1][1], ALARM):
+                alarms, watch = alarms + 1, Watch()
                 held = Certificate(setting, delta, level_of(failure, alarms, drift))
                 waiting = []
         while waiting and (not waiting[0][-1] or waiting[0][0] <= t - delay):

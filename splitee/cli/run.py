@@ -129,10 +129,11 @@ def command(
 
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
-    explore-then-commit[:SAMPLES], source-split, certified[:SHARE], final-exit, cloud-only, random,
-    best-split, oracle, elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits,
-    cascade-splits, exit:LAYER, split:LAYER, cascade-split:LAYER; and, as their authors released them,
-    splitee-released, splitee-s-released, elasticbert-released. LAYER is a number, half or all.
+    explore-then-commit[:SAMPLES], source-split, certified[:SHARE], audited-stopping[:SHARE],
+    final-exit, cloud-only, random, best-split, oracle, elasticbert[:ALPHA,...], deebert:NATS,
+    pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER, split:LAYER, cascade-split:LAYER;
+    and, as their authors released them, splitee-released, splitee-s-released, elasticbert-released.
+    LAYER is a number, half or all; SHARE is the disagreement with the last exit, such as 0.01.
 
     \b
     Examples:

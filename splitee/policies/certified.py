@@ -202,7 +202,7 @@ class CertifiedSplit(Policy):
             learner = self.learner(paths, weights)
             queue, journal = begin_queue(min(delay, len(order)) + 1), None
             for start in range(0, len(order), CHUNK):
-                some = np.ascontiguousarray(order[start : start + CHUNK, lane])
+                some = order[start : start + CHUNK, lane].copy()
                 journal, taken = begin_journal(len(some), journal), np.empty(len(some), dtype=action.dtype)
                 play(
                     learner.paths, learner.bets, learner.state, queue, learner.watch, journal, learner.needed,

@@ -25,6 +25,7 @@ from splitee.policies.commit import ExploreThenCommit, SourceSplit
 from splitee.policies.fixed import CloudOnly, FinalExit, FixedExit, FixedSplit, RandomSplit
 from splitee.policies.hindsight import BestFixedSplit, Oracle
 from splitee.policies.problem import DEFAULT_THRESHOLD
+from splitee.policies.stopping import AuditedStopping
 from splitee.policies.ucb import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
 from splitee.trace import Trace, load_trace
@@ -109,6 +110,7 @@ _SINGLE: dict[str, _Maker] = {
     "explore-then-commit": lambda s: ExploreThenCommit(s.threshold),
     "source-split": lambda s: _source_split(s),
     "certified": lambda s: CertifiedSplit(source=s.source),
+    "audited-stopping": lambda s: AuditedStopping(),
     "final-exit": lambda s: FinalExit(),
     "cloud-only": lambda s: CloudOnly(),
     "random": lambda s: RandomSplit(s.threshold),
@@ -134,6 +136,7 @@ _WITH_PARAMETER: dict[str, tuple[str, Callable[[Setting, str], Policy]]] = {
     "pabee": ("PATIENCE", lambda s, patience: PABEE(whole(patience, 1), last=s.last)),
     "explore-then-commit": ("SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, whole(n, 1))),
     "certified": ("SHARE", lambda s, delta: CertifiedSplit(share(delta), source=s.source)),
+    "audited-stopping": ("SHARE", lambda s, delta: AuditedStopping(share(delta))),
 }
 NAMES = (*_SINGLE, *_FAMILIES, *(f"{name}:{what}" for name, (what, _) in _WITH_PARAMETER.items()))
 _CLASSES = {

@@ -230,16 +230,17 @@ class Result:
         )
 
     def certificate(self) -> pd.DataFrame:
-        """Return the rule in force over time, of a policy that certifies what it does.
+        """Return what a policy that audits itself reports over time.
 
         Returns
         -------
         DataFrame
-            One row per change of the rule, in force from round `t` on: repeat, t, alarms so far, layer (0:
-            the fallback, which always agrees with the last exit), threshold, second_layer and
-            second_threshold (0 and NaN except in a cascade), audits (full ones since the last alarm), margin
-            (evidence beyond what certifies, in nats). After an alarm, a rule speaks of the samples since
-            then.
+            With repeat, round t, alarms so far, layer of the first exit (0: the fallback, which always agrees
+            with the last exit), and audits (full ones since the last alarm). `CertifiedSplit`: one row per
+            change of the rule, in force from round t on, with threshold, second_layer and second_threshold
+            (0 and NaN except in a cascade), and margin (evidence beyond what certifies, in nats).
+            `AuditedStopping`: one row per fit, with the account of the disagreement until round t, and its
+            bound, both per sample.
         """
         import pandas as pd
 
