@@ -42,24 +42,8 @@ NONE, ONE, HEAVY = range(3)  # ln of a factor without a loss; what a loss of wei
 
 LOSSES, COST, AT_FIRST, AT_ANY = range(3, 7)  # columns of `State.rule`, after the evidence of each bet
 LEARNED, CERTIFIED, NEEDED = range(3, 6)  # columns of `State.path`, after the base of each bet
-SPENT, ROUNDS = range(2)  # of `State.total`
-
-
-class Bets(NamedTuple):
-    """Constants.
-
-    Attributes
-    ----------
-    log : ndarray, shape (5, bets, 3)
-        By share, bet, and NONE, ONE or HEAVY.
-    log_weight, kappa : ndarray, shape (bets,)
-    delta : ndarray, shape (1,)
-    """
-
-    log: Floats
-    log_weight: Floats
-    kappa: Floats
-    delta: Floats
+SPENT, ROUNDS, DELTA = range(3)  # of `State.total`
+KAPPA, LOG_WEIGHT = np.array([k for k, _ in BETS]), np.array([math.log(weight) for _, weight in BETS])
 
 
 class State(NamedTuple):
@@ -79,8 +63,8 @@ class State(NamedTuple):
         fallback) and RULE in force; AUDITS: full ones that have arrived; ALARMS so far; FLYING: full audits
         that have not arrived; HORIZON: the length of the stream, −1 if unknown; POPULATION: samples that come
         once each, 0 if they are drawn with replacement, or after an alarm.
-    total : ndarray, shape (2,)
-        SPENT: costs so far beyond those of the fallback; ROUNDS so far, alarms or not.
+    total : ndarray, shape (3,)
+        SPENT: costs so far beyond those of the fallback; ROUNDS so far, alarms or not; DELTA: δ.
     """
 
     rule: Floats
@@ -89,8 +73,8 @@ class State(NamedTuple):
     total: Floats
 
 
-def bets_of(delta: float) -> Bets:
-    """Return the constants for δ."""
+def bets_of(delta: float) -> Floats:
+    """Return logarithms of factors for δ, shape (5, bets, 3): by share, bet, and NONE, ONE or HEAVY."""
     log = np.empty((len(SHARES), len(BETS), 3))
     for x, share in enumerate(SHARES):
         for q, (kappa, _) in enumerate(BETS):
@@ -98,17 +82,17 @@ def bets_of(delta: float) -> Bets:
             none = math.log(1 + stake * delta)
             one, heavy = (math.log(1 + stake * (delta - loss)) - none for loss in (1, 1 / share))
             log[x, q] = none, one, heavy
-    log_weight = np.array([math.log(weight) for _, weight in BETS])
-    return Bets(log, log_weight, np.array([kappa for kappa, _ in BETS]), np.array([delta]))
+    return log
 
 
-def begin_state(paths: Paths, horizon: int | None, without_replacement: bool) -> State:
+def begin_state(paths: Paths, delta: float, horizon: int | None, without_replacement: bool) -> State:
     """Return the state before the first round, without the levels; see `renew`."""
     whole = np.zeros(11, dtype=np.int64)
     whole[HORIZON] = -1 if horizon is None else horizon
     whole[POPULATION] = whole[HORIZON] if without_replacement else 0
     rules = paths.grid.shape[1]
-    return State(np.zeros((paths.many, rules + 1, 7)), np.zeros((paths.many, 6)), whole, np.zeros(2))
+    rule, path = np.zeros((paths.many, rules + 1, 7)), np.zeros((paths.many, 6))
+    return State(rule, path, whole, np.array([0.0, 0.0, delta]))
 
 
 def level_of(failure: float, alarms: int, drift: bool) -> float:
@@ -146,7 +130,7 @@ def ranks(paths, p, confidence, s):  # type: ignore[no-untyped-def]
     return a, b
 
 
-@inlined
+@kernel
 def learn(paths, bets, state, p, x, end, weight, a, b, prediction, s):  # type: ignore[no-untyped-def]
     """Let the rules below `end` of path p learn from one round.
 
@@ -163,8 +147,8 @@ def learn(paths, bets, state, p, x, end, weight, a, b, prediction, s):  # type: 
     s : int
     """
     state.path[p, LEARNED] += 1
-    for q in range(len(bets.log_weight)):
-        state.path[p, q] += bets.log[x, q, NONE]
+    for q in range(len(BETS)):
+        state.path[p, q] += bets[x, q, NONE]
     if weight == 0.0:
         return
     first, second, last = paths.way[p, FIRST_EXIT], paths.way[p, SECOND_EXIT], prediction[s, 0]
@@ -173,12 +157,12 @@ def learn(paths, bets, state, p, x, end, weight, a, b, prediction, s):  # type: 
     for k in range(min(end, max(a, b) + 1)):
         if wrong if k <= a else later:
             state.rule[p, k, LOSSES] += weight
-            for q in range(len(bets.log_weight)):
-                state.rule[p, k, q] += bets.log[x, q, kind]
+            for q in range(len(BETS)):
+                state.rule[p, k, q] += bets[x, q, kind]
 
 
 @kernel
-def learn_without_replacement(paths, bets, state, delta, p, a, b, prediction, s):  # type: ignore[no-untyped-def]
+def learn_without_replacement(paths, state, p, a, b, prediction, s):  # type: ignore[no-untyped-def]
     """Let path p learn from a full audit of one of n samples, each of which comes once.
 
     If d > δ, the mean loss of the n − A samples that have not been audited is at least c = (nδ − S)/(n − A),
@@ -191,7 +175,7 @@ def learn_without_replacement(paths, bets, state, delta, p, a, b, prediction, s)
         δ. The others are those of `learn`.
     """
     state.path[p, LEARNED] += 1
-    n, audited = state.whole[POPULATION], state.whole[AUDITS] - 1
+    n, audited, delta = state.whole[POPULATION], state.whole[AUDITS] - 1, state.total[DELTA]
     first, second, last = paths.way[p, FIRST_EXIT], paths.way[p, SECOND_EXIT], prediction[s, 0]
     wrong, later = prediction[s, first] != last, second > 0 and prediction[s, second] != last
     known, none, one = -1.0, np.zeros(len(BETS)), np.zeros(len(BETS))
@@ -200,7 +184,7 @@ def learn_without_replacement(paths, bets, state, delta, p, a, b, prediction, s)
         if losses != known:
             known, c = losses, min((n * delta - losses) / (n - audited), 0.5) if n > audited else 0.0
             for q in range(len(BETS)):
-                stake = bets.kappa[q] / (1 - c) if c > 0 else 0.0
+                stake = KAPPA[q] / (1 - c) if c > 0 else 0.0
                 none[q], one[q] = math.log(1 + stake * c), math.log(1 + stake * (c - 1))
         loss = (wrong if k <= a else later) if k <= max(a, b) else False
         state.rule[p, k, LOSSES] += loss
@@ -217,7 +201,7 @@ def learn_full(paths, bets, state, confidence, prediction, s):  # type: ignore[n
         state.rule[p, a + 1, AT_FIRST] += 1
         state.rule[p, max(a, b) + 1, AT_ANY] += 1
         if state.whole[POPULATION] > 0:
-            learn_without_replacement(paths, bets, state, bets.delta[0], p, a, b, prediction, s)
+            learn_without_replacement(paths, state, p, a, b, prediction, s)
         else:
             learn(paths, bets, state, p, 0, state.rule.shape[1], 1.0, a, b, prediction, s)
 
@@ -237,14 +221,14 @@ def learn_conditional(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def log_evidence(bets, state, p, k):  # type: ignore[no-untyped-def]
+def log_evidence(state, p, k):  # type: ignore[no-untyped-def]
     """Return ln E of rule k of path p."""
     most = -math.inf
-    for q in range(len(bets.log_weight)):
-        most = max(most, bets.log_weight[q] + state.path[p, q] + state.rule[p, k, q])
+    for q in range(len(BETS)):
+        most = max(most, LOG_WEIGHT[q] + state.path[p, q] + state.rule[p, k, q])
     total = 0.0
-    for q in range(len(bets.log_weight)):
-        total += math.exp(bets.log_weight[q] + state.path[p, q] + state.rule[p, k, q] - most)
+    for q in range(len(BETS)):
+        total += math.exp(LOG_WEIGHT[q] + state.path[p, q] + state.rule[p, k, q] - most)
     return most + math.log(total)
 
 
@@ -259,13 +243,13 @@ def after(bets, state, p, n, x, rule):  # type: ignore[no-untyped-def]
     share, held = 0.5**x, state.rule[p, rule, LOSSES] / learned if rule >= 0 else 0.0
     while k > 0:
         rate, most = state.rule[p, k - 1, LOSSES] / learned, -math.inf
-        for q in range(len(bets.log_weight)):
-            none, one, heavy = bets.log[x, q, NONE], bets.log[x, q, ONE], bets.log[x, q, HEAVY]
+        for q in range(len(BETS)):
+            none, one, heavy = bets[x, q, NONE], bets[x, q, ONE], bets[x, q, HEAVY]
             if rule >= 0:
                 step = none + (held * share * heavy + max(rate - held, 0.0) * one)
             else:
                 step = none + rate * one
-            known = bets.log_weight[q] + state.path[p, q] + state.rule[p, k - 1, q]
+            known = LOG_WEIGHT[q] + state.path[p, q] + state.rule[p, k - 1, q]
             most = max(most, known + n * step)
         if most < state.path[p, NEEDED]:
             break
@@ -274,7 +258,7 @@ def after(bets, state, p, n, x, rule):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def certify(paths, bets, state):  # type: ignore[no-untyped-def]
+def certify(paths, state):  # type: ignore[no-untyped-def]
     """Estimate costs, certify rules, and put the cheapest in force; return its estimated cost."""
     whole, rules, many = state.whole, state.rule.shape[1] - 1, len(state.path)
     now, audits = paths.cost[many, SAFE], whole[AUDITS]
@@ -288,7 +272,7 @@ def certify(paths, bets, state):  # type: ignore[no-untyped-def]
             paid = first * paths.cost[p, ANSWERS] + later * paths.cost[p, ANSWERS_LATER]
             state.rule[p, k, COST] = (paid + (audits - first - later) * paths.cost[p, ASKS_LATER]) / audits
         k = int(state.path[p, CERTIFIED])
-        while k > 0 and log_evidence(bets, state, p, k - 1) >= state.path[p, NEEDED]:
+        while k > 0 and log_evidence(state, p, k - 1) >= state.path[p, NEEDED]:
             k -= 1
         state.path[p, CERTIFIED] = k
         if state.rule[p, k, COST] < now:
@@ -318,7 +302,7 @@ def evaluate(paths, bets, state):  # type: ignore[no-untyped-def]
     whole, many = state.whole, len(state.path)
     fallback, full, flying = paths.cost[many, SAFE], paths.cost[many, FULL_AUDIT], whole[FLYING]
     wait = max(25, whole[T] // 50)
-    now = certify(paths, bets, state)
+    now = certify(paths, state)
     whole[DUE], whole[MODE], whole[SHARE] = whole[T] + wait, PLAIN, 0
     known = whole[HORIZON] >= 0
     left = whole[HORIZON] - np.int64(state.total[ROUNDS]) if known else max(10_000, whole[T])
@@ -341,7 +325,7 @@ def evaluate(paths, bets, state):  # type: ignore[no-untyped-def]
     if whole[PATH] < 0 or whole[POPULATION] > 0:
         return  # without replacement, audits must not depend on samples that were not audited
     extra = audit_cost(paths, state)
-    for x in range(len(bets.log)):
+    for x in range(len(bets)):
         price = 0.5**x * extra
         if state.total[SPENT] + wait * price > budget:
             continue

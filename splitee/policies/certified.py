@@ -34,7 +34,6 @@ from splitee.policies.certificate import (
     SHARE,
     SHARES,
     SPENT,
-    Bets,
     State,
     begin_state,
     bets_of,
@@ -52,7 +51,7 @@ from splitee.policies.certified_rounds import (
     play,
 )
 from splitee.policies.commit import check_source
-from splitee.policies.drift import Watch, begin_watch
+from splitee.policies.drift import begin_watch
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import (
     ACTION,
@@ -82,9 +81,9 @@ class Learner(NamedTuple):
     """What one repeat needs: constants, state, and the levels after alarms; see `play`."""
 
     paths: Paths
-    bets: Bets
+    bets: Floats
     state: State
-    watch: Watch
+    watch: Floats
     needed: Floats
     alarm: float
 
@@ -184,7 +183,7 @@ class CertifiedSplit(Policy):
         needed = np.array([[math.log(1 / (level * w)) for w in weights] for level in levels]).reshape(
             alarms, -1
         )
-        state = begin_state(paths, self.horizon, self.without_replacement)
+        state = begin_state(paths, float(self.max_disagreement), self.horizon, self.without_replacement)
         renew(state, needed[0])
         alarm = drift.ALARM if self.drift else math.inf
         bets = bets_of(float(self.max_disagreement))
@@ -244,7 +243,7 @@ class LiveCertified:
     def begin(self, t: int, context: Context) -> int:
         """Return the first exit to evaluate."""
         paths, whole = self.paths, self.learner.state.whole
-        if self.journal.filled[0] == len(self.journal.row):
+        if self.journal[0, 0] == len(self.journal) - 1:
             self.journal = begin_journal(SOME, self.journal)
         self.t = t
         begin_round(paths, self.learner.bets, self.learner.state, self.journal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,55 +53,31 @@ Whole = NDArray[np.int64]
 Columns = dict[str, NDArray[np.generic]]
 
 
-class Journal(NamedTuple):
-    """When the rule in force changed.
+def begin_queue(capacity: int) -> Whole:
+    """Return an empty queue of rounds that will teach, in order.
 
-    Attributes
-    ----------
-    row : ndarray, shape (rows, 6)
-        Round, alarms so far, path (−1: the fallback), rule, full audits since the last alarm, and ln E of the
-        rule less what certifies it (NaN for the fallback).
-    filled : ndarray of int, shape (1,)
-        How many rows are filled.
+    Row 0: the first entry, and how many there are, of a ring in the rows after it. An entry: round, sample,
+    mode, path, rule, index of the share, whether the last exit was asked, whether offloaded.
     """
-
-    row: Floats
-    filled: Whole
+    return np.zeros((capacity + 1, 8), dtype=np.int64)
 
 
-class Queue(NamedTuple):
-    """Rounds that will teach, in order: a ring.
+def begin_journal(rounds: int, last: Floats | None = None) -> Floats:
+    """Return a journal with room for so many rounds, which begins with the last row of another.
 
-    Attributes
-    ----------
-    rounds : ndarray of int, shape (capacity, 8)
-        Round, sample, mode, path, rule, index of the share, whether the last exit was asked, whether
-        offloaded.
-    ends : ndarray of int, shape (2,)
-        The first, and how many there are.
+    Row 0: how many rows follow. A row: round from which a rule was in force, alarms so far, path (−1: the
+    fallback), rule, full audits since the last alarm, and ln E of the rule less what certifies it (NaN for
+    the fallback).
     """
-
-    rounds: Whole
-    ends: Whole
-
-
-def begin_queue(capacity: int) -> Queue:
-    """Return an empty queue."""
-    return Queue(np.zeros((capacity, 8), dtype=np.int64), np.zeros(2, dtype=np.int64))
-
-
-def begin_journal(rounds: int, last: Journal | None = None) -> Journal:
-    """Return a journal with room for so many rounds, which begins with the last row of another."""
-    rows = rounds // 7 + rounds // 25 + 4  # an alarm needs 7 rounds, an evaluation 25
-    made = Journal(np.zeros((rows, 6)), np.zeros(1, dtype=np.int64))
+    journal = np.zeros((rounds // 7 + rounds // 25 + 5, 6))  # an alarm needs 7 rounds, an evaluation 25
     if last is not None:
-        made.row[0], made.filled[0] = last.row[last.filled[0] - 1], 1
-    return made
+        journal[0, 0], journal[1] = 1, last[int(last[0, 0])]
+    return journal
 
 
-def as_columns(journal: Journal, paths: Paths, repeat: int, first: int) -> Columns:
+def as_columns(journal: Floats, paths: Paths, repeat: int, first: int) -> Columns:
     """Return the rows of a journal from `first` on as columns; see `splitee.Result.certificate`."""
-    row = journal.row[first : int(journal.filled[0])]
+    row = journal[1 + first : 1 + int(journal[0, 0])]
     t, alarms, path, rule, audits = row[:, :5].T.astype(np.int64)
     exits, shift = paths.way[path, :2] * (path >= 0)[:, None], paths.way[path, ROW]
     at = np.minimum(rule, paths.grid.shape[1] - 1)
@@ -124,37 +99,37 @@ def as_columns(journal: Journal, paths: Paths, repeat: int, first: int) -> Colum
 @kernel
 def begin_round(paths, bets, state, journal):  # type: ignore[no-untyped-def]
     """Evaluate if it is due, and write down a change of the rule in force."""
-    whole, count = state.whole, journal.filled[0]
+    whole, count = state.whole, int(journal[0, 0])
     if whole[T] >= FIRST and whole[AUDITS] < FIRST:
         whole[MODE] = PLAIN  # the first audits are on their way
     elif whole[T] >= whole[DUE] and whole[AUDITS] >= FIRST:
         evaluate(paths, bets, state)
-    row = journal.row[count - 1]
-    if count == 0 or row[1] != whole[ALARMS] or row[2] != whole[PATH] or row[3] != whole[RULE]:
-        p = whole[PATH]
-        row = journal.row[count]
-        row[0], row[1], row[2], row[3] = state.total[ROUNDS] + 1, whole[ALARMS], p, whole[RULE]
-        row[4], row[5] = whole[AUDITS], math.nan
-        if p >= 0:
-            row[5] = log_evidence(bets, state, p, whole[RULE]) - state.path[p, NEEDED]
-        journal.filled[0] = count + 1
+    p, rule, alarms = whole[PATH], whole[RULE], whole[ALARMS]
+    if count > 0 and journal[count, 1] == alarms and journal[count, 2] == p and journal[count, 3] == rule:
+        return
+    count += 1
+    journal[0, 0], journal[count, 0] = count, state.total[ROUNDS] + 1
+    journal[count, 1], journal[count, 2], journal[count, 3] = alarms, p, rule
+    journal[count, 4], journal[count, 5] = whole[AUDITS], math.nan
+    if p >= 0:
+        journal[count, 5] = log_evidence(state, p, rule) - state.path[p, NEEDED]
 
 
 @kernel
 def take_back(paths, bets, state, queue, confidence, prediction, before):  # type: ignore[no-untyped-def]
     """Learn from the rounds at the head of the queue that did not offload, or came before round `before`."""
-    while queue.ends[1] > 0:
-        entry = queue.rounds[queue.ends[0]]
-        if entry[7] == 1 and entry[0] >= before:
+    while queue[0, 1] > 0:
+        at = 1 + queue[0, 0]
+        if queue[at, 7] == 1 and queue[at, 0] >= before:
             return
-        if entry[2] == FULL:
+        if queue[at, 2] == FULL:
             state.whole[FLYING] -= 1
-            learn_full(paths, bets, state, confidence, prediction, entry[1])
+            learn_full(paths, bets, state, confidence, prediction, queue[at, 1])
         else:
-            p, rule, x, asked = entry[3], entry[4], entry[5], entry[6] == 1
-            learn_conditional(paths, bets, state, confidence, prediction, entry[1], p, rule, x, asked)
-        queue.ends[0] = (queue.ends[0] + 1) % len(queue.rounds)
-        queue.ends[1] -= 1
+            p, rule, x, asked = queue[at, 3], queue[at, 4], queue[at, 5], queue[at, 6] == 1
+            learn_conditional(paths, bets, state, confidence, prediction, queue[at, 1], p, rule, x, asked)
+        queue[0, 0] = at if at < len(queue) - 1 else 0
+        queue[0, 1] -= 1
 
 
 @inlined
@@ -185,11 +160,11 @@ def close_round(state, watch, needed, alarm, watched, place, coin):  # type: ign
 @inlined
 def enqueue(state, queue, s, asked, offloaded):  # type: ignore[no-untyped-def]
     """Queue a round that will teach."""
-    whole = state.whole
-    entry = queue.rounds[(queue.ends[0] + queue.ends[1]) % len(queue.rounds)]
-    entry[0], entry[1], entry[2], entry[3] = np.int64(state.total[ROUNDS]) + 1, s, whole[MODE], whole[PATH]
-    entry[4], entry[5], entry[6], entry[7] = whole[RULE], whole[SHARE], asked, offloaded
-    queue.ends[1] += 1
+    whole, at = state.whole, 1 + (queue[0, 0] + queue[0, 1]) % (len(queue) - 1)
+    queue[at, 0], queue[at, 1], queue[at, 2] = np.int64(state.total[ROUNDS]) + 1, s, whole[MODE]
+    queue[at, 3], queue[at, 4], queue[at, 5] = whole[PATH], whole[RULE], whole[SHARE]
+    queue[at, 6], queue[at, 7] = asked, offloaded
+    queue[0, 1] += 1
     whole[FLYING] += whole[MODE] == FULL
 
 
@@ -203,7 +178,7 @@ def play(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     paths, bets, state, queue, watch, journal, needed, alarm
-        See `Paths`, `Bets`, `State`, `Queue`, `Watch`, `Journal`, `end_round`.
+        See `Paths`, `bets_of`, `State`, `begin_queue`, `begin_watch`, `begin_journal`, `close_round`.
     offloads : bool array, shape (actions,)
     confidence : float32 array, shape (n, W)
     prediction : int32 array, shape (n, L + 1)
@@ -241,7 +216,7 @@ def play(  # type: ignore[no-untyped-def]
         if whole[MODE] != PLAIN:
             enqueue(state, queue, s, asked, offloads[taken])
         if close_round(state, watch, needed, alarm, watched, place, coins[t, 1]):
-            queue.ends[1] = 0
-        if queue.ends[1] > 0:
+            queue[0, 1] = 0
+        if queue[0, 1] > 0:
             before = np.int64(state.total[ROUNDS]) - delay + 1
             take_back(paths, bets, state, queue, confidence, prediction, before)

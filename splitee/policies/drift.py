@@ -10,57 +10,32 @@ an alarm at S ≥ A is at least A.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from splitee._internal.jit import inlined, kernel
 from splitee.policies.problem import Floats
 
-Whole = NDArray[np.int64]
 CELLS, WINDOW, ALARM = 8, 200, 1e6
-EXIT, TOTAL, FILLED, AT = range(4)
+EXIT, TOTAL, FILLED, AT, STATISTIC, COUNTS = range(6)  # of the state
+RECENT = COUNTS + CELLS
+BAG = RECENT + WINDOW
 
 
-class Watch(NamedTuple):
-    """The state of the test.
+def begin_watch(rules: int) -> Floats:
+    """Return the state before the first confidence, for a grid of so many thresholds.
 
-    Attributes
-    ----------
-    bag : ndarray of int, shape (G + 1,)
-        Confidences seen by their rank on the grid, plus 1.
-    recent, counts : ndarray of int, shapes (WINDOW,) and (CELLS,)
-        The cells of the last ranks, a ring, and how many are in each cell.
-    whole : ndarray of int, shape (4,)
-        EXIT: the exit that is watched; TOTAL: confidences in the bag; FILLED and AT: of the ring.
-    statistic : ndarray, shape (1,)
-        S.
+    One array, for kernels with few compile faster: EXIT, the exit that is watched; TOTAL, confidences in the
+    bag; FILLED and AT, of the ring; STATISTIC, S; COUNTS, recent ranks by cell; RECENT, the cells of the last
+    ranks, a ring; BAG, confidences seen by their rank on the grid, plus 1.
     """
-
-    bag: Whole
-    recent: Whole
-    counts: Whole
-    whole: Whole
-    statistic: Floats
-
-
-def begin_watch(rules: int) -> Watch:
-    """Return the state before the first confidence, for a grid of so many thresholds."""
-    bag, recent, counts, whole = (np.zeros(n, dtype=np.int64) for n in (rules + 1, WINDOW, CELLS, 4))
-    return Watch(bag, recent, counts, whole, np.ones(1))
+    return np.zeros(BAG + rules + 1)
 
 
 @kernel
 def forget(watch):  # type: ignore[no-untyped-def]
     """Begin anew."""
-    for b in range(len(watch.bag)):
-        watch.bag[b] = 0
-    for c in range(len(watch.counts)):
-        watch.counts[c] = 0
-    for w in range(len(watch.whole)):
-        watch.whole[w] = 0
-    watch.statistic[0] = 1.0
+    for b in range(len(watch)):
+        watch[b] = 0.0
 
 
 @inlined
@@ -69,7 +44,8 @@ def alarmed(watch, alarm, at_exit, place, coin):  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    watch : Watch
+    watch : float64 array
+        See `begin_watch`.
     alarm : float
         A.
     at_exit : int
@@ -79,26 +55,25 @@ def alarmed(watch, alarm, at_exit, place, coin):  # type: ignore[no-untyped-def]
     coin : float
         Uniform on [0, 1): breaks ties.
     """
-    if at_exit != watch.whole[EXIT]:
+    if at_exit != watch[EXIT]:
         forget(watch)
-        watch.whole[EXIT] = at_exit
-    bag, counts, recent, whole = watch.bag, watch.counts, watch.recent, watch.whole
-    at, cells = np.uintp(place + 1), np.uintp(len(counts))  # unsigned: no index counts from the end
-    bag[at] += 1
-    whole[TOTAL] += 1
-    above = 0
-    for b in range(at + np.uintp(1), np.uintp(len(bag))):
-        above += bag[b]
-    p = (above + coin * bag[at]) / whole[TOTAL]
-    cell = min(cells - np.uintp(1), np.uintp(p * cells))
-    filled, oldest = whole[FILLED], np.uintp(whole[AT])
-    density = cells * (counts[cell] + 2) / (filled + 2 * cells)
-    watch.statistic[0] = max(watch.statistic[0], 1.0) * density
-    if filled == len(recent):
-        counts[np.uintp(recent[oldest])] -= 1
+        watch[EXIT] = at_exit
+    at = np.uintp(BAG + 1 + place)  # unsigned: no index counts from the end
+    watch[at] += 1
+    watch[TOTAL] += 1
+    above = 0.0
+    for b in range(at + np.uintp(1), np.uintp(len(watch))):
+        above += watch[b]
+    p = (above + coin * watch[at]) / watch[TOTAL]
+    cell = min(CELLS - 1, int(p * CELLS))
+    filled, oldest = watch[FILLED], int(watch[AT])
+    density = CELLS * (watch[COUNTS + cell] + 2) / (filled + 2 * CELLS)
+    watch[STATISTIC] = max(watch[STATISTIC], 1.0) * density
+    if filled == WINDOW:
+        watch[COUNTS + int(watch[RECENT + oldest])] -= 1
     else:
-        whole[FILLED] = filled + 1
-    recent[oldest] = cell
-    counts[cell] += 1
-    whole[AT] = oldest + 1 if oldest + 1 < len(recent) else 0
-    return watch.statistic[0] >= alarm
+        watch[FILLED] += 1
+    watch[RECENT + oldest] = cell
+    watch[COUNTS + cell] += 1
+    watch[AT] = oldest + 1 if oldest + 1 < WINDOW else 0
+    return watch[STATISTIC] >= alarm

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.jit import inlined, kernel
-from splitee.policies.drift import Watch, alarmed, forget
+from splitee.policies.drift import alarmed, forget
 from splitee.policies.paths import rank
 from splitee.policies.problem import Floats
 from splitee.policies.stopping_fit import (
@@ -46,7 +46,7 @@ class Learner(NamedTuple):
     Attributes
     ----------
     stops, audits, rules, watch
-        See `Stops`, `Audits`, `Rules`, `Watch`.
+        See `Stops`, `Audits`, `Rules`, `begin_watch`.
     whole : ndarray of int, shape (10,)
         T: rounds; BEGUN: rounds before the last alarm; ALARMS; SEEN: pairs, and FULL: full audits, since
         then; DUE and ENOUGH: the round and the pairs from which it is fitted anew; FITTED: whether it is;
@@ -61,7 +61,7 @@ class Learner(NamedTuple):
     stops: Stops
     audits: Audits
     rules: Rules
-    watch: Watch
+    watch: Floats
     whole: NDArray[np.int64]
     total: Floats
     setting: Floats

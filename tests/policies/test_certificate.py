@@ -23,7 +23,7 @@ from splitee.policies.problem import Problem
 @pytest.mark.parametrize("delta", [1e-4, 0.01, 0.5])
 def test_factors_are_positive_and_fair_at_delta(delta: float) -> None:
     """At d = δ the mean factor is 1, whether a loss is seen for sure or with probability e."""
-    log = bets_of(delta).log
+    log = bets_of(delta)
     for x, e in enumerate(SHARES):
         for q, (kappa, _) in enumerate(BETS):
             none, one, heavy = np.exp([log[x, q, NONE], *(log[x, q, NONE] + log[x, q, [ONE, HEAVY]])])
@@ -41,14 +41,14 @@ def simulated(rate: float, delta: float, population: int | None, rounds: int, se
     costs = splitee.CostModel(offload=5.0, device_layers=1)
     problem = Problem(2, 1, costs, 0.1, 2, 0.7)
     paths, _, _ = paths_of(Costs(costs.gamma(2), costs.offload_costs(2, 1), problem), 2, delta)
-    state, bets = begin_state(paths, population, bool(population)), bets_of(delta)
+    state, bets = begin_state(paths, delta, population, bool(population)), bets_of(delta)
     renew(state, np.zeros(1))
     prediction = np.stack([np.zeros(rounds), wrong, np.zeros(rounds)], axis=1).astype(np.int32)
     confidence = np.ones((rounds, 3), dtype=np.float32)
     logs = np.empty(rounds)
     for t in range(rounds):
         learn_full(paths, bets, state, confidence, prediction, t)
-        logs[t] = log_evidence(bets, state, 0, 0)
+        logs[t] = log_evidence(state, 0, 0)
     return logs
 
 

@@ -24,8 +24,8 @@ def test_pieces_of_a_stream_are_played_as_the_whole(delay: int, monkeypatch: pyt
 
 def test_a_journal_begins_with_the_last_row_of_the_one_before() -> None:
     first = begin_journal(100)
-    first.row[:2] = [[1, 0, -1, 104, 0, np.nan], [60, 0, 2, 80, 50, 0.5]]
-    first.filled[0] = 2
+    first[1:3] = [[1, 0, -1, 104, 0, np.nan], [60, 0, 2, 80, 50, 0.5]]
+    first[0, 0] = 2
     second = begin_journal(100, first)
-    assert second.row[0].tolist() == [60, 0, 2, 80, 50, 0.5]
-    assert second.filled[0] == 1
+    assert second[1].tolist() == [60, 0, 2, 80, 50, 0.5]
+    assert second[0, 0] == 1
