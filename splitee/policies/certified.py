@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -43,16 +43,18 @@ from splitee.policies.certificate import (
     renew,
 )
 from splitee.policies.certified_rounds import (
+    Columns,
     as_columns,
     begin_journal,
     begin_queue,
     begin_round,
     close_round,
+    joined,
     play,
 )
 from splitee.policies.commit import check_source
 from splitee.policies.drift import begin_watch
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
 from splitee.policies.paths import (
     ACTION,
     ANSWERS,
@@ -69,6 +71,7 @@ from splitee.policies.paths import (
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
+from splitee.system.world import World
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
@@ -189,14 +192,20 @@ class CertifiedSplit(Policy):
         bets = bets_of(float(self.max_disagreement))
         return Learner(paths, bets, state, begin_watch(paths.grid.shape[1]), needed, alarm)
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
         paths, actions, weights = self.setting(
             Costs(table.gamma, table.offload, table.problem), table.problem.classes
         )
         action = room_for(order.shape, actions)
         if self.without_replacement and self.horizon is not None and len(order) > self.horizon:
             raise InputError(f"horizon is {self.horizon}, and the stream has {len(order)} samples")
-        journals = []
+        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
+            live = LiveCertified(self)
+            played = play_custom(live, table, order, list(rngs), world, self.label)
+            return replace(played, journal=joined(live.journals()))
+        journals, delay = [], 0 if world is None else world.delay
         for lane, rng in enumerate(rngs):
             learner = self.learner(paths, weights)
             queue, journal = begin_queue(min(delay, len(order)) + 1), None
@@ -210,9 +219,7 @@ class CertifiedSplit(Policy):
                 )  # fmt: skip
                 action[start : start + CHUNK, lane] = taken
                 journals.append(as_columns(journal, paths, lane, first=int(start > 0)))
-        return Played(
-            action, actions, {key: np.concatenate([j[key] for j in journals]) for key in journals[0]}
-        )
+        return Played(action, actions, journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""
@@ -228,6 +235,7 @@ class LiveCertified:
 
     def __init__(self, policy: CertifiedSplit) -> None:
         self.policy, self.name = policy, policy.label
+        self.streams: list[list[Floats]] = []  # journals of each stream
 
     def start(self, problem: Problem, rng: np.random.Generator) -> None:
         """Begin a stream."""
@@ -237,16 +245,16 @@ class LiveCertified:
         costs = Costs(problem.costs.gamma(held), problem.costs.offload_costs(held, 1), problem)
         self.paths, self.actions, weights = self.policy.setting(costs, problem.classes)
         self.learner, self.rng, self.exits = self.policy.learner(self.paths, weights), rng, problem.exits
-        self.journal = begin_journal(SOME)
+        self.streams.append([begin_journal(SOME)])
         self.waiting: dict[int, Waiting] = {}
 
     def begin(self, t: int, context: Context) -> int:
         """Return the first exit to evaluate."""
         paths, whole = self.paths, self.learner.state.whole
-        if self.journal[0, 0] == len(self.journal) - 1:
-            self.journal = begin_journal(SOME, self.journal)
-        self.t = t
-        begin_round(paths, self.learner.bets, self.learner.state, self.journal)
+        self.t, journals = t, self.streams[-1]
+        if journals[-1][0, 0] == len(journals[-1]) - 1:
+            journals.append(begin_journal(SOME, journals[-1]))
+        begin_round(paths, self.learner.bets, self.learner.state, journals[-1])
         self.coins = self.rng.random(2).tolist()
         self.mode, self.path, self.rule, self.share = whole[[MODE, PATH, RULE, SHARE]].tolist()
         self.watched, self.place, self.asked = 0, -1, self.mode == FULL
@@ -280,6 +288,14 @@ class LiveCertified:
         if exit == first and sure:
             return self.finish(self.path, ASKS if self.asked else ANSWERS, exit)
         return self.finish(self.path, ASKS_LATER if self.asked or not sure else ANSWERS_LATER, exit)
+
+    def journals(self) -> list[Columns]:
+        """Return the journals of all streams so far; see `splitee.Result.certificate`."""
+        return [
+            as_columns(journal, self.paths, repeat, first=int(k > 0))
+            for repeat, journals in enumerate(self.streams)
+            for k, journal in enumerate(journals)
+        ]
 
     def finish(self, row: int, column: int, exit: int = 0) -> int:
         """Count the round; return what `decide` returns, after an exit, for an action of `Paths`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,11 @@ def as_columns(journal: Floats, paths: Paths, repeat: int, first: int) -> Column
         "audits": audits,
         "margin": row[:, 5],
     }
+
+
+def joined(journals: Sequence[Columns]) -> Columns:
+    """Return one table of several."""
+    return {name: np.concatenate([journal[name] for journal in journals]) for name in journals[0]}
 
 
 @kernel

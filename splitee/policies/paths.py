@@ -79,6 +79,12 @@ def rank(grid, shift, confidence):  # type: ignore[no-untyped-def]
     return np.int64(low) - 1
 
 
+def actions_of(kinds: list[Action]) -> Actions:
+    """Return these actions, numbered in their order."""
+    layer, offloaded, evaluated = (np.array(column) for column in zip(*kinds, strict=True))
+    return Actions(layer, offloaded, evaluated)
+
+
 class Costs:
     """What actions cost, and the cheapest way to ask the last exit.
 
@@ -159,7 +165,7 @@ def paths_of(
         for exits, options in zip([*paths, (costs.reach, 0, 0)], on, strict=True)
     ]
     cost = np.array([[each for each, _ in options] for options in on], dtype=np.float64)
-    actions = Actions(*(np.array(column) for column in zip(*kinds, strict=True)))
+    actions = actions_of(kinds)
     return Paths(grid, np.array(way, dtype=np.int64), cost), actions, weight
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from splitee._internal.errors import InputError
 from splitee.policies import drift
 from splitee.policies.base import Policy, check_switch
+from splitee.policies.certified_rounds import joined
 from splitee.policies.drift import begin_watch
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
 from splitee.policies.paths import Costs, rank
 from splitee.policies.played import Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
@@ -35,6 +36,7 @@ from splitee.policies.stopping_fit import (
     stops_of,
 )
 from splitee.policies.stopping_rounds import (
+    DUE,
     EXIT,
     EXPECTED,
     KIND,
@@ -47,12 +49,15 @@ from splitee.policies.stopping_rounds import (
     STAKES,
     WHOLE,
     Learner,
+    T,
     answer,
     begin_round,
     close_round,
     play,
     take,
+    tell,
 )
+from splitee.system.world import World
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
@@ -127,10 +132,16 @@ class AuditedStopping(Policy):
             stops, begin_audits(reach), begin_rules(reach), begin_watch(CELLS), whole, total, setting
         )
 
-    def play(self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], delay: int) -> Played:  # noqa: D102
+    def play(  # noqa: D102
+        self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
+    ) -> Played:
+        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
+            live = LiveStopping(self)
+            played = play_custom(live, table, order, list(rngs), world, self.label)
+            return replace(played, journal=joined(live.journals()))
         stops, actions = stops_of(Costs(table.gamma, table.offload, table.problem))
         action = room_for(order.shape, actions)
-        journals = []
+        journals, delay = [], 0 if world is None else world.delay
         for lane, rng in enumerate(rngs):
             learner, ends = self.learner(stops), np.zeros(2, dtype=np.int64)
             queue = np.zeros((min(delay, len(order)) + 1, 7))
@@ -143,9 +154,7 @@ class AuditedStopping(Policy):
                 )  # fmt: skip
                 action[start : start + CHUNK, lane] = taken
                 journals.append(as_columns(told, lane))
-        return Played(
-            action, actions, {key: np.concatenate([j[key] for j in journals]) for key in journals[0]}
-        )
+        return Played(action, actions, journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""
@@ -171,9 +180,11 @@ class LiveStopping:
 
     def __init__(self, policy: AuditedStopping) -> None:
         self.policy, self.name = policy, policy.label
+        self.streams: list[list[Floats]] = []  # what is told of each stream
 
     def start(self, problem: Problem, rng: np.random.Generator) -> None:
         """Begin a stream."""
+        self.end()
         held = problem.device_exits
         if problem.costs.sample_offload is not None:
             raise InputError("a live device does not know the cost of a sample: give costs without any")
@@ -181,11 +192,17 @@ class LiveStopping:
         self.stops, self.actions = stops_of(costs)
         self.learner, self.rng, self.exits = self.policy.learner(self.stops), rng, problem.exits
         self.kept: dict[int, Floats] = {}  # by round: what `answer` kept of audits
+        self.fitted = False
+        self.streams.append([])
 
     def begin(self, t: int, context: Context) -> int:
         """Return the first exit to evaluate."""
         self.coins = self.rng.random(4).tolist()
+        due = self.learner.whole[DUE]
+        if self.fitted:
+            self.streams[-1].append(self.row())
         begin_round(self.learner, self.coins[0], self.coins[2])
+        self.fitted = self.learner.whole[DUE] != due
         self.t, self.evaluated, self.watched, self.first = t, 0, 0, 0
         self.kind, self.slot = self.learner.whole[[KIND, SLOT]].tolist()
         if self.kind == WHOLE:
@@ -217,6 +234,22 @@ class LiveStopping:
         elif target := int(rules.target[self.slot, exit, rules.place[exit, cell]]):
             return target
         return self.finish(exit, self.stops.asks[exit, self.evaluated])
+
+    def row(self) -> Floats:
+        """Return what is told after a round, shape (2, 6); see `tell`."""
+        told = np.zeros((2, 6))
+        tell(self.learner, told)
+        return told
+
+    def end(self) -> None:
+        """Write down how a stream has ended."""
+        if self.streams and not (self.streams[-1] and self.streams[-1][-1][1, 0] == self.learner.whole[T]):
+            self.streams[-1].append(self.row())
+
+    def journals(self) -> list[dict[str, NDArray[Any]]]:
+        """Return what was told of all streams so far; see `splitee.Result.certificate`."""
+        self.end()
+        return [as_columns(told, repeat) for repeat, rows in enumerate(self.streams) for told in rows]
 
     def finish(self, exit: int, action: int) -> int:
         """Close the round; return what `decide` returns for an action."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.jit import kernel
-from splitee.policies.paths import Action, Costs
+from splitee.policies.paths import Action, Costs, actions_of
 from splitee.policies.played import Actions
 from splitee.policies.problem import Floats
 
@@ -129,7 +129,7 @@ def stops_of(costs: Costs) -> tuple[Stops, Actions]:
         tables[name][i, evaluated] = number[action]
     tables["asks"][0] = number[safe]
     made = Stops(step, ask, tables["answers"], tables["asks"], np.array([full_cost, number[full]]))
-    return made, Actions(*(np.array(column) for column in zip(*kinds, strict=True)))
+    return made, actions_of(kinds)
 
 
 def begin_rules(reach: int) -> Rules:

@@ -229,3 +229,25 @@ def test_bad_parameters_and_traces_are_refused() -> None:
     result = splitee.replay(easy(n=10), splitee.SplitEE(0.7), repeats=1)
     with pytest.raises(splitee.InputError, match="SplitEE reports no certificate"):
         result.certificate()
+
+
+def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
+    """Where every sample waits for the one before it, a System decides as costs without a clock do."""
+    trace = easy(n=1500)
+    profile = splitee.DeviceProfile(layer_ms=1.0, exit_ms=0.2)
+    system = splitee.System(
+        profile, splitee.Link(uplink=1.0, rtt=10.0), sends="input", input_bytes=250.0, device_layers=3
+    )
+    costs = splitee.CostModel(layer=1.0, exit=0.2, offload=12.0, device_layers=3)
+    policy = splitee.CertifiedSplit(0.05)
+    timed, plain = (splitee.replay(trace, policy, c, repeats=2) for c in (system, costs))
+    assert timed.split.tolist() == plain.split.tolist()
+    assert timed.offloaded.tolist() == plain.offloaded.tolist()
+    assert timed.certificate().equals(plain.certificate())
+    crowded = splitee.System(
+        profile, splitee.Link(uplink=1.0, rtt=100.0), sends="input", input_bytes=250.0, device_layers=3,
+        arrivals=5.0, deadline=120.0,
+    )  # fmt: skip
+    late = splitee.replay(trace, policy, crowded, repeats=1)
+    assert late.certificate()["audits"].max() > 0
+    assert len(set(late.split[0].tolist())) > 1

@@ -184,3 +184,25 @@ def test_the_account_and_the_bound_are_fair_whatever_the_loss() -> None:
                     unseen = (1 - q) * np.exp(stake * loss - stake * expected)
                     seen = q * np.exp(-asked_factor.py_func(stake, expected, q, loss))
                     assert unseen + seen == pytest.approx(1)
+
+
+def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
+    """Where every sample waits for the one before it, a System decides as costs without a clock do."""
+    trace = easy(n=1500)
+    profile = splitee.DeviceProfile(layer_ms=1.0, exit_ms=0.2)
+    system = splitee.System(
+        profile, splitee.Link(uplink=1.0, rtt=10.0), sends="input", input_bytes=250.0, device_layers=3
+    )
+    costs = splitee.CostModel(layer=1.0, exit=0.2, offload=12.0, device_layers=3)
+    policy = splitee.AuditedStopping(0.05)
+    timed, plain = (splitee.replay(trace, policy, c, repeats=2) for c in (system, costs))
+    assert timed.split.tolist() == plain.split.tolist()
+    assert timed.offloaded.tolist() == plain.offloaded.tolist()
+    assert timed.certificate().equals(plain.certificate())
+    crowded = splitee.System(
+        profile, splitee.Link(uplink=1.0, rtt=100.0), sends="input", input_bytes=250.0, device_layers=3,
+        arrivals=5.0, deadline=120.0,
+    )  # fmt: skip
+    late = splitee.replay(trace, policy, crowded, repeats=1)
+    assert late.certificate()["audits"].max() > 0
+    assert len(set(late.split[0].tolist())) > 1
