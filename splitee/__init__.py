@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+_MODULES = {"streams": "replay.orders"}  # name: a module
 _HOME = {  # name: the module it lives in
     "Trace": "trace",
     "load_trace": "trace",
@@ -92,6 +93,7 @@ __all__ = [
     "load_trace",
     "recommend_threshold",
     "replay",
+    "streams",
     "with_cloud",
 ]
 
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from splitee.policies.stopping import AuditedStopping
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
+    from splitee.replay import orders as streams
     from splitee.replay.replay import replay
     from splitee.results.result import Result
     from splitee.results.results import Results, load_results
@@ -119,6 +122,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"splitee.{_MODULES[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'splitee' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"splitee.{_HOME[name]}"), name)

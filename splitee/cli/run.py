@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from splitee.trace import Trace
 
 DEFAULT_TRACE = "imdb"
+STREAMS = ("shuffled", "own", "bootstrap", "sudden", "gradual", "recurring", "label-shift", "bursts")
 
 
 @click.command("run")
@@ -57,11 +58,11 @@ DEFAULT_TRACE = "imdb"
 )
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(
-    "--order",
-    type=click.Choice(["shuffled", "as-is"]),
+    "--stream",
+    type=click.Choice(STREAMS),
     default="shuffled",
     show_default=True,
-    help="Random orders, or the trace's own order once (then --repeats is 1).",
+    help="Random orders; the trace's own order once (own); or streams that drift.",
 )
 @click.option(
     "--delay",
@@ -110,7 +111,7 @@ def command(
     send_input: bool,
     source: str | None,
     repeats: int,
-    order: str,
+    stream: str,
     delay: int,
     seed: int,
     interval: str,
@@ -155,7 +156,7 @@ def command(
         parse_policies,
         policy_items,
     )
-    from splitee.replay.orders import as_is
+    from splitee.replay.orders import stream_of
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks
     from splitee.results.breakdown import check_breakdown
@@ -185,7 +186,7 @@ def command(
         setting = replace(setting, source=known, classes=trace.classes)
         policies_of.append(parse_policies(names, setting))
 
-    if order == "as-is":
+    if stream == "own":
         repeats = 1
     announce_compiling()
     document: list[dict[str, Any]] = []
@@ -212,7 +213,7 @@ def command(
                     scenario.mu,
                     repeats=repeats,
                     seed=seed,
-                    orders=as_is(trace.samples) if order == "as-is" else None,
+                    orders=stream_of(stream, trace, repeats, seed),
                     threshold=scenario.threshold,
                     delay=delay,
                 )
@@ -234,7 +235,7 @@ def command(
                     "send_input": send_input,
                     "exploration": exploration,
                     "repeats": repeats,
-                    "order": order,
+                    "stream": stream,
                     "delay": delay,
                     "seed": seed,
                     "interval": interval,
