@@ -1,4 +1,4 @@
-"""What the scripts share: traces, adversarial ones among them, rules judged on the whole population, statics."""
+"""What the scripts share: traces, some of them adversarial; rules judged on all samples; static rules."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def cost_of(trace: splitee.Trace, costs: splitee.CostModel, rule: Rule) -> float
 def adversarial(kind: str, delta: float, samples: int = 20_000, exits: int = 7) -> splitee.Trace:
     """Return a trace made to break a promise of δ.
 
-    just above: every rule of every exit disagrees on 1.0001·δ of the samples. top: only the highest confidences
-    disagree, 1.2·δ of the samples. flat: 3·δ of the samples disagree, whatever the confidence. bands: three thin
-    bands of confidence disagree always, each 0.6·δ of the samples. cliff: nothing disagrees above 0.9,
-    everything in [0.88, 0.9). alike: like "top", and all exits disagree on the same samples.
+    just above: every rule of every exit disagrees on 1.0001·δ of the samples. top: only the highest
+    confidences disagree, 1.2·δ of the samples. flat: 3·δ of the samples disagree, whatever the confidence.
+    bands: three thin bands of confidence disagree always, each 0.6·δ of the samples. cliff: nothing disagrees
+    above 0.9, everything in [0.88, 0.9). alike: like "top", and all exits disagree on the same samples.
     """
     rng = np.random.default_rng([samples, exits, round(delta * 1e6), sum(kind.encode())])
     last = rng.integers(2, size=samples)

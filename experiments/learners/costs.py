@@ -1,10 +1,11 @@
-"""What the promise of CertifiedSplit costs, beside static rules that were chosen in hindsight or on the source.
+"""What the promise of CertifiedSplit costs, beside static rules chosen in hindsight or on the source.
 
 python experiments/learners/costs.py [--orders 20] [--out FOLDER]
 
-Statics are a layer and a threshold, or the fallback: *observable*, the cheapest that disagrees with exit L on at
-most a share δ of this trace; *labelled*, the cheapest whose accuracy is at most δ below exit L's; *source*, the same,
-chosen on the labelled validation trace of the source; *split at α*, the best layer at the source's α.
+Statics are a layer and a threshold, or the fallback: *observable*, the cheapest that disagrees with exit L on
+at most a share δ of this trace; *labelled*, the cheapest whose accuracy is at most δ below exit L's;
+*source*, the same, chosen on the labelled validation trace of the source; *split at α*, the best layer at the
+source's α.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 python experiments/learners/promise.py [--orders 20] [--out FOLDER]
 
-A run is one stream of one trace under one setting. Every rule that was ever in force is judged on the whole trace.
+A run is one stream of one trace under one setting. Every rule that was ever in force is judged on the whole
+trace.
 """
 
 from __future__ import annotations
