@@ -203,6 +203,11 @@ def canonical(name: object) -> str:
     return f"{known}:{parameter}" if colon else known
 
 
+def uses_source(name: str) -> bool:
+    """Return whether the policy of a name uses the source's validation trace."""
+    return _squeezed(name.partition(":")[0]) in _SOURCED
+
+
 def policy_items(given: object) -> list[Any]:
     """Return the entries of a list of policies, or of a text with commas: a name may have several numbers.
 
@@ -307,7 +312,7 @@ def setting_of(
     if threshold is None:
         threshold = trace.recommended_threshold
     names = [name for entry in given if isinstance(entry, str) for name in policy_items(entry)]
-    asked = any(_squeezed(name.partition(":")[0]) in _SOURCED for name in names)
+    asked = any(uses_source(name) for name in names)
     source = find_source(trace.manifest) if asked else None
     return Setting(
         layers=trace.layers,
