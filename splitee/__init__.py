@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+_MODULES = {"streams": "replay.orders"}  # name: a module
 _HOME = {  # name: the module it lives in
     "Trace": "trace",
     "load_trace": "trace",
@@ -49,6 +50,8 @@ _HOME = {  # name: the module it lives in
     "DeeBERT": "policies.cascades",
     "PABEE": "policies.cascades",
     "CascadeSplit": "policies.cascades",
+    "CertifiedSplit": "policies.certified",
+    "AuditedStopping": "policies.stopping",
     "ExploreThenCommit": "policies.commit",
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
@@ -59,9 +62,11 @@ __all__ = [
     "ANSWER",
     "OFFLOAD",
     "PABEE",
+    "AuditedStopping",
     "BestFixedSplit",
     "BestRule",
     "CascadeSplit",
+    "CertifiedSplit",
     "CloudOnly",
     "CostModel",
     "DeeBERT",
@@ -94,6 +99,7 @@ __all__ = [
     "load_trace",
     "recommend_threshold",
     "replay",
+    "streams",
     "with_cloud",
 ]
 
@@ -102,12 +108,15 @@ if TYPE_CHECKING:
     from splitee.costs import CostModel
     from splitee.policies.adaptive import LinkAware
     from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+    from splitee.policies.certified import CertifiedSplit
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
     from splitee.policies.fixed import CloudOnly, ExitOrInput, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
+    from splitee.policies.stopping import AuditedStopping
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
+    from splitee.replay import orders as streams
     from splitee.replay.replay import replay
     from splitee.results.result import Result
     from splitee.results.results import Results, load_results
@@ -120,6 +129,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"splitee.{_MODULES[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'splitee' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"splitee.{_HOME[name]}"), name)

@@ -24,7 +24,11 @@ from numpy.typing import DTypeLike, NDArray
 LINE = 64  # bytes of a cache line
 LARGE = 2**17  # elements of a float32 table (512 KB) beyond which its rows are prefetched
 AHEAD = 6  # rounds ahead that rows are prefetched
-_OPTIONS = {"nogil": True, "error_model": "numpy"}  # no fastmath: sums stay as written
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}  # no fastmath
 _warned: list[str] = []
 
 

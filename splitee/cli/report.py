@@ -43,7 +43,7 @@ _ALWAYS = ("threshold", "offload", "mu", "device_layers", "repeats", "seed")  # 
 _ELSE = (
     *("exploration", "layer_cost", "exit_cost", "offload_input", "send_input", "interval", "max_drop"),
     "preset",
-    "order",
+    "stream",
     "delay",
 )
 _NAMES = ("policy", "source")  # written in other ways
@@ -192,6 +192,9 @@ def _commands(scenarios: list[dict[str, Any]]) -> list[str]:
     from splitee.cli.run import command as run
     from splitee.trace import bundled_traces
 
+    scenarios = [  # --stream was once called --order
+        {"stream": "own" if each.get("order") == "as-is" else "shuffled"} | each for each in scenarios
+    ]
     first = scenarios[0]
     single = [key for key in (*_ALWAYS, *_ELSE, *_NAMES) if key not in _LISTS]
     traces = list(dict.fromkeys(scenario["trace"] for scenario in scenarios))

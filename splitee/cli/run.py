@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from splitee.trace import Trace
 
 DEFAULT_TRACE = "imdb"
+STREAMS = ("shuffled", "own", "bootstrap", "sudden", "gradual", "recurring", "label-shift", "bursts")
 
 
 @click.command("run")
@@ -53,14 +54,16 @@ DEFAULT_TRACE = "imdb"
 )
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
 @system_options.system
-@options.source("Validation trace of the model's source, for source-split.  [default: the bundled one]")
+@options.source(
+    "Validation trace of the model's source, for source-split, link-aware and certified.  [default: the bundled one]"
+)
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(
-    "--order",
-    type=click.Choice(["shuffled", "as-is"]),
+    "--stream",
+    type=click.Choice(STREAMS),
     default="shuffled",
     show_default=True,
-    help="Random orders, or the trace's own order once (then --repeats is 1).",
+    help="Random orders; the trace's own order once (own); or streams that drift.",
 )
 @click.option(
     "--delay",
@@ -105,7 +108,7 @@ def command(
     given: dict[str, Any],
     source: str | None,
     repeats: int,
-    order: str,
+    stream: str,
     delay: int,
     seed: int,
     interval: str,
@@ -127,10 +130,12 @@ def command(
 
     \b
     Policies: splitee, splitee-s, splitee-s-published, splitee-s-skip, ucb-tuned, thompson,
-    explore-then-commit[:SAMPLES], source-split, link-aware, final-exit, cloud-only, random, best-split,
-    best-rule, oracle, elasticbert[:ALPHA,...], deebert:NATS, pabee[:PATIENCE], exits, splits,
-    cascade-splits, exit:LAYER, split:LAYER, exit-or-input:LAYER, cascade-split:LAYER; and, as their authors
-    released them, splitee-released, splitee-s-released, elasticbert-released. LAYER is a number, half or all.
+    explore-then-commit[:SAMPLES], source-split, certified[:SHARE], audited-stopping[:SHARE], link-aware,
+    final-exit, cloud-only, random, best-split, best-rule, oracle, elasticbert[:ALPHA,...], deebert:NATS,
+    pabee[:PATIENCE], exits, splits, cascade-splits, exit:LAYER, split:LAYER, exit-or-input:LAYER,
+    cascade-split:LAYER; and, as their authors released them, splitee-released, splitee-s-released,
+    elasticbert-released. LAYER is a number, half or all; SHARE is the disagreement with the last exit,
+    such as 0.01.
 
     \b
     Examples:
@@ -152,7 +157,7 @@ def command(
         parse_policies,
         policy_items,
     )
-    from splitee.replay.orders import as_is
+    from splitee.replay.orders import stream_of
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks
     from splitee.results.breakdown import check_breakdown
@@ -189,7 +194,7 @@ def command(
         setting = replace(setting, source=known, classes=trace.classes)
         policies_of.append(parse_policies(names, setting))
 
-    if order == "as-is":
+    if stream == "own":
         repeats = 1
     announce_compiling()
     document: list[dict[str, Any]] = []
@@ -218,7 +223,7 @@ def command(
                     scenario.mu if by_hand else "auto",
                     repeats=repeats,
                     seed=seed,
-                    orders=as_is(trace.samples) if order == "as-is" else None,
+                    orders=stream_of(stream, trace, repeats, seed),
                     threshold=scenario.threshold,
                     delay=delay,
                 )
@@ -241,7 +246,7 @@ def command(
                     "send_input": send_input,
                     "exploration": exploration,
                     "repeats": repeats,
-                    "order": order,
+                    "stream": stream,
                     "delay": delay,
                     "seed": seed,
                     "interval": interval,

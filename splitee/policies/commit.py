@@ -183,6 +183,18 @@ class LiveCommit(SplitLearner):
             self.gains.append(gain[: self.problem.device_exits + 1])
 
 
+def check_source(source: Trace, trace: Trace) -> None:
+    """Raise InputError unless the source trace has the exits, classes and model of the trace."""
+    if source.exit_layers != trace.exit_layers or source.classes != trace.classes:
+        raise InputError(
+            f"the source trace {source.name} has exits {source.exit_layers} and "
+            f"{source.classes} classes, {trace.name} {trace.exit_layers} and {trace.classes}: "
+            "give one of the same model"
+        )
+    if same_model(source.manifest, trace.manifest) is False:
+        raise InputError(f"the source trace {source.name} is of another model than {trace.name}")
+
+
 @dataclass(frozen=True)
 class SourceSplit(SplitPolicy):
     """The fixed split that is best on the source's validation trace at the target's costs; it sees no label.

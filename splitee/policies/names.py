@@ -21,10 +21,12 @@ from splitee.policies import released
 from splitee.policies.adaptive import LinkAware
 from splitee.policies.base import Policy
 from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
+from splitee.policies.certified import CertifiedSplit
 from splitee.policies.commit import ExploreThenCommit, SourceSplit
 from splitee.policies.fixed import CloudOnly, ExitOrInput, FinalExit, FixedExit, FixedSplit, RandomSplit
 from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
 from splitee.policies.problem import DEFAULT_THRESHOLD
+from splitee.policies.stopping import AuditedStopping
 from splitee.policies.ucb import SplitEE, SplitEES
 from splitee.policies.variance import ThompsonSplit, UCBTuned
 from splitee.trace import Trace, load_trace
@@ -79,7 +81,7 @@ class Setting:
     send_input : bool
         Whether learners may offload the input.
     source : Trace, optional
-        The source's validation trace, for "source-split" and "link-aware".
+        The source's validation trace, for "source-split", "link-aware" and "certified".
     classes : int, optional
         K of the trace. If given, entropy thresholds above ln K are refused.
     """
@@ -108,6 +110,8 @@ _SINGLE: dict[str, _Maker] = {
     "thompson": lambda s: ThompsonSplit(s.threshold, s.send_input),
     "explore-then-commit": lambda s: ExploreThenCommit(s.threshold),
     "source-split": lambda s: SourceSplit(s.threshold, _source("source-split", s)),
+    "certified": lambda s: CertifiedSplit(source=s.source),
+    "audited-stopping": lambda s: AuditedStopping(),
     "final-exit": lambda s: FinalExit(),
     "cloud-only": lambda s: CloudOnly(),
     "random": lambda s: RandomSplit(s.threshold),
@@ -135,6 +139,8 @@ _WITH_PARAMETER: dict[str, tuple[str, Callable[[Setting, str], Policy]]] = {
     "deebert": ("NATS", lambda s, entropy: DeeBERT(_nats(s, entropy), last=s.last)),
     "pabee": ("PATIENCE", lambda s, patience: PABEE(whole(patience, 1), last=s.last)),
     "explore-then-commit": ("SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, whole(n, 1))),
+    "certified": ("SHARE", lambda s, delta: CertifiedSplit(share(delta), source=s.source)),
+    "audited-stopping": ("SHARE", lambda s, delta: AuditedStopping(share(delta))),
 }
 NAMES = (*_SINGLE, *_FAMILIES, *(f"{name}:{what}" for name, (what, _) in _WITH_PARAMETER.items()))
 _CLASSES = {
@@ -143,6 +149,7 @@ _CLASSES = {
     "BestFixedSplit": "best-split",
     "FixedExit": "exit",
     "FixedSplit": "split",
+    "CertifiedSplit": "certified",
 }  # the names of the others differ in hyphens only
 
 
@@ -152,6 +159,8 @@ def _squeezed(name: str) -> str:
 
 _KNOWN = {_squeezed(name): name for name in (*_SINGLE, *_FAMILIES, *_WITH_PARAMETER)}
 _KNOWN |= {_squeezed(cls): name for cls, name in _CLASSES.items()}
+
+_SOURCED = ("sourcesplit", "linkaware", "certified", "certifiedsplit")  # as `_squeezed` writes them
 
 P = TypeVar("P")
 
@@ -196,6 +205,11 @@ def canonical(name: object) -> str:
     if colon and known not in _WITH_PARAMETER:
         raise InputError(f"policy {known} takes no parameter: write {known}")
     return f"{known}:{parameter}" if colon else known
+
+
+def uses_source(name: str) -> bool:
+    """Return whether the policy of a name uses the source's validation trace."""
+    return _squeezed(name.partition(":")[0]) in _SOURCED
 
 
 def policy_items(given: object) -> list[Any]:
@@ -295,14 +309,14 @@ def setting_of(
     Parameters
     ----------
     given : iterable
-        The names that are asked for: the bundled source is loaded only if a name needs it.
+        The names that are asked for: the bundled source is loaded only if one of them uses it.
     trace, costs, threshold
         See `policy_named`.
     """
     if threshold is None:
         threshold = trace.recommended_threshold
     names = [name for entry in given if isinstance(entry, str) for name in policy_items(entry)]
-    asked = any(_squeezed(name) in ("sourcesplit", "linkaware") for name in names)
+    asked = any(uses_source(name) for name in names)
     source = find_source(trace.manifest) if asked else None
     return Setting(
         layers=trace.layers,

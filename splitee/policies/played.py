@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,12 +78,15 @@ class Played:
         Latency in ms, energy of the device in mJ and KB sent, in a timed world.
     lost : ndarray of uint8, shape (m, repeats), or None
         Whether the cloud's answer was lost; see `splitee.system.world.Lane`.
+    journal : dict of str to ndarray, or None
+        What a policy reports of itself: columns of a table, with `repeat` (from 0, of these) and `t`.
     """
 
     action: NDArray[np.unsignedinteger]
     actions: Actions
     measured: NDArray[np.float64] | None = None
     lost: NDArray[np.uint8] | None = None
+    journal: dict[str, NDArray[Any]] | None = None
 
 
 IN_MEMORY = 2**24  # bytes of a block of repeats; larger ones lie in a temporary file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -93,7 +94,7 @@ class Player:
             played = play_custom(self.policy, self.table, order, rngs, world, self.name)
         if world is None or not world.timed:
             return played
-        return in_time(self.table, world, order, played)
+        return replace(in_time(self.table, world, order, played), journal=played.journal)
 
     def result(self, blocks: Sequence[tuple[int, Played]], by_sample: bool) -> Result:
         """Return what the policy did in all repeats."""

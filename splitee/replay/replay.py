@@ -91,7 +91,7 @@ def replay(
     seed : int
         Of the orders and of random policies. The same seed gives the same result, whatever else is replayed.
     orders : array of int, shape (repeats, m), optional
-        Given orders instead: 0-based sample indices, not necessarily permutations. `splitee.replay.orders`
+        Given orders instead: 0-based sample indices, not necessarily permutations. `splitee.streams`
         makes some.
     threshold : float, optional
         α of policies that have none: custom ones, and the splits that policies without α are compared with

@@ -229,6 +229,30 @@ class Result:
             }
         )
 
+    def certificate(self) -> pd.DataFrame:
+        """Return what a policy that audits itself reports over time.
+
+        Returns
+        -------
+        DataFrame
+            With repeat, round t, alarms so far, layer of the first exit (0: the fallback, which always agrees
+            with the last exit), and audits (full ones since the last alarm). `CertifiedSplit`: one row per
+            change of the rule, in force from round t on, with threshold, second_layer and second_threshold
+            (0 and NaN except in a cascade), and margin (evidence beyond what certifies, in nats).
+            `AuditedStopping`: one row per fit, with the account of the disagreement until round t, and its
+            bound, both per sample.
+        """
+        import pandas as pd
+
+        blocks = self.measures.rounds.blocks if isinstance(self.measures, Counted) else []
+        journals = [(first, played.journal) for first, played in blocks if played.journal is not None]
+        if not journals:
+            raise InputError(f"{self.name} reports no certificate, or it was loaded from a file")
+        frames = [pd.DataFrame(journal) for _, journal in journals]
+        for frame, (first, _) in zip(frames, journals, strict=True):
+            frame["repeat"] += first + 1
+        return pd.concat(frames, ignore_index=True)
+
     def _saved(self, column: str) -> NDArray[Any]:
         table = self.choices()
         return table[column].to_numpy().reshape(len(self.totals), -1)

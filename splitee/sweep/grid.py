@@ -33,6 +33,7 @@ from splitee.policies.names import (
     parse_policies,
 )
 from splitee.policies.problem import DEFAULT_THRESHOLD
+from splitee.replay.orders import STREAMS
 from splitee.trace import Trace
 from splitee.trace.bundled import trace_names
 
@@ -102,6 +103,8 @@ class Grid:
         β, of the policies that have one.
     repeats, seed : int
         Number of random orders, and their seed.
+    stream : str
+        "shuffled", or another of `splitee.streams.STREAMS`.
     offload_input : float, optional
         Cost of offloading the input. Default: o.
     send_input : bool
@@ -128,6 +131,7 @@ class Grid:
     exploration: Sequence[float] = (1.0,)
     repeats: int = 20
     seed: int = 0
+    stream: str = "shuffled"
     offload_input: float | None = None
     send_input: bool = False
     source: str | None = None
@@ -149,7 +153,10 @@ class Grid:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid in plain types."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        if self.stream == "shuffled":  # as in sweeps that were written before there were others
+            del plain["stream"]
+        return plain
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order of the results."""
@@ -232,6 +239,12 @@ def _interval(value: object) -> str:
     return str(value)
 
 
+def _stream(value: object) -> str:
+    if value not in STREAMS:
+        raise InputError(f"{value!r} is not a stream: choose one of {', '.join(STREAMS)}")
+    return str(value)
+
+
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{value!r} is not a switch: give true or false")
@@ -249,6 +262,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "exploration": partial(listed, read=number),
     "repeats": partial(whole, least=1),
     "seed": whole,
+    "stream": _stream,
     "offload_input": lambda given: None if given is None else number(given),
     "send_input": _switch,
     "source": lambda given: None if given is None else _text(given),

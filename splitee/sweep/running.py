@@ -17,6 +17,8 @@ from splitee._internal.files import atomic_path, refuse_existing, refuse_no_fold
 from splitee._internal.folders import claimed_folder, put_in_place
 from splitee._internal.leftovers import FINAL
 from splitee.policies.base import Policy
+from splitee.policies.names import uses_source
+from splitee.replay.orders import stream_of
 from splitee.replay.replay import replay
 from splitee.sweep.grid import Cell, Grid
 from splitee.trace import Trace, load_trace
@@ -86,7 +88,7 @@ class Sweep:
     @cached_property
     def sources(self) -> dict[str, str | None]:
         """The validation trace of each trace's source, as given or bundled; None if no policy needs it."""
-        if "source-split" not in self.grid.policies:
+        if not any(uses_source(name) for name in self.grid.policies):
             return dict.fromkeys(self.manifests)
         return {name: self.grid.source or find_source(facts) for name, facts in self.manifests.items()}
 
@@ -153,6 +155,7 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
             cell.mu,
             repeats=grid.repeats,
             seed=grid.seed,
+            orders=stream_of(grid.stream, trace, grid.repeats, grid.seed),
             threshold=grid.alphas(trace.recommended_threshold)[0],
         )
         parameters = pd.DataFrame(

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 import splitee
 from splitee.cli.meter import Meter
+from splitee.replay.orders import stream_of
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +415,8 @@ def test_delay_and_the_traces_own_order() -> None:
     trace, costs = splitee.load_trace("rte_validation"), splitee.CostModel(device_layers=6)
     for options, given in (
         (("--delay", "5", "--repeats", "3"), {"delay": 5, "repeats": 3}),
-        (("--order", "as-is"), {"orders": [range(277)]}),
+        (("--stream", "own"), {"orders": [range(277)]}),
+        (("--stream", "gradual", "--repeats", "2"), {"orders": stream_of("gradual", trace, 2)}),
     ):
         (scenario,) = json.loads(commands.run(*args, *options).stdout)["scenarios"]
         (row,) = scenario["policies"]

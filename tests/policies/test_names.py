@@ -56,6 +56,8 @@ def refusal(names: object, setting: Setting = SETTING) -> str:
         ("exit:all", splitee.FixedExit(6)),
         ("FixedSplit:2", splitee.FixedSplit(2, 0.8)),
         ("CascadeSplit:half", splitee.CascadeSplit(3, 0.8)),
+        ("CertifiedSplit", splitee.CertifiedSplit(0.01)),
+        ("certified:2/100", splitee.CertifiedSplit(0.02)),
     ],
 )
 def test_a_name_in_any_form_is_one_policy(name: str, policy: object) -> None:
@@ -72,7 +74,7 @@ def test_every_public_class_and_every_listed_name_is_known() -> None:
     }
     source = random_trace(20, layers=6)
     setting = Setting(6, 6, 0.8, source=source, classes=2)
-    values = {"LAYER": "1", "ALPHA": "0.5", "NATS": "0.5", "PATIENCE": "1", "SAMPLES": "9"}
+    values = {"LAYER": "1", "ALPHA": "0.5", "NATS": "0.5", "PATIENCE": "1", "SAMPLES": "9", "SHARE": "0.02"}
     for name in splitee.__all__:
         if isinstance(getattr(splitee, name), type) and issubclass(
             getattr(splitee, name), splitee.policies.Policy

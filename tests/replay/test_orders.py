@@ -41,6 +41,72 @@ def test_orders() -> None:
             streams.in_sequence(wrong)
 
 
+def test_streams_that_change_show_every_sample_once() -> None:
+    parts = [np.arange(300), np.arange(300, 900), np.arange(900, 1000)]
+    label = np.repeat([2, 0, 1], [300, 600, 100])
+    for make in (
+        lambda seed: streams.sudden(parts, 3, seed),
+        lambda seed: streams.gradual(parts, 3, seed),
+        lambda seed: streams.recurring(parts, 4, 3, seed),
+        lambda seed: streams.label_shift(label, 3, seed),
+        lambda seed: streams.bursts(label, 20, 3, seed),
+    ):
+        rows = make(1)
+        assert rows.shape == (3, 1000)
+        assert (np.sort(rows, axis=1) == np.arange(1000)).all()
+        assert rows.tolist() == make(1).tolist()
+        assert rows.tolist() != make(2).tolist()
+        assert rows[0].tolist() != rows[1].tolist()
+
+
+def test_streams_change_as_they_are_called() -> None:
+    halves = [np.arange(2000), np.arange(2000, 4000)]
+    assert (streams.sudden(halves, 2)[:, :2000] < 2000).all()
+    tenths = (streams.gradual(halves, 5) >= 2000).reshape(5, 10, 400).mean(axis=(0, 2))
+    assert tenths == pytest.approx(np.arange(0.05, 1, 0.1), abs=0.05)
+    turns = (streams.recurring(halves, 2, 1)[0] >= 2000).reshape(4, 1000)
+    assert turns.all(axis=1).tolist() == [False, True, False, True]
+    label = np.repeat([0, 1, 2], [2000, 1000, 1000])
+    shifted = label[streams.label_shift(label, 1)[0]]
+    assert shifted[:300].mean() < 0.4
+    assert shifted[-300:].mean() > 1.6
+    runs = label[streams.bursts(label, 100, 1)[0]].reshape(-1, 100)
+    assert (runs == runs[:, :1]).all()
+    assert len(set(runs[:10, 0].tolist())) > 1
+
+
+def test_streams_by_name() -> None:
+    from splitee.cli.run import STREAMS
+
+    assert STREAMS == streams.STREAMS
+    assert splitee.streams is streams
+    rng = np.random.default_rng(0)
+    given = rng.uniform(0.5, 1, (40, 3)), rng.integers(2, size=(40, 3))
+    bare = splitee.Trace(*given)
+    grouped = splitee.Trace(*given, rng.integers(2, size=40), group=["b"] * 30 + ["a"] * 10)
+    for trace in (bare, grouped):
+        for name in STREAMS:
+            made = streams.stream_of(name, trace, repeats=2)
+            if name == "shuffled":
+                assert made is None
+            else:
+                assert made.shape == ((1, 40) if name == "own" else (2, 40))
+    assert [part.tolist() for part in streams.parts_of(grouped)] == [list(range(30)), list(range(30, 40))]
+    easy, hard = (bare.confidence[part].mean(axis=1) for part in streams.parts_of(bare))
+    assert easy.min() >= hard.max()
+    with pytest.raises(splitee.InputError, match="stream is 'as-is': choose one of shuffled, own"):
+        streams.stream_of("as-is", bare)
+    with pytest.raises(splitee.InputError, match="needs two"):
+        streams.stream_of("sudden", splitee.Trace([[0.6, 0.7]], [[0, 0]]))
+    for call, words in (
+        (lambda: streams.gradual([[0], []]), "gradual: give parts"),
+        (lambda: streams.recurring([[0, 1], [2]], 2), "a part has fewer samples"),
+        (lambda: streams.bursts([[1]]), "bursts: give one label per sample"),
+    ):
+        with pytest.raises(splitee.InputError, match=words):
+            call()
+
+
 def test_concatenate() -> None:
     rng = np.random.default_rng(0)
     facts = {"model": {"sha256": "m"}, "data": {"task": "x"}, "class_names": ["no", "yes"]}

@@ -23,3 +23,15 @@ def twelve_layers(samples: int = 300, layers: int = 12, labelled: bool = True) -
     right = rng.random((samples, layers)) < sure
     prediction = np.where(right, label[:, None], 1 - label[:, None])
     return splitee.Trace(sure, prediction, label if labelled else None, name="made up")
+
+
+def easy(rate: float = 0.002, n: int = 4000, seed: int = 0) -> splitee.Trace:
+    """Exits of which the later are surer; exit 1 is seldom sure, exit 3 often; wrong at a rate where sure."""
+    rng = np.random.default_rng(seed)
+    last = rng.integers(2, size=n)
+    sure = rng.random((n, 1)) < np.array([0.45, 0.5, 0.8, 0.9])
+    wrong = rng.random((n, 4)) < np.where(sure, rate, 0.3)
+    prediction = np.where(wrong, 1 - last[:, None], last[:, None])
+    prediction[:, -1] = last
+    confidence = np.where(sure, rng.uniform(0.9, 1, (n, 4)), rng.uniform(0.5, 0.7, (n, 4)))
+    return splitee.Trace(confidence, prediction, last, "easy")

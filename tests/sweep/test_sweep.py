@@ -60,6 +60,21 @@ def test_every_row_is_what_a_replay_by_hand_gives(folder: Path) -> None:
         assert repeats["regret_own"][here].tolist() == by_hand.curve.own[:, -1].tolist()
 
 
+def test_a_stream_that_changes_is_played(folder: Path) -> None:
+    grid = read_grid(grid_file(folder, policies=["splitee"], stream="recurring", interval=["run"]))
+    assert grid.to_dict()["stream"] == "recurring"
+    assert "stream" not in read_grid(grid_file(folder)).to_dict()
+    repeats = pd.read_parquet(sweep(grid, folder / "out") / "repeats.parquet")
+    row = repeats.iloc[0]
+    trace = splitee.load_trace(f"{row['trace']}.parquet")
+    costs = splitee.CostModel(
+        row["layer_cost"], row["exit_cost"], row["offload"], device_layers=row["device_layers"]
+    )
+    orders = splitee.streams.stream_of("recurring", trace, 3, grid.seed)
+    policy = splitee.SplitEE(row["threshold"], row["exploration"])
+    assert row["cost"] == splitee.replay(trace, policy, costs, row["mu"], orders=orders).cost[0]
+
+
 def test_the_settings_say_what_was_played(folder: Path) -> None:
     out = sweep(read_grid(grid_file(folder)), folder / "out")
     summary = pd.read_parquet(out / "summary.parquet")
@@ -282,6 +297,7 @@ def test_another_source_is_another_sweep(folder: Path) -> None:
         ({"device_layers": [2.5]}, "device_layers: 2.5 is not a number of layers"),
         ({"repeats": 0}, "repeats: 0 is not a whole number of at least 1"),
         ({"seed": -1}, "seed: -1 is not a whole number of at least 0"),
+        ({"stream": "as-is"}, "stream: 'as-is' is not a stream: choose one of shuffled, own"),
         ({"interval": ["both"]}, "interval: 'both' is not an interval"),
         ({"send_input": "no"}, "send_input: 'no' is not a switch"),
         ({"source": 3}, "source: 3 is not a name or file"),

@@ -1,0 +1,228 @@
+"""The rounds of a certified split, compiled: what is done, when it teaches, and what changed when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.jit import inlined, kernel
+from splitee.policies.certificate import (
+    ALARMS,
+    AUDITS,
+    CONDITIONAL,
+    DUE,
+    FIRST,
+    FLYING,
+    FULL,
+    MODE,
+    NEEDED,
+    PATH,
+    PLAIN,
+    POPULATION,
+    ROUNDS,
+    RULE,
+    SHARE,
+    SPENT,
+    T,
+    evaluate,
+    learn_conditional,
+    learn_full,
+    log_evidence,
+    ranks,
+    renew,
+)
+from splitee.policies.drift import alarmed, forget
+from splitee.policies.paths import (
+    ACTION,
+    ANSWERS,
+    ANSWERS_LATER,
+    ASKS,
+    ASKS_LATER,
+    FIRST_EXIT,
+    FULL_AUDIT,
+    ROW,
+    SAFE,
+    Paths,
+    rank,
+)
+from splitee.policies.problem import Floats
+
+Whole = NDArray[np.int64]
+Columns = dict[str, NDArray[np.generic]]
+
+
+def begin_queue(capacity: int) -> Whole:
+    """Return an empty queue of rounds that will teach, in order.
+
+    Row 0: the first entry, and how many there are, of a ring in the rows after it. An entry: round, sample,
+    mode, path, rule, index of the share, whether the last exit was asked, whether offloaded.
+    """
+    return np.zeros((capacity + 1, 8), dtype=np.int64)
+
+
+def begin_journal(rounds: int, last: Floats | None = None) -> Floats:
+    """Return a journal with room for so many rounds, which begins with the last row of another.
+
+    Row 0: how many rows follow. A row: round from which a rule was in force, alarms so far, path (−1: the
+    fallback), rule, full audits since the last alarm, and ln E of the rule less what certifies it (NaN for
+    the fallback).
+    """
+    journal = np.zeros((rounds // 7 + rounds // 25 + 5, 6))  # an alarm needs 7 rounds, an evaluation 25
+    if last is not None:
+        journal[0, 0], journal[1] = 1, last[int(last[0, 0])]
+    return journal
+
+
+def as_columns(journal: Floats, paths: Paths, repeat: int, first: int) -> Columns:
+    """Return the rows of a journal from `first` on as columns; see `splitee.Result.certificate`."""
+    row = journal[1 + first : 1 + int(journal[0, 0])]
+    t, alarms, path, rule, audits = row[:, :5].T.astype(np.int64)
+    exits, shift = paths.way[path, :2] * (path >= 0)[:, None], paths.way[path, ROW]
+    at = np.minimum(rule, paths.grid.shape[1] - 1)
+    threshold = np.stack([paths.grid[shift, at], paths.grid[0, at]], axis=1)
+    threshold[exits == 0] = np.nan
+    return {
+        "repeat": np.full(len(t), repeat, dtype=np.int32),
+        "t": t,
+        "alarms": alarms,
+        "layer": exits[:, 0].astype(np.int16),
+        "threshold": threshold[:, 0],
+        "second_layer": exits[:, 1].astype(np.int16),
+        "second_threshold": threshold[:, 1],
+        "audits": audits,
+        "margin": row[:, 5],
+    }
+
+
+def joined(journals: Sequence[Columns]) -> Columns:
+    """Return one table of several."""
+    return {name: np.concatenate([journal[name] for journal in journals]) for name in journals[0]}
+
+
+@kernel
+def begin_round(paths, bets, state, journal):  # type: ignore[no-untyped-def]
+    """Evaluate if it is due, and write down a change of the rule in force."""
+    whole, count = state.whole, int(journal[0, 0])
+    if whole[T] >= FIRST and whole[AUDITS] < FIRST:
+        whole[MODE] = PLAIN  # the first audits are on their way
+    elif whole[T] >= whole[DUE] and whole[AUDITS] >= FIRST:
+        evaluate(paths, bets, state)
+    p, rule, alarms = whole[PATH], whole[RULE], whole[ALARMS]
+    if count > 0 and journal[count, 1] == alarms and journal[count, 2] == p and journal[count, 3] == rule:
+        return
+    count += 1
+    journal[0, 0], journal[count, 0] = count, state.total[ROUNDS] + 1
+    journal[count, 1], journal[count, 2], journal[count, 3] = alarms, p, rule
+    journal[count, 4], journal[count, 5] = whole[AUDITS], math.nan
+    if p >= 0:
+        journal[count, 5] = log_evidence(state, p, rule) - state.path[p, NEEDED]
+
+
+@kernel
+def take_back(paths, bets, state, queue, confidence, prediction, before):  # type: ignore[no-untyped-def]
+    """Learn from the rounds at the head of the queue that did not offload, or came before round `before`."""
+    while queue[0, 1] > 0:
+        at = 1 + queue[0, 0]
+        if queue[at, 7] == 1 and queue[at, 0] >= before:
+            return
+        if queue[at, 2] == FULL:
+            state.whole[FLYING] -= 1
+            learn_full(paths, bets, state, confidence, prediction, queue[at, 1])
+        else:
+            p, rule, x, asked = queue[at, 3], queue[at, 4], queue[at, 5], queue[at, 6] == 1
+            learn_conditional(paths, bets, state, confidence, prediction, queue[at, 1], p, rule, x, asked)
+        queue[0, 0] = at if at < len(queue) - 1 else 0
+        queue[0, 1] -= 1
+
+
+@inlined
+def close_round(state, watch, needed, alarm, watched, place, coin):  # type: ignore[no-untyped-def]
+    """Count the round, and watch for a change; an alarm forgets everything. Return whether there was one.
+
+    Parameters
+    ----------
+    needed : ndarray, shape (alarms, P)
+        `State.needed` after so many alarms.
+    alarm : float
+        The statistic that alarms; ∞: nothing is watched.
+    watched, place : int
+        The exit (0: none was evaluated whatever the sample) and the rank of its confidence.
+    coin : float
+    """
+    whole = state.whole
+    state.total[ROUNDS] += 1
+    whole[T] += 1
+    if not (alarm < math.inf and watched > 0 and alarmed(watch, alarm, watched, place, coin)):
+        return False
+    whole[ALARMS] += 1
+    renew(state, needed[min(whole[ALARMS], len(needed) - 1)])
+    forget(watch)
+    return True
+
+
+@inlined
+def enqueue(state, queue, s, asked, offloaded):  # type: ignore[no-untyped-def]
+    """Queue a round that will teach."""
+    whole, at = state.whole, 1 + (queue[0, 0] + queue[0, 1]) % (len(queue) - 1)
+    queue[at, 0], queue[at, 1], queue[at, 2] = np.int64(state.total[ROUNDS]) + 1, s, whole[MODE]
+    queue[at, 3], queue[at, 4], queue[at, 5] = whole[PATH], whole[RULE], whole[SHARE]
+    queue[at, 6], queue[at, 7] = asked, offloaded
+    queue[0, 1] += 1
+    whole[FLYING] += whole[MODE] == FULL
+
+
+@kernel
+def play(  # type: ignore[no-untyped-def]
+    paths, bets, state, queue, watch, journal, needed, alarm, offloads, confidence, prediction, order, coins,
+    delay, action,
+):  # fmt: skip
+    """Play some rounds of one repeat.
+
+    Parameters
+    ----------
+    paths, bets, state, queue, watch, journal, needed, alarm
+        See `Paths`, `bets_of`, `State`, `begin_queue`, `begin_watch`, `begin_journal`, `close_round`.
+    offloads : bool array, shape (actions,)
+    confidence : float32 array, shape (n, W)
+    prediction : int32 array, shape (n, L + 1)
+    order : int32 array, shape (rounds,)
+    coins : float64 array, shape (rounds, 2)
+    delay : int
+    action : uint8 or uint16 array, shape (rounds,)
+        Filled in.
+    """
+    whole = state.whole
+    for t in range(len(order)):
+        if whole[T] == 0 or whole[T] >= whole[DUE]:
+            begin_round(paths, bets, state, journal)
+        s, p, rule, watched, place = np.uintp(order[t]), whole[PATH], whole[RULE], 0, -1
+        asked = False
+        if whole[MODE] == FULL:
+            asked, watched = True, paths.way[p, FIRST_EXIT]
+            cost, taken = paths.cost[-1, FULL_AUDIT], paths.way[-1, ACTION + FULL_AUDIT]
+        elif p < 0:
+            cost, taken = paths.cost[-1, SAFE], paths.way[-1, ACTION + SAFE]
+        else:
+            watched = paths.way[p, FIRST_EXIT]
+            asked = whole[MODE] == CONDITIONAL and coins[t, 0] < 0.5 ** whole[SHARE]
+            a, b = ranks(paths, p, confidence, s)
+            if rule <= a:
+                column = ASKS if asked else ANSWERS
+            else:
+                column = ASKS_LATER if asked or rule > b else ANSWERS_LATER
+            cost, taken = paths.cost[p, column], paths.way[p, ACTION + column]
+        action[t] = taken
+        if whole[MODE] == FULL or whole[POPULATION] == 0:
+            state.total[SPENT] += cost - paths.cost[-1, SAFE]
+        if watched > 0:
+            place = rank(paths.grid, 0, np.float64(confidence[s, watched]))
+        if whole[MODE] != PLAIN:
+            enqueue(state, queue, s, asked, offloads[taken])
+        if close_round(state, watch, needed, alarm, watched, place, coins[t, 1]):
+            queue[0, 1] = 0
+        if queue[0, 1] > 0:
+            before = np.int64(state.total[ROUNDS]) - delay + 1
+            take_back(paths, bets, state, queue, confidence, prediction, before)

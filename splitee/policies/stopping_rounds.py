@@ -1,0 +1,275 @@
+"""The rounds of audited stopping, compiled: what is done with a sample, the account of the loss, a bound."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.jit import inlined, kernel
+from splitee.policies.drift import alarmed, forget
+from splitee.policies.paths import rank
+from splitee.policies.problem import Floats
+from splitee.policies.stopping_fit import (
+    EDGES,
+    FIRST_EXIT,
+    FLOOR,
+    RISKY_END,
+    RULE_COST,
+    RULE_ROOT,
+    SAFE_END,
+    Audits,
+    Rules,
+    Stops,
+    add_pair,
+    fit,
+    forget_audits,
+    solve,
+)
+
+WARM = 80  # full audits at the beginning
+E_FULL, E_EXIT, SETTLE = 0.004, 0.03, 1000.0
+LEAST_ASKED = 0.02  # of q
+FORGET, PRIOR = 0.995, 1.0
+STAKES = (0.002, 0.006, 0.012, 0.018)  # θ of the bound
+T, BEGUN, ALARMS, SEEN, FULL, DUE, ENOUGH, FITTED, KIND, SLOT = range(10)
+ACCOUNT, LOST, EXPECTED, MIX, SPENT = range(5)  # SPENT: the first of the bound's sums
+RULE, SAFE, WHOLE = range(3)  # kinds of rounds: by the rule, the fallback, a full audit
+EXIT, CHANCE, ASKED, PREDICTED, CELL = range(5)  # what is kept of an audit; EXIT 0: a full one
+
+
+class Learner(NamedTuple):
+    """State and constants of one repeat.
+
+    Attributes
+    ----------
+    stops, audits, rules, watch
+        See `Stops`, `Audits`, `Rules`, `begin_watch`.
+    whole : ndarray of int, shape (10,)
+        T: rounds; BEGUN: rounds before the last alarm; ALARMS; SEEN: pairs, and FULL: full audits, since
+        then; DUE and ENOUGH: the round and the pairs from which it is fitted anew; FITTED: whether it is;
+        KIND and SLOT of this round.
+    total : ndarray, shape (8,)
+        ACCOUNT: A; LOST and EXPECTED: of which g is the quotient; MIX: probability of the riskier rule;
+        SPENT: ΣX for each θ.
+    setting : ndarray, shape (3,)
+        δ, η, and the statistic that alarms.
+    """
+
+    stops: Stops
+    audits: Audits
+    rules: Rules
+    watch: Floats
+    whole: NDArray[np.int64]
+    total: Floats
+    setting: Floats
+
+
+@kernel
+def begin_round(learner, coin, choice):  # type: ignore[no-untyped-def]
+    """Fit anew if it is due; then draw the kind of the round, and which of the two rules it follows."""
+    stops, rules, whole, total = learner.stops, learner.rules, learner.whole, learner.total
+    whole[T] += 1
+    t, own, many = whole[T], whole[T] - whole[BEGUN], len(stops.ask) > 1
+    fresh = whole[FITTED] == 0 or t >= whole[DUE] or whole[SEEN] >= whole[ENOUGH]
+    if many and whole[FULL] >= WARM and fresh:
+        delta = learner.setting[0]
+        aim = delta + (delta * (t - 1) - total[ACCOUNT]) / ((t - 1) / 4 + 500)
+        aim = min(max(aim, 0.2 * delta), 1.5 * delta)
+        fit(learner.audits, rules)
+        ratio = total[LOST] / total[EXPECTED]
+        total[MIX] = solve(stops, learner.audits, rules, aim, ratio, whole[FULL])
+        whole[DUE], whole[ENOUGH] = t + max(200, own // 10), whole[SEEN] + max(1, whole[SEEN] // 5)
+        whole[FITTED] = 1
+    if many and own <= WARM:
+        whole[KIND] = WHOLE
+    elif whole[FITTED] == 0:
+        whole[KIND] = SAFE
+    else:
+        whole[SLOT] = RISKY_END if choice < total[MIX] else SAFE_END
+        cost = mixed(learner, RULE_COST)
+        extra = stops.full[0] - cost
+        p = min(0.5, E_FULL * cost / extra * (1 + SETTLE / t)) if extra > 0 else 0.5
+        by_rule = RULE if rules.mean[whole[SLOT], FIRST_EXIT] > 0 else SAFE
+        whole[KIND] = WHOLE if coin < p else by_rule
+
+
+@inlined
+def mixed(learner, column):  # type: ignore[no-untyped-def]
+    """Return a mean over the two rules."""
+    mix = learner.total[MIX]
+    return (1 - mix) * learner.rules.mean[SAFE_END, column] + mix * learner.rules.mean[RISKY_END, column]
+
+
+@inlined
+def asked_factor(stake, expected, q, loss):  # type: ignore[no-untyped-def]
+    """Return X of a round of the bound in which the last exit was asked: with a loss, 1, or none, 0."""
+    return -math.log((1 - (1 - q) * math.exp(stake * loss - stake * expected)) / q)
+
+
+@kernel
+def answer(learner, i, cell, coin, kept):  # type: ignore[no-untyped-def]
+    """Enter an answer at exit i into the account and the bound; return whether the last exit is asked too.
+
+    `kept`, shape (5,), is filled in with what `learn_exit` needs.
+    """
+    total, chance = learner.total, learner.rules.chance[i, cell]
+    cost, scale = mixed(learner, RULE_COST), learner.stops.ask[i] * mixed(learner, RULE_ROOT)
+    settle = 1 + SETTLE / learner.whole[T]
+    q = min(0.5, E_EXIT * cost * math.sqrt(chance + FLOOR) / scale * settle) if scale > 0 else 0.5
+    q = max(q, LEAST_ASKED)
+    expected = min(total[LOST] / total[EXPECTED] * chance, 1.0)
+    asked = coin < q
+    total[ACCOUNT] += expected * (1 - q)
+    for b in range(len(STAKES)):
+        stake = STAKES[b]  # as if there were a loss, until it is known
+        total[SPENT + b] += asked_factor(stake, expected, q, 1.0) if asked else stake * expected
+    kept[EXIT], kept[CHANCE], kept[ASKED], kept[PREDICTED], kept[CELL] = i, chance, q, expected, cell
+    return asked
+
+
+@kernel
+def learn_exit(learner, t, kept, loss):  # type: ignore[no-untyped-def]
+    """Learn from an audit of an answer in round t."""
+    total, q, expected = learner.total, kept[ASKED], kept[PREDICTED]
+    total[ACCOUNT] += (loss - expected) * (1 - q) / q
+    total[LOST], total[EXPECTED] = FORGET * total[LOST], FORGET * total[EXPECTED]
+    total[LOST], total[EXPECTED] = total[LOST] + loss, total[EXPECTED] + kept[CHANCE]
+    total[LOST] += (1 - FORGET) * PRIOR
+    total[EXPECTED] += (1 - FORGET) * PRIOR
+    if loss == 0:
+        for b in range(len(STAKES)):
+            lost, none = asked_factor(STAKES[b], expected, q, 1.0), asked_factor(STAKES[b], expected, q, 0.0)
+            total[SPENT + b] += none - lost
+    if t > learner.whole[BEGUN]:
+        add_pair(learner.audits, int(kept[EXIT]), int(kept[CELL]), loss)
+        learner.whole[SEEN] += 1
+
+
+@kernel
+def learn_full(learner, t, confidence, prediction, s):  # type: ignore[no-untyped-def]
+    """Learn from a full audit of sample s in round t."""
+    if t <= learner.whole[BEGUN]:
+        return
+    audits = learner.audits
+    at = audits.seen[0] % len(audits.trajectory)
+    for i in range(1, len(audits.seen)):
+        cell = rank(EDGES, 0, np.float64(confidence[s, i])) + 1
+        audits.trajectory[at, i] = cell
+        add_pair(audits, i, cell, int(prediction[s, i] != prediction[s, 0]))
+        learner.whole[SEEN] += 1
+    audits.seen[0] += 1
+    learner.whole[FULL] += 1
+
+
+@kernel
+def close_round(learner, watched, cell, coin):  # type: ignore[no-untyped-def]
+    """Watch for a change at the exit that was evaluated first (0: none); an alarm forgets all audits."""
+    whole = learner.whole
+    if watched == 0 or not learner.setting[2] < math.inf:
+        return
+    if alarmed(learner.watch, learner.setting[2], watched, cell - 1, coin):
+        whole[BEGUN], whole[SEEN], whole[FULL], whole[FITTED] = whole[T], 0, 0, 0
+        whole[ALARMS] += 1
+        forget_audits(learner.audits)
+        forget(learner.watch)
+
+
+@kernel
+def play(learner, queue, ends, offloads, confidence, prediction, order, coins, delay, action, told):  # type: ignore[no-untyped-def]
+    """Play some rounds of one repeat.
+
+    Parameters
+    ----------
+    learner : Learner
+    queue : float64 array, shape (capacity, 7)
+        Audits that have not arrived: round, sample, and what `answer` keeps. A ring.
+    ends : int64 array, shape (2,)
+        Its first entry, and how many there are.
+    offloads : bool array, shape (actions,)
+    confidence : float32 array, shape (n, W)
+    prediction : int32 array, shape (n, L + 1)
+    order : int32 array, shape (rounds,)
+    coins : float64 array, shape (rounds, 4)
+    delay : int
+    action : uint8 or uint16 array, shape (rounds,)
+        Filled in.
+    told : float64 array, shape (rows, 6)
+        Filled in, a row per fit and one for the last round: see `as_columns`. Row 0, column 0: rows so far.
+    """
+    stops, rules, whole = learner.stops, learner.rules, learner.whole
+    kept = np.zeros(5)
+    for k in range(len(order)):
+        due = whole[DUE]
+        begin_round(learner, coins[k, 0], coins[k, 2])
+        s, slot, watched, first = np.uintp(order[k]), whole[SLOT], 0, 0
+        teaches = whole[KIND] == WHOLE
+        kept[EXIT] = 0.0
+        if whole[KIND] == WHOLE:
+            watched, taken = 1, int(stops.full[1])
+            first = rank(EDGES, 0, np.float64(confidence[s, 1])) + 1
+        elif whole[KIND] == SAFE:
+            taken = stops.asks[0, 0]
+        else:
+            i, evaluated = int(rules.mean[slot, FIRST_EXIT]), 1
+            cell = rank(EDGES, 0, np.float64(confidence[s, i])) + 1
+            watched, first = i, cell
+            while not rules.answers[slot, i, cell]:
+                j = rules.target[slot, i, rules.place[i, cell]]
+                if j == 0:
+                    break
+                i, evaluated = j, evaluated + 1
+                cell = rank(EDGES, 0, np.float64(confidence[s, i])) + 1
+            taken = stops.asks[i, evaluated]
+            if rules.answers[slot, i, cell]:
+                teaches = answer(learner, i, cell, coins[k, 1], kept)
+                taken = stops.asks[i, evaluated] if teaches else stops.answers[i, evaluated]
+        action[k] = taken
+        close_round(learner, watched, first, coins[k, 3])
+        if ends[1] > 0 and queue[ends[0], 0] <= whole[T] - delay:
+            entry = queue[ends[0]]
+            take(learner, int(entry[0]), entry[2:], confidence, prediction, np.uintp(entry[1]))
+            ends[0] = (ends[0] + 1) % len(queue)
+            ends[1] -= 1
+        if teaches and offloads[taken] and delay > 0:
+            entry = queue[(ends[0] + ends[1]) % len(queue)]
+            entry[0], entry[1] = whole[T], s
+            for c in range(5):
+                entry[2 + c] = kept[c]
+            ends[1] += 1
+        elif teaches:
+            take(learner, whole[T], kept, confidence, prediction, s)
+        if whole[DUE] != due or k == len(order) - 1:
+            tell(learner, told)
+
+
+@kernel
+def take(learner, t, kept, confidence, prediction, s):  # type: ignore[no-untyped-def]
+    """Learn from an audit of round t that has arrived."""
+    i = int(kept[EXIT])
+    if i == 0:
+        learn_full(learner, t, confidence, prediction, s)
+    else:
+        learn_exit(learner, t, kept, int(prediction[s, i] != prediction[s, 0]))
+
+
+@kernel
+def bound(learner):  # type: ignore[no-untyped-def]
+    """Return what the losses so far do not exceed, with probability 1 − η at all times at once."""
+    level, least = math.log(len(STAKES) / learner.setting[1]), math.inf
+    for b in range(len(STAKES)):
+        least = min(least, (learner.total[SPENT + b] + level) / STAKES[b])
+    return least
+
+
+@kernel
+def tell(learner, told):  # type: ignore[no-untyped-def]
+    """Write a row: round, alarms, first exit, full audits, account and bound per sample."""
+    count = int(told[0, 0]) + 1
+    row, whole = told[count], learner.whole
+    told[0, 0] = count
+    row[0], row[1], row[3] = whole[T], whole[ALARMS], whole[FULL]
+    row[2] = learner.rules.mean[SAFE_END, FIRST_EXIT] if whole[FITTED] == 1 else 0
+    row[4], row[5] = learner.total[ACCOUNT] / whole[T], bound(learner) / whole[T]
