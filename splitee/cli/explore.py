@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from splitee.cli import options, systems
+from splitee.cli import options, system_options, systems
 from splitee.cli.plan import DEFAULT_TRACE
 
 _ON_THE_PAGE = ("layer_ms", "exit_ms", "uplink", "rtt")  # what the page adds to the command it shows
@@ -15,13 +15,10 @@ _ON_THE_PAGE = ("layer_ms", "exit_ms", "uplink", "rtt")  # what the page adds to
 
 @click.command("explore")
 @click.argument("trace", default=DEFAULT_TRACE)
-@systems.system
+@system_options.system
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
-@click.option(
-    "--max-drop", type=options.NUMBER, default="1", show_default=True, metavar="POINTS",
-    help="Points of accuracy that may be lost against the last exit (without labels, of agreement with it).",
-)  # fmt: skip
-@click.option("--max-p95", type=options.NUMBER, metavar="MS", help="Latency that 95 % of the samples keep.")
+@options.max_drop(options.NUMBER, "1", options.MAX_DROP)
+@options.max_p95()
 @options.out("The page to write.")
 @options.overwrite("Replace the page if it exists.")
 def command(
@@ -64,7 +61,7 @@ def command(
 def _kept(given: dict[str, Any]) -> list[str]:
     """Return the options typed that the page does not vary, as words of a command."""
     words = []
-    for name in systems.NAMES:
+    for name in system_options.NAMES:
         if name not in _ON_THE_PAGE and systems.set_by_hand(name):
             value = given[name]
             whole = isinstance(value, float) and value.is_integer()

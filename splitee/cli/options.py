@@ -49,6 +49,7 @@ LAYER_COUNT = Read("layers", numbers.layer_count)
 LAYER_COUNTS = Read("layers", partial(numbers.listed, read=numbers.layer_count))
 LAYERS = Read("layers", partial(numbers.listed, read=partial(numbers.whole, least=1)))
 SEED = click.IntRange(min=0)
+MAX_DROP = "Points of accuracy that may be lost against the last exit (without labels, of agreement with it)."
 DATA_SET = "Named data set, such as sst2_sentences, imdb or snli."
 
 
@@ -270,6 +271,11 @@ def max_drop(type_: click.ParamType[Any], default: str | None, help: str) -> Dec
         metavar="POINTS",
         help=help,
     )
+
+
+def max_p95() -> Decorator[Any]:
+    """--max-p95."""
+    return click.option("--max-p95", type=NUMBER, metavar="MS", help="Latency that 95 % of the samples keep.")
 
 
 def codec(type_: click.ParamType[Any], default: str, help: str) -> Decorator[Any]:

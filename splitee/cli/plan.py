@@ -21,12 +21,8 @@ DEFAULT_TRACE = "imdb"
 @click.argument("trace", default=DEFAULT_TRACE)
 @system_options.system
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
-@options.max_drop(
-    options.NUMBER,
-    "1",
-    "Points of accuracy that may be lost against the last exit (without labels, of agreement with it).",
-)
-@click.option("--max-p95", type=options.NUMBER, metavar="MS", help="Latency that 95 % of the samples keep.")
+@options.max_drop(options.NUMBER, "1", options.MAX_DROP)
+@options.max_p95()
 @click.option("--max-mj", type=options.NUMBER, metavar="MJ", help="Mean energy of the device per sample.")
 @options.seed("Seed of the orders and of random arrivals.")
 @options.out("Folder for plan.json and figures.", required=False)

@@ -55,7 +55,7 @@ STREAMS = ("shuffled", "own", "bootstrap", "sudden", "gradual", "recurring", "la
 @click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
 @system_options.system
 @options.source(
-    "Validation trace of the model's source, for source-split, link-aware and certified.  [default: the bundled one]"
+    "The source's validation trace, for source-split, link-aware, certified.  [default: the bundled one]"
 )
 @click.option("--repeats", default=20, show_default=True, help="Number of random orders of the samples.")
 @click.option(

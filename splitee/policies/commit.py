@@ -248,18 +248,6 @@ class SourceSplit(SplitPolicy):
         return {"policy": type(self).__name__, "threshold": float(self.threshold), "source": source}
 
 
-def check_source(source: Trace, trace: Trace) -> None:
-    """Raise InputError unless the source trace can be of the same model."""
-    if source.exit_layers != trace.exit_layers or source.classes != trace.classes:
-        raise InputError(
-            f"the source trace {source.name} has exits {source.exit_layers} and "
-            f"{source.classes} classes, {trace.name} {trace.exit_layers} and {trace.classes}: "
-            "give one of the same model"
-        )
-    if same_model(source.manifest, trace.manifest) is False:
-        raise InputError(f"the source trace {source.name} is of another model than {trace.name}")
-
-
 class LiveSource(SplitLearner):
     """A source split on a device, sample by sample."""
 

@@ -14,6 +14,7 @@ MODULES = (
     "splitee.cli.calibrate",
     "splitee.cli.convert",
     "splitee.cli.elue",
+    "splitee.cli.explore",
     "splitee.cli.link",
     "splitee.cli.listing",
     "splitee.cli.plan",
