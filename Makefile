@@ -53,6 +53,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/paper_grid.py
 	$(BIN)/python benchmarks/precompute.py
 	$(BIN)/python benchmarks/early_exit.py
+	$(BIN)/python benchmarks/system.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-package build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -136,9 +136,9 @@ class Plan:
     sentences: list[str] = field(default_factory=list)
 
 
-def rules_of(trace: Trace, arms: int) -> list[Rule]:
+def rules_of(trace: Trace, arms: int, alphas: Sequence[float] = ALPHAS) -> list[Rule]:
     """Return the rules to choose from: the cloud alone, exits, splits, and cascades that then split."""
-    alphas = [alpha for alpha in ALPHAS if alpha > 1 / trace.classes]
+    alphas = [alpha for alpha in alphas if alpha > 1 / trace.classes]
     rules: list[Rule] = [CloudOnly()]
     rules += [FixedExit(i) for i in range(1, arms + 1)]
     splits = [i for i in range(1, arms + 1) if i < trace.layers]
@@ -147,18 +147,25 @@ def rules_of(trace: Trace, arms: int) -> list[Rule]:
     return rules
 
 
-def halves(samples: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the samples that rules are chosen on, and those they are judged on."""
+def halves(samples: int, rounds: int = MOST_ROUNDS) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the samples that rules are chosen on, and those they are judged on, at most `rounds` each."""
     if samples < 4:
         raise InputError(
             f"the trace has {samples} samples: a plan needs at least 4, half of them to judge by"
         )
     order = np.random.default_rng(_SPLIT_SEED).permutation(samples)
-    first, second = np.sort(order[: samples // 2]), np.sort(order[samples // 2 :])
-    return first[:MOST_ROUNDS], second[:MOST_ROUNDS]
+    first, second = order[: samples // 2][:rounds], order[samples // 2 :][:rounds]
+    return np.sort(first), np.sort(second)
 
 
-def plan(trace: Trace, system: System, limits: Limits, seed: int = 0) -> Plan:
+def plan(
+    trace: Trace,
+    system: System,
+    limits: Limits,
+    seed: int = 0,
+    rounds: int = MOST_ROUNDS,
+    alphas: Sequence[float] = ALPHAS,
+) -> Plan:
     """Find the cheapest rule within the limits.
 
     Parameters
@@ -169,6 +176,10 @@ def plan(trace: Trace, system: System, limits: Limits, seed: int = 0) -> Plan:
     limits : Limits
     seed : int
         Of the orders, and of Poisson arrivals.
+    rounds : int
+        Samples of each half, at most.
+    alphas : sequence of float
+        Thresholds of splits and cascades.
 
     Returns
     -------
@@ -184,11 +195,11 @@ def plan(trace: Trace, system: System, limits: Limits, seed: int = 0) -> Plan:
     """
     on = system.on(trace)
     arms = on.arms
-    orders = [_order(half, on, seed + k) for k, half in enumerate(halves(trace.samples))]
+    orders = [_order(half, on, seed + k) for k, half in enumerate(halves(trace.samples, rounds))]
     worlds = [on.world_of(len(order), 0, 1, seed) for order in orders]
     table = Table.of(trace, on.costs, 0.0, 0.5, on)
     every = []
-    for policy in rules_of(trace, arms):
+    for policy in rules_of(trace, arms, alphas):
         decided = policy.by_sample(table)
         assert decided is not None
         rows = [

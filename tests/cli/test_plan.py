@@ -65,6 +65,22 @@ def test_halves_are_disjoint_and_whole() -> None:
         halves(3)
 
 
+def test_few_rounds_are_spread_over_the_whole_trace() -> None:
+    """Traces are often sorted by class: the first rows of a half would be one class."""
+    for half in halves(10_000, rounds=500):
+        assert len(half) == 500
+        assert (np.diff(half) > 0).all()
+        assert half.mean() == pytest.approx(5000, abs=500)
+
+
+def test_a_plan_of_few_rounds_and_thresholds() -> None:
+    trace = splitee.load_trace("sst2_validation")
+    system = splitee.System(splitee.DeviceProfile(15, 1), splitee.Link(1, 200))
+    found = plan(trace, system, Limits(3.0), rounds=100, alphas=(0.8, 0.9))
+    assert {getattr(one.policy, "threshold", 0.8) for one in found.every} == {0.8, 0.9}
+    assert len(found.every) == 1 + 12 + 2 * 11 + 2 * 11
+
+
 def test_a_fading_link_queues_and_outages(tmp_path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "plan"
     found = run(
