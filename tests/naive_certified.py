@@ -11,6 +11,7 @@ else asks the last exit. Rule G (the length of the grid) answers nothing: rules 
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 from functools import cache
 
 from naive import (
@@ -25,6 +26,7 @@ from naive import (
 )
 
 BETS = ((0.3, 0.05), (0.55, 0.1), (0.8, 0.85))  # κ and its weight
+ERROR_KAPPAS = (0.8, 0.2, 0.45)  # where losses may be negative
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)  # e of conditional rounds
 FIRST = 50  # full audits at the beginning
 FULL, CONDITIONAL, PLAIN = range(3)
@@ -41,8 +43,11 @@ def thresholds(classes: int, shift: int) -> list[float]:
 class Setting:
     """The world as the learner counts it: mean costs of actions, paths, and their shares of the failure."""
 
-    def __init__(self, world: World, classes: int, delta: float, source: World | None) -> None:
-        self.world = world
+    def __init__(
+        self, world: World, classes: int, delta: float, source: World | None, error: bool = False
+    ) -> None:
+        self.world, self.error = world, error
+        labelled = error and source is not None and source.label is not None
         layers = world.layers
         held = layers if world.device_layers is None else world.device_layers
         own = held == layers and world.cloud_confidence is None  # the device itself can ask exit L
@@ -94,7 +99,7 @@ class Setting:
                     wrong = 0
                     for s, (a, b) in enumerate(ranks):
                         if k <= max(a, b):
-                            wrong += disagrees(source, s, path[0] if k <= a else path[1])
+                            wrong += loss_of(source, s, path[0] if k <= a else path[1], labelled)
                     worst = max(worst, (wrong + 1) / n)
                     if worst <= most:
                         best = min(best, mean_cost(priced(path), first, second, n))
@@ -133,6 +138,14 @@ def disagrees(world: World, s: int, i: int) -> int:
     return int(world.prediction[s][i - 1] != cloud_answer(world, s))
 
 
+def loss_of(world: World, s: int, i: int, labelled: bool) -> int:
+    """D_i; or, with the label, [exit i is wrong] − [the last is wrong]."""
+    if not labelled:
+        return disagrees(world, s, i)
+    assert world.label is not None
+    return int(world.prediction[s][i - 1] != world.label[s]) - int(cloud_answer(world, s) != world.label[s])
+
+
 def mean_cost(priced: tuple, first: int, second: int, n: int) -> float:
     """Mean cost of a rule under which so many of n samples are answered at first and at second."""
     (answer, _), _, (later, _), (ask, _) = priced
@@ -142,8 +155,11 @@ def mean_cost(priced: tuple, first: int, second: int, n: int) -> float:
 class Certificate:
     """What has been learned since the last alarm: evidence per path and rule, and what is in force."""
 
-    def __init__(self, setting: Setting, delta: float, level: float, population: int = 0) -> None:
+    def __init__(
+        self, setting: Setting, delta: float, level: float, population: int = 0, labels: int = 0
+    ) -> None:
         self.setting, self.delta = setting, delta
+        self.labels = labels  # that may still be bought
         self.population = population  # of samples that come once each; 0: with replacement
         paths, rules = range(len(setting.paths)), setting.rules
         self.needed = [math.log(1 / (level * w)) for w in setting.weights]
@@ -161,22 +177,34 @@ class Certificate:
     # evidence
 
     @cache  # noqa: B019
-    def factors(self, share: float, q: int) -> tuple[float, float, float]:
-        """Return ln of the factor of bet q: without a loss, and what a loss of weight 1 or 1/e adds."""
-        stake = BETS[q][0] * share / (1 - share * self.delta)
+    def factors(self, share: float, q: int) -> tuple[float, float, float, float, float]:
+        """Return ln of the factor of bet q: without a loss, and what losses of 1, 1/e, −1, −1/e add."""
+        kappa = ERROR_KAPPAS[q] if self.setting.error else BETS[q][0]
+        stake = kappa * share / (1 - share * self.delta)
         none = math.log(1 + stake * self.delta)
-        one = math.log(1 + stake * (self.delta - 1)) - none
-        return none, one, math.log(1 + stake * (self.delta - 1 / share)) - none
+        losses = (1, 1 / share, -1, -1 / share)
+        return none, *(math.log(1 + stake * (self.delta - loss)) - none for loss in losses)
 
-    def learn_full(self, world: World, s: int) -> None:
+    def wants(self, world: World, s: int, p: int, a: int, b: int) -> bool:
+        """Whether an exit disagrees, and the safest rule that answers there is not lost yet."""
+        most, path = 2 * self.delta * (self.learned[p] + 100), self.setting.paths[p]
+        if a >= 0 and disagrees(world, s, path[0]) and self.losses[p][a] <= most:
+            return True
+        return b > a and disagrees(world, s, path[1]) == 1 and self.losses[p][b] <= most
+
+    def learn_full(self, world: World, s: int) -> bool:
         self.audits += 1
+        every = [(p, *self.setting.ranks(world, s, path)) for p, path in enumerate(self.setting.paths)]
+        bought = self.labels > 0 and any(self.wants(world, s, *one) for one in every)
+        self.labels -= bought
         for p, path in enumerate(self.setting.paths):
             ranks = self.setting.ranks(world, s, path)
             self.seen[p].append(ranks)
             if self.population:
                 self.learn_without_replacement(p, ranks, world, s, path)
                 continue
-            self.learn(p, 1.0, self.setting.rules, ranks, world, s, path, 1.0)
+            self.learn(p, 1.0, self.setting.rules, ranks, world, s, path, 1.0, bought)
+        return bought
 
     def learn_without_replacement(self, p, ranks, world, s, path) -> None:  # type: ignore[no-untyped-def]
         """The mean loss of what is left is at least c, if that of all samples is at least δ."""
@@ -190,14 +218,19 @@ class Certificate:
                 self.evidence[p][k][q] += math.log(1 + stake * (c - 1) if loss else 1 + stake * c)
             self.losses[p][k] += loss
 
-    def learn_conditional(self, world: World, s: int, p: int, rule: int, share: float, asked: bool) -> None:
+    def learn_conditional(self, world: World, s: int, p: int, rule: int, share: float, asked: bool) -> bool:
         path = self.setting.paths[p]
         ranks = self.setting.ranks(world, s, path)
         answered = rule <= max(ranks)
         weight = 1 / share if answered else 1.0
-        self.learn(p, share, rule + 1, ranks, world, s, path, weight if asked or not answered else 0.0)
+        weight = weight if asked or not answered else 0.0
+        bought = self.labels > 0 and weight > 0.0
+        bought = bought and self.wants(world, s, p, min(ranks[0], rule), min(ranks[1], rule))
+        self.labels -= bought
+        self.learn(p, share, rule + 1, ranks, world, s, path, weight, bought)
+        return bought
 
-    def learn(self, p, share, end, ranks, world, s, path, weight) -> None:  # type: ignore[no-untyped-def]
+    def learn(self, p, share, end, ranks, world, s, path, weight, bought) -> None:  # type: ignore[no-untyped-def]
         """One round of path p; its rules below `end` learn. Weight 0: the last exit was not asked."""
         self.learned[p] += 1
         for q in range(len(BETS)):
@@ -205,10 +238,12 @@ class Certificate:
         if weight == 0.0:
             return
         for k in range(min(end, max(ranks) + 1)):
-            if disagrees(world, s, path[0] if k <= ranks[0] else path[1]):
-                self.losses[p][k] += weight
+            loss = loss_of(world, s, path[0] if k <= ranks[0] else path[1], bought)
+            if loss:
+                self.losses[p][k] += weight * loss
                 for q in range(len(BETS)):
-                    self.evidence[p][k][q] += self.factors(share, q)[1 if weight == 1.0 else 2]
+                    kind = (1 if weight == 1.0 else 2) if loss > 0 else (3 if weight == 1.0 else 4)
+                    self.evidence[p][k][q] += self.factors(share, q)[kind]
 
     def log_evidence(self, p: int, k: int) -> float:
         logs = [math.log(w) + self.base[p][q] + self.evidence[p][k][q] for q, (_, w) in enumerate(BETS)]
@@ -280,7 +315,7 @@ class Certificate:
         while k > 0:
             logs = []
             for q, (_, w) in enumerate(BETS):
-                none, one, heavy = self.factors(share, q)
+                none, one, heavy, _, _ = self.factors(share, q)
                 if kind == -1:  # conditional: losses below the rule in force come free, others by audits
                     free = max(rate[k - 1] - held, 0.0)
                     step = none + (held * share * heavy + free * one)
@@ -333,12 +368,16 @@ def certified_split(
     without_replacement: bool = False,
     drift: bool = True,
     delay: int = 0,
+    loss: str = "disagreement",
+    labels: int = 0,
+    label_cost: float = 1.0,
 ) -> tuple[list[Round], list[tuple[int, int, int, int]]]:
     """Return the rounds, and the rounds at which the rule in force changed: (t, alarms, path, rule)."""
-    setting = Setting(world, classes, delta, source)
+    setting = Setting(world, classes, delta, source, loss == "error")
     alarms = 0
+    left = labels if loss == "error" else 0
     population = horizon if without_replacement and horizon is not None else 0
-    held = Certificate(setting, delta, level_of(failure, alarms, drift), population)
+    held = Certificate(setting, delta, level_of(failure, alarms, drift), population, left)
     if not setting.paths:
         held.mode = PLAIN
     rounds: list[Round] = []
@@ -383,14 +422,19 @@ def certified_split(
             rank = setting.ranks(world, s, (watched, 0, 0))[0]
             if watch.alarmed(watched, rank, coins[t - 1][1], ALARM):
                 alarms, watch = alarms + 1, Watch()
-                held = Certificate(setting, delta, level_of(failure, alarms, drift))
+                left = held.labels
+                held = Certificate(setting, delta, level_of(failure, alarms, drift), 0, left)
                 waiting = []
         while waiting and (not waiting[0][-1] or waiting[0][0] <= t - delay):
-            _, of, mode, path, rule, share, asked, _ = waiting.pop(0)
+            u, of, mode, path, rule, share, asked, _ = waiting.pop(0)
             if mode == FULL:
-                held.learn_full(world, of)
+                bought = held.learn_full(world, of)
             else:
-                held.learn_conditional(world, of, path, rule, share, asked)
+                bought = held.learn_conditional(world, of, path, rule, share, asked)
+            if bought:
+                spent = spent + label_cost
+                cost, reward = rounds[u - 1].cost + label_cost, rounds[u - 1].reward - world.mu * label_cost
+                rounds[u - 1] = replace(rounds[u - 1], cost=cost, reward=reward)
     return rounds, journal
 
 

@@ -39,6 +39,11 @@ class Policy:
     in_time: ClassVar[bool] = True  # can be played in a System
     hindsight: ClassVar[bool] = False  # knows the stream beforehand: a bound that nobody can run
 
+    @property
+    def buys_labels(self) -> bool:
+        """Whether it pays for labels of samples that it audits; no other policy is shown any."""
+        return False
+
     def by_sample(self, table: Table) -> BySample | None:
         """Return the action for each sample of the trace, shape (n,), and the actions; None if they vary."""
         return None

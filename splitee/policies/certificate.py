@@ -33,16 +33,15 @@ from splitee.policies.problem import Floats
 
 Whole = NDArray[np.int64]
 BETS = ((0.3, 0.05), (0.55, 0.1), (0.8, 0.85))  # κ and its weight
+ERROR_KAPPAS = (0.8, 0.2, 0.45)  # κ if losses may be negative: these vary more, so bets are smaller
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)  # e of conditional rounds: the share of answers that is audited
 FIRST = 50  # full audits at the beginning
 FULL, CONDITIONAL, PLAIN = range(3)  # modes of a round
-T, DUE, MODE, SHARE, PATH, RULE, AUDITS, ALARMS, FLYING, HORIZON, POPULATION = range(11)
-NONE, ONE, HEAVY = range(3)  # ln of a factor without a loss; what a loss of weight 1, or 1/e, adds to it
-
-
+T, DUE, MODE, SHARE, PATH, RULE, AUDITS, ALARMS, FLYING, HORIZON, POPULATION, LABELS = range(12)
+NONE, ONE, HEAVY, LESS, HEAVY_LESS = range(5)  # ln of a factor without a loss; what 1, 1/e, −1, −1/e add
 LOSSES, COST, AT_FIRST, AT_ANY = range(3, 7)  # columns of `State.rule`, after the evidence of each bet
 LEARNED, CERTIFIED, NEEDED = range(3, 6)  # columns of `State.path`, after the base of each bet
-SPENT, ROUNDS, DELTA = range(3)  # of `State.total`
+SPENT, ROUNDS, DELTA, LABEL_COST = range(4)  # of `State.total`
 KAPPA, LOG_WEIGHT = np.array([k for k, _ in BETS]), np.array([math.log(weight) for _, weight in BETS])
 
 
@@ -58,13 +57,14 @@ class State(NamedTuple):
     path : ndarray, shape (P, 6)
         By path: ln E of each bet without losses; rounds in which it LEARNED; the riskiest rule that is
         CERTIFIED, G if none is; NEEDED = ln(1/(η·w)).
-    whole : ndarray of int, shape (11,)
+    whole : ndarray of int, shape (12,)
         T: rounds; DUE: of the next evaluation; MODE and SHARE of the rounds until then; PATH (−1: the
         fallback) and RULE in force; AUDITS: full ones that have arrived; ALARMS so far; FLYING: full audits
         that have not arrived; HORIZON: the length of the stream, −1 if unknown; POPULATION: samples that come
-        once each, 0 if they are drawn with replacement, or after an alarm.
-    total : ndarray, shape (3,)
-        SPENT: costs so far beyond those of the fallback; ROUNDS so far, alarms or not; DELTA: δ.
+        once each, 0 if they are drawn with replacement, or after an alarm; LABELS: that may still be bought.
+    total : ndarray, shape (4,)
+        SPENT: costs so far beyond those of the fallback; ROUNDS so far, alarms or not; DELTA: δ; LABEL_COST:
+        of one label.
     """
 
     rule: Floats
@@ -73,26 +73,32 @@ class State(NamedTuple):
     total: Floats
 
 
-def bets_of(delta: float) -> Floats:
-    """Return logarithms of factors for δ, shape (5, bets, 3): by share, bet, and NONE, ONE or HEAVY."""
-    log = np.empty((len(SHARES), len(BETS), 3))
+def bets_of(delta: float, error: bool = False) -> Floats:
+    """Return logarithms of factors for δ, shape (5, bets, 5): by share, bet, and NONE, ONE, …, HEAVY_LESS.
+
+    `error` says whether losses may be negative.
+    """
+    log = np.empty((len(SHARES), len(BETS), 5))
     for x, share in enumerate(SHARES):
-        for q, (kappa, _) in enumerate(BETS):
+        for q, kappa in enumerate(ERROR_KAPPAS if error else KAPPA.tolist()):
             stake = kappa * share / (1 - share * delta)
             none = math.log(1 + stake * delta)
-            one, heavy = (math.log(1 + stake * (delta - loss)) - none for loss in (1, 1 / share))
-            log[x, q] = none, one, heavy
+            losses = (1, 1 / share, -1, -1 / share)
+            log[x, q] = none, *(math.log(1 + stake * (delta - loss)) - none for loss in losses)
     return log
 
 
-def begin_state(paths: Paths, delta: float, horizon: int | None, without_replacement: bool) -> State:
+def begin_state(
+    paths: Paths, delta: float, horizon: int | None, without_replacement: bool, labels: int, label_cost: float
+) -> State:
     """Return the state before the first round, without the levels; see `renew`."""
-    whole = np.zeros(11, dtype=np.int64)
+    whole = np.zeros(12, dtype=np.int64)
     whole[HORIZON] = -1 if horizon is None else horizon
     whole[POPULATION] = whole[HORIZON] if without_replacement else 0
+    whole[LABELS] = labels
     rules = paths.grid.shape[1]
     rule, path = np.zeros((paths.many, rules + 1, 7)), np.zeros((paths.many, 6))
-    return State(rule, path, whole, np.array([0.0, 0.0, delta]))
+    return State(rule, path, whole, np.array([0.0, 0.0, delta, label_cost]))
 
 
 def level_of(failure: float, alarms: int, drift: bool) -> float:
@@ -130,8 +136,44 @@ def ranks(paths, p, confidence, s):  # type: ignore[no-untyped-def]
     return a, b
 
 
+@inlined
+def loss_of(prediction, label, s, i, bought):  # type: ignore[no-untyped-def]
+    """Return the loss of exit i on sample s.
+
+    It is 0 if the exit agrees with the last, else 1 or, if the label was bought, [exit i is wrong] − [the
+    last is wrong].
+    """
+    own, last = prediction[s, i], prediction[s, 0]
+    if own == last:
+        return 0
+    return np.int64(own != label[s]) - np.int64(last != label[s]) if bought else 1
+
+
 @kernel
-def learn(paths, bets, state, p, x, end, weight, a, b, prediction, s):  # type: ignore[no-untyped-def]
+def buys(paths, state, p, a, b, prediction, label, s):  # type: ignore[no-untyped-def]
+    """Return whether the label of sample s is bought for path p.
+
+    It is if an exit disagrees on the sample, and the safest rule that answers it there is not lost yet: its
+    losses are at most 2·δ·(rounds learned + 100).
+    """
+    if len(label) == 0 or state.whole[LABELS] == 0:
+        return False
+    most = 2 * state.total[DELTA] * (state.path[p, LEARNED] + 100)
+    first, second, last = paths.way[p, FIRST_EXIT], paths.way[p, SECOND_EXIT], prediction[s, 0]
+    at_first = a >= 0 and prediction[s, first] != last and state.rule[p, a, LOSSES] <= most
+    return at_first or (b > a and prediction[s, second] != last and state.rule[p, b, LOSSES] <= most)
+
+
+@inlined
+def pay(state, bought):  # type: ignore[no-untyped-def]
+    """Pay for a label, if it was bought."""
+    if bought:
+        state.whole[LABELS] -= 1
+        state.total[SPENT] += state.total[LABEL_COST]
+
+
+@kernel
+def learn(paths, bets, state, p, x, end, weight, a, b, prediction, label, s, bought):  # type: ignore[no-untyped-def]
     """Let the rules below `end` of path p learn from one round.
 
     Parameters
@@ -144,21 +186,26 @@ def learn(paths, bets, state, p, x, end, weight, a, b, prediction, s):  # type: 
         See `ranks`.
     prediction : int32 array, shape (n, L + 1)
         Answers; column 0: of the last exit, or the cloud.
+    label : int32 array, shape (n,) or (0,)
     s : int
+    bought : bool
+        Whether the label was bought.
     """
     state.path[p, LEARNED] += 1
     for q in range(len(BETS)):
         state.path[p, q] += bets[x, q, NONE]
     if weight == 0.0:
         return
-    first, second, last = paths.way[p, FIRST_EXIT], paths.way[p, SECOND_EXIT], prediction[s, 0]
-    kind = ONE if weight == 1.0 else HEAVY
-    wrong, later = prediction[s, first] != last, second > 0 and prediction[s, second] != last
+    first, second = paths.way[p, FIRST_EXIT], paths.way[p, SECOND_EXIT]
+    more, less = (ONE, LESS) if weight == 1.0 else (HEAVY, HEAVY_LESS)
+    at_first = loss_of(prediction, label, s, first, bought)
+    at_second = loss_of(prediction, label, s, second, bought) if second > 0 else 0
     for k in range(min(end, max(a, b) + 1)):
-        if wrong if k <= a else later:
-            state.rule[p, k, LOSSES] += weight
+        loss = at_first if k <= a else at_second
+        if loss != 0:
+            state.rule[p, k, LOSSES] += weight * loss
             for q in range(len(BETS)):
-                state.rule[p, k, q] += bets[x, q, kind]
+                state.rule[p, k, q] += bets[x, q, more if loss > 0 else less]
 
 
 @kernel
@@ -193,9 +240,14 @@ def learn_without_replacement(paths, state, p, a, b, prediction, s):  # type: ig
 
 
 @kernel
-def learn_full(paths, bets, state, confidence, prediction, s):  # type: ignore[no-untyped-def]
-    """Learn from a full audit of sample s: every path, every rule."""
+def learn_full(paths, bets, state, confidence, prediction, label, s):  # type: ignore[no-untyped-def]
+    """Learn from a full audit of sample s: every path, every rule. Return whether its label was bought."""
     state.whole[AUDITS] += 1
+    bought = False
+    for p in range(len(state.path)):
+        a, b = ranks(paths, p, confidence, s)
+        bought = bought or buys(paths, state, p, a, b, prediction, label, s)
+    pay(state, bought)
     for p in range(len(state.path)):
         a, b = ranks(paths, p, confidence, s)
         state.rule[p, a + 1, AT_FIRST] += 1
@@ -203,12 +255,13 @@ def learn_full(paths, bets, state, confidence, prediction, s):  # type: ignore[n
         if state.whole[POPULATION] > 0:
             learn_without_replacement(paths, state, p, a, b, prediction, s)
         else:
-            learn(paths, bets, state, p, 0, state.rule.shape[1], 1.0, a, b, prediction, s)
+            learn(paths, bets, state, p, 0, state.rule.shape[1], 1.0, a, b, prediction, label, s, bought)
+    return bought
 
 
 @kernel
 def learn_conditional(  # type: ignore[no-untyped-def]
-    paths, bets, state, confidence, prediction, s, p, rule, x, asked
+    paths, bets, state, confidence, prediction, label, s, p, rule, x, asked
 ):
     """Learn from a conditional round in which rule `rule` of path p was in force: that and riskier rules.
 
@@ -217,7 +270,10 @@ def learn_conditional(  # type: ignore[no-untyped-def]
     """
     a, b = ranks(paths, p, confidence, s)
     weight = 1.0 if rule > max(a, b) else (2.0**x if asked else 0.0)
-    learn(paths, bets, state, p, x, rule + 1, weight, a, b, prediction, s)
+    bought = weight > 0.0 and buys(paths, state, p, min(a, rule), min(b, rule), prediction, label, s)
+    pay(state, bought)
+    learn(paths, bets, state, p, x, rule + 1, weight, a, b, prediction, label, s, bought)
+    return bought
 
 
 @kernel

@@ -68,6 +68,7 @@ from splitee.policies.paths import (
     Paths,
     paths_of,
     rank,
+    with_labels,
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
@@ -77,6 +78,7 @@ from splitee.trace import Trace
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
 SOME = 2**12  # rounds for which a live learner's journal has room at first
 NO_SCORES = "certified needs classes: scores of a regression neither agree nor disagree"
+NO_LABELS = np.zeros(0, dtype=np.int32)
 LEVELS = 1000  # alarms whose levels are computed beforehand; later ones use the last
 
 
@@ -117,6 +119,14 @@ class CertifiedSplit(Policy):
         then speaks of these samples, and uses that few are left. All audits are full ones then.
     drift : bool
         Whether the change test runs. A fifth of `failure` is kept for the time after alarms.
+    loss : {"disagreement", "error"}
+        What is bounded by `max_disagreement`. "error": how much less often the device is right than the last
+        exit would have been, [wrong] − [last exit wrong]. Labels are bought for that, of audited samples on
+        which an exit disagrees; without one, a disagreement counts as an error.
+    labels : int
+        The most labels that are bought, if loss is "error".
+    label_cost : float
+        The cost of one label; it is charged.
 
     See Also
     --------
@@ -139,6 +149,9 @@ class CertifiedSplit(Policy):
     source: Trace | None = None
     without_replacement: bool = False
     drift: bool = True
+    loss: str = "disagreement"
+    labels: int = 0
+    label_cost: float = 1.0
     name: ClassVar[str] = "certified"
     learns: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
@@ -155,17 +168,31 @@ class CertifiedSplit(Policy):
         if self.source is not None and not isinstance(self.source, Trace):
             raise InputError(f"source is {self.source!r}: give the source's validation trace, or None")
         check_switch("drift", self.drift)
+        if self.loss not in ("disagreement", "error"):
+            raise InputError(f"loss is {self.loss!r}: choose disagreement or error")
+        check_whole("labels", self.labels, least=0)
+        if not (isinstance(self.label_cost, Real) and 0 <= float(self.label_cost) < math.inf):
+            raise InputError(f"label_cost is {self.label_cost!r}: give a finite number, at least 0")
+        if self.loss == "error" and self.without_replacement:
+            raise InputError("loss 'error' is not available without replacement")
         check_switch("without_replacement", self.without_replacement)
         if self.without_replacement and self.horizon is None:
             raise InputError("without_replacement needs the number of samples: give horizon")
 
     @property
     def label(self) -> str:  # noqa: D102
-        return f"{self.name} (δ = {self.max_disagreement:g})"
+        bought = f", error, ≤ {self.labels} labels" if self.loss == "error" else ""
+        return f"{self.name} (δ = {self.max_disagreement:g}{bought})"
+
+    @property
+    def buys_labels(self) -> bool:  # noqa: D102
+        return self.loss == "error"
 
     def check_trace(self, trace: Trace) -> None:  # noqa: D102
         if trace.value is not None:
             raise InputError(NO_SCORES)
+        if self.buys_labels and trace.label is None:
+            raise InputError(f"{self.label} buys labels, and trace {trace.name} has none")
         if self.source is not None:
             check_source(self.source, trace)
 
@@ -177,7 +204,8 @@ class CertifiedSplit(Policy):
     def setting(self, costs: Costs, classes: int) -> tuple[Paths, Actions, list[float]]:
         """Return the paths under these costs, their actions and weights."""
         source = None if self.source is None else Table.of(self.source, CostModel(), 0.0, 0.5)
-        return paths_of(costs, classes, float(self.max_disagreement), source)
+        labels = self.source.label if self.source is not None and self.buys_labels else None
+        return paths_of(costs, classes, float(self.max_disagreement), source, labels)
 
     def learner(self, paths: Paths, weights: Sequence[float]) -> Learner:
         """Return a learner before its first round."""
@@ -186,10 +214,17 @@ class CertifiedSplit(Policy):
         needed = np.array([[math.log(1 / (level * w)) for w in weights] for level in levels]).reshape(
             alarms, -1
         )
-        state = begin_state(paths, float(self.max_disagreement), self.horizon, self.without_replacement)
+        state = begin_state(
+            paths,
+            float(self.max_disagreement),
+            self.horizon,
+            self.without_replacement,
+            self.labels if self.buys_labels else 0,
+            float(self.label_cost),
+        )
         renew(state, needed[0])
         alarm = drift.ALARM if self.drift else math.inf
-        bets = bets_of(float(self.max_disagreement))
+        bets = bets_of(float(self.max_disagreement), self.buys_labels)
         return Learner(paths, bets, state, begin_watch(paths.grid.shape[1]), needed, alarm)
 
     def play(  # noqa: D102
@@ -198,31 +233,39 @@ class CertifiedSplit(Policy):
         paths, actions, weights = self.setting(
             Costs(table.gamma, table.offload, table.problem), table.problem.classes
         )
-        action = room_for(order.shape, actions)
         if self.without_replacement and self.horizon is not None and len(order) > self.horizon:
             raise InputError(f"horizon is {self.horizon}, and the stream has {len(order)} samples")
+        if self.buys_labels and world is not None and world.timed:
+            raise InputError(f"{self.label} buys labels, which cost nothing in a System: give a CostModel")
         if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
             live = LiveCertified(self)
             played = play_custom(live, table, order, list(rngs), world, self.label)
             return replace(played, journal=joined(live.journals()))
         journals, delay = [], 0 if world is None else world.delay
+        label, kinds = NO_LABELS, len(actions)
+        if self.buys_labels and table.labels is not None:
+            label, actions = table.labels, with_labels(actions, float(self.label_cost))
+        action = room_for(order.shape, actions)
         for lane, rng in enumerate(rngs):
-            learner = self.learner(paths, weights)
-            queue, journal = begin_queue(min(delay, len(order)) + 1), None
+            learner, journal = self.learner(paths, weights), None
+            queue, taken = begin_queue(min(delay, len(order)) + 1), np.empty(len(order), dtype=action.dtype)
+            samples = order[:, lane].copy()
             for start in range(0, len(order), CHUNK):
-                some = order[start : start + CHUNK, lane].copy()
-                journal, taken = begin_journal(len(some), journal), np.empty(len(some), dtype=action.dtype)
+                coins = rng.random((min(CHUNK, len(order) - start), 2))
+                journal = begin_journal(len(coins), journal)
                 play(
                     learner.paths, learner.bets, learner.state, queue, learner.watch, journal, learner.needed,
-                    learner.alarm, actions.offloaded, table.rows, table.prediction, some,
-                    rng.random((len(some), 2)), delay, taken,
+                    learner.alarm, actions.offloaded, table.rows, table.prediction, samples, coins,
+                    delay, taken, start, label, kinds,
                 )  # fmt: skip
-                action[start : start + CHUNK, lane] = taken
                 journals.append(as_columns(journal, paths, lane, first=int(start > 0)))
+            action[:, lane] = taken
         return Played(action, actions, journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""
+        if self.buys_labels:
+            raise InputError(f"{self.label} cannot run on a device: its feedback has no labels")
         return LiveCertified(self)
 
 
@@ -332,7 +375,7 @@ class LiveCertified:
         confidence[0, at], prediction[0, at] = feedback.confidences, feedback.predictions
         last = feedback.cloud_prediction if feedback.offloaded else feedback.predictions[-1]
         prediction[0, 0] = -1 if last is None else last
-        known = self.paths, self.learner.bets, state, confidence, prediction, 0
+        known = self.paths, self.learner.bets, state, confidence, prediction, NO_LABELS, 0
         if waiting.mode == CONDITIONAL:
             learn_conditional(*known, waiting.path, waiting.rule, waiting.share, waiting.asked)
             return

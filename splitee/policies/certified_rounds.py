@@ -122,18 +122,26 @@ def begin_round(paths, bets, state, journal):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def take_back(paths, bets, state, queue, confidence, prediction, before):  # type: ignore[no-untyped-def]
-    """Learn from the rounds at the head of the queue that did not offload, or came before round `before`."""
+def take_back(paths, bets, state, queue, confidence, prediction, label, before, action, kinds):  # type: ignore[no-untyped-def]
+    """Learn from the rounds at the head of the queue that did not offload, or came before round `before`.
+
+    The action of a round whose label is bought becomes the one with that label.
+    """
     while queue[0, 1] > 0:
         at = 1 + queue[0, 0]
         if queue[at, 7] == 1 and queue[at, 0] >= before:
             return
         if queue[at, 2] == FULL:
             state.whole[FLYING] -= 1
-            learn_full(paths, bets, state, confidence, prediction, queue[at, 1])
+            bought = learn_full(paths, bets, state, confidence, prediction, label, queue[at, 1])
         else:
             p, rule, x, asked = queue[at, 3], queue[at, 4], queue[at, 5], queue[at, 6] == 1
-            learn_conditional(paths, bets, state, confidence, prediction, queue[at, 1], p, rule, x, asked)
+            s = queue[at, 1]
+            bought = learn_conditional(
+                paths, bets, state, confidence, prediction, label, s, p, rule, x, asked
+            )
+        if bought:
+            action[queue[at, 0] - 1] += kinds
         queue[0, 0] = at if at < len(queue) - 1 else 0
         queue[0, 1] -= 1
 
@@ -177,9 +185,9 @@ def enqueue(state, queue, s, asked, offloaded):  # type: ignore[no-untyped-def]
 @kernel
 def play(  # type: ignore[no-untyped-def]
     paths, bets, state, queue, watch, journal, needed, alarm, offloads, confidence, prediction, order, coins,
-    delay, action,
+    delay, action, start, label, kinds,
 ):  # fmt: skip
-    """Play some rounds of one repeat.
+    """Play rounds start, start + 1, … of one repeat, as many as there are coins.
 
     Parameters
     ----------
@@ -188,14 +196,21 @@ def play(  # type: ignore[no-untyped-def]
     offloads : bool array, shape (actions,)
     confidence : float32 array, shape (n, W)
     prediction : int32 array, shape (n, L + 1)
-    order : int32 array, shape (rounds,)
+    order : int32 array, shape (m,)
     coins : float64 array, shape (rounds, 2)
     delay : int
-    action : uint8 or uint16 array, shape (rounds,)
+    action : uint8 or uint16 array, shape (m,)
         Filled in.
+    start : int
+        The first round, from 0.
+    label : int32 array, shape (n,) or (0,)
+        Read when a label is bought.
+    kinds : int
+        How much greater the number of an action is if the sample's label was bought.
     """
     whole = state.whole
-    for t in range(len(order)):
+    for k in range(len(coins)):
+        t = start + k
         if whole[T] == 0 or whole[T] >= whole[DUE]:
             begin_round(paths, bets, state, journal)
         s, p, rule, watched, place = np.uintp(order[t]), whole[PATH], whole[RULE], 0, -1
@@ -207,7 +222,7 @@ def play(  # type: ignore[no-untyped-def]
             cost, taken = paths.cost[-1, SAFE], paths.way[-1, ACTION + SAFE]
         else:
             watched = paths.way[p, FIRST_EXIT]
-            asked = whole[MODE] == CONDITIONAL and coins[t, 0] < 0.5 ** whole[SHARE]
+            asked = whole[MODE] == CONDITIONAL and coins[k, 0] < 0.5 ** whole[SHARE]
             a, b = ranks(paths, p, confidence, s)
             if rule <= a:
                 column = ASKS if asked else ANSWERS
@@ -221,8 +236,8 @@ def play(  # type: ignore[no-untyped-def]
             place = rank(paths.grid, 0, np.float64(confidence[s, watched]))
         if whole[MODE] != PLAIN:
             enqueue(state, queue, s, asked, offloads[taken])
-        if close_round(state, watch, needed, alarm, watched, place, coins[t, 1]):
+        if close_round(state, watch, needed, alarm, watched, place, coins[k, 1]):
             queue[0, 1] = 0
         if queue[0, 1] > 0:
             before = np.int64(state.total[ROUNDS]) - delay + 1
-            take_back(paths, bets, state, queue, confidence, prediction, before)
+            take_back(paths, bets, state, queue, confidence, prediction, label, before, action, kinds)

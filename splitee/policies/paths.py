@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +86,12 @@ def actions_of(kinds: list[Action]) -> Actions:
     return Actions(layer, offloaded, evaluated)
 
 
+def with_labels(actions: Actions, cost: float) -> Actions:
+    """Return the actions, followed by the same with a label that is bought at a cost."""
+    both = actions.then(actions)
+    return replace(both, label=np.repeat([0.0, cost], len(actions)))
+
+
 class Costs:
     """What actions cost, and the cheapest way to ask the last exit.
 
@@ -134,19 +141,24 @@ class Costs:
 
 
 def paths_of(
-    costs: Costs, classes: int, delta: float, source: Table | None = None
+    costs: Costs,
+    classes: int,
+    delta: float,
+    source: Table | None = None,
+    labels: NDArray[np.integer] | None = None,
 ) -> tuple[Paths, Actions, list[float]]:
     """Return all splits up to M, with a cascade if the source suggests one, their actions, and their weights.
 
     Without a source, splits share the failure probability evenly. With one, w ∝ exp(−(c −
     c_min)/(0.05·c_min)) by the cost c of the cheapest rule that the source's samples support; the cheapest
-    cascade takes half if it costs at most 0.95·c_min. A tenth is always shared evenly.
+    cascade takes half if it costs at most 0.95·c_min. A tenth is always shared evenly. With `labels` of the
+    source, its losses are [wrong] − [last exit wrong] instead of disagreements.
     """
     grid, every = thresholds(classes), range(1, costs.reach + 1)
     paths = [(i, 0, 0) for i in every]
     weight = [1 / len(paths) for _ in paths]
     if source is not None and paths:
-        cheapest = _on_source(costs, grid, delta, source)
+        cheapest = _on_source(costs, grid, delta, source, labels)
         splits = [cheapest(path) for path in paths]
         least = min(splits)
         weight = [math.exp(-(c - least) / (0.05 * least)) if least > 0 else 1.0 for c in splits]
@@ -170,7 +182,7 @@ def paths_of(
 
 
 def _on_source(
-    costs: Costs, grid: Floats, delta: float, source: Table
+    costs: Costs, grid: Floats, delta: float, source: Table, labels: NDArray[np.integer] | None
 ) -> Callable[[tuple[int, int, int]], float]:
     """Return a function: the cost of a path's cheapest rule that the source's samples support.
 
@@ -180,18 +192,22 @@ def _on_source(
     confidence, last = source.confidence.astype(np.float64), source.prediction[:, 0]
     fallback = costs.fallback()[0]
 
-    def upto(rank: Whole, those: NDArray[np.bool_] | None = None) -> Whole:
-        """Return how many (of those) have a rank of at least k, for every k."""
-        counts = np.bincount((rank if those is None else rank[those]) + 1, minlength=rules + 1)
+    def upto(rank: Whole, weight: NDArray[np.integer] | None = None) -> Floats:
+        """Return the number, or the weight, of samples that have a rank of at least k, for every k."""
+        counts = np.bincount(rank + 1, weight, rules + 1).astype(np.float64)
         return counts[::-1].cumsum()[::-1][1:]
+
+    def loss(exit_: int) -> Whole:
+        own = source.prediction[:, exit_]
+        wrong: Whole = (own != (last if labels is None else labels)).astype(np.int64)
+        return wrong if labels is None else wrong - (last != labels)
 
     def cheapest(path: tuple[int, int, int]) -> float:
         first, second, shift = path
         a = np.searchsorted(grid[shift], confidence[:, first], side="right") - 1
         b = np.searchsorted(grid[0], confidence[:, second], side="right") - 1 if second else a
-        either, wrong, later = np.maximum(a, b), source.prediction[:, first] != last, np.zeros(n, bool)
-        if second:
-            later = source.prediction[:, second] != last
+        either, wrong = np.maximum(a, b), loss(first)
+        later = loss(second) if second else np.zeros(n, dtype=np.int64)
         losses = upto(a, wrong) + upto(either, later) - upto(a, later)
         fine = np.maximum.accumulate(((losses + 1) / n)[::-1])[::-1] <= most
         at_first, at_second = upto(a), upto(either) - upto(a)

@@ -24,12 +24,15 @@ class Actions:
         Exits that the device evaluates on the way.
     exits : list of list of int, optional
         Which they are, of a policy that skips some.
+    label : ndarray of float64, shape (a,), optional
+        What was paid for the sample's label, of a policy that buys some; it adds to the cost.
     """
 
     layer: NDArray[np.integer]
     offloaded: NDArray[np.bool_]
     evaluated: NDArray[np.integer]
     exits: list[list[int]] | None = None
+    label: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.layer)

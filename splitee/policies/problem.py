@@ -106,6 +106,8 @@ class Table:
         Tokens of each sample.
     system : SystemOn, optional
         Where costs are measured, not given: `costs` are then constants near them.
+    labels : ndarray of int32, shape (n,), optional
+        For a policy that pays for labels of samples that it has audited; None for all others.
     """
 
     problem: Problem
@@ -116,6 +118,7 @@ class Table:
     value: NDArray[np.float32] | None
     length: NDArray[np.integer] | None
     system: SystemOn | None = None
+    labels: NDArray[np.int32] | None = None
 
     @classmethod
     def of(

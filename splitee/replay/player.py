@@ -52,6 +52,8 @@ class Player:
                 )
             policy.check_trace(setup.trace)
             self.table = setup.table_of(policy.priced(setup.costs))
+            if policy.buys_labels and setup.trace.label is not None:
+                self.table = replace(self.table, labels=setup.trace.label.astype(np.int32))
         if setup.system is not None and isinstance(policy, Policy) and not policy.in_time:
             raise InputError(f"policy {name} knows constant costs only: give a CostModel, or leave it out")
         if sends_input(policy) and not getattr(policy, "hindsight", False):

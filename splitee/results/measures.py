@@ -83,7 +83,11 @@ class Counted:
     def terms(self) -> list[CostTerm]:
         """The terms of the cost."""
         table = self.rounds.table
-        return table.costs.terms(table.layers, table.samples)
+        terms = table.costs.terms(table.layers, table.samples)
+        if self.rounds.actions.label is None:
+            return terms
+        none = np.zeros((table.layers + 1, table.layers + 1))
+        return [*terms, CostTerm("labels", none, none[:1])]
 
     @property
     def metrics(self) -> tuple[str, ...]:  # noqa: D102
@@ -109,15 +113,20 @@ class Counted:
 
         mu = table.mu
 
-        def means(device: Floats, offload: Floats) -> Floats:
+        def means(device: Floats, offload: Floats, label: Floats | None = None) -> Floats:
             paid = _in_order(by_action * device[actions.evaluated, actions.layer])
             if len(offload) > 1:
                 paid = paid + counts.offload_sums(played, order, offload)
             else:
                 paid = paid + _in_order(by_action * _of_actions(actions, offload[0]))
+            if label is not None:
+                paid = paid + _in_order(by_action * label)
             return paid / rounds
 
-        cost = means(table.gamma, table.offload)
+        def bought(name: str) -> Floats | None:
+            return actions.label if name == "labels" else None
+
+        cost = means(table.gamma, table.offload, actions.label)
         columns = [
             accuracy,
             agreement,
@@ -125,7 +134,7 @@ class Counted:
             sure / rounds - mu * cost,
             accuracy - mu * cost,
             by_action[:, actions.offloaded].sum(axis=1) / rounds,
-            *(means(term.device, term.offload) for term in self.terms),
+            *(means(term.device, term.offload, bought(term.name)) for term in self.terms),
         ]
         return np.stack(columns, axis=1)
 
@@ -175,12 +184,13 @@ class Counted:
         mu, marks = table.mu, setup.marks[s, actions.answer[action]]
         i, offloads, evaluated = actions.layer[action], actions.offloaded[action], actions.evaluated[action]
 
-        def paid(device: Floats, offload: Floats) -> Floats:
+        def paid(device: Floats, offload: Floats, label: Floats | None = None) -> Floats:
             o = offload[s if len(offload) > 1 else 0, i]
             both: Floats = device[evaluated, i] + np.where(offloads, o, 0.0)  # an unpaid o may be NaN
-            return both
+            return both if label is None else both + label[action]
 
-        cost, right = paid(table.gamma, table.offload), (marks & RIGHT > 0).astype(np.float64)
+        bought = {"labels": actions.label}
+        cost, right = paid(table.gamma, table.offload, actions.label), (marks & RIGHT > 0).astype(np.float64)
         if not setup.trace.has_labels:
             right[:] = np.nan
         columns = [
@@ -190,7 +200,7 @@ class Counted:
             table.rows[s, actions.answer[action]] - mu * cost,
             right - mu * cost,
             offloads,
-            *(paid(term.device, term.offload) for term in self.terms),
+            *(paid(term.device, term.offload, bought.get(term.name)) for term in self.terms),
         ]
         return np.stack(columns, axis=1)
 

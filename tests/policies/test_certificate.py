@@ -6,7 +6,10 @@ import pytest
 import splitee
 from splitee.policies.certificate import (
     BETS,
+    ERROR_KAPPAS,
     HEAVY,
+    HEAVY_LESS,
+    LESS,
     NONE,
     ONE,
     SHARES,
@@ -21,11 +24,16 @@ from splitee.policies.problem import Problem
 
 
 @pytest.mark.parametrize("delta", [1e-4, 0.01, 0.5])
-def test_factors_are_positive_and_fair_at_delta(delta: float) -> None:
+@pytest.mark.parametrize("error", [False, True])
+def test_factors_are_positive_and_fair_at_delta(delta: float, error: bool) -> None:
     """At d = δ the mean factor is 1, whether a loss is seen for sure or with probability e."""
-    log = bets_of(delta)
+    log, kappas = bets_of(delta, error), ERROR_KAPPAS if error else [kappa for kappa, _ in BETS]
     for x, e in enumerate(SHARES):
-        for q, (kappa, _) in enumerate(BETS):
+        for q, kappa in enumerate(kappas):
+            less = np.exp(log[x, q, NONE] + log[x, q, LESS])
+            gained = np.exp(log[x, q, NONE] + log[x, q, HEAVY_LESS])
+            assert less == pytest.approx(1 + kappa * e / (1 - e * delta) * (delta + 1))
+            assert gained == pytest.approx(1 + kappa * e / (1 - e * delta) * (delta + 1 / e))
             none, one, heavy = np.exp([log[x, q, NONE], *(log[x, q, NONE] + log[x, q, [ONE, HEAVY]])])
             assert heavy == pytest.approx(1 - kappa)
             assert delta * one + (1 - delta) * none == pytest.approx(1)
@@ -41,13 +49,13 @@ def simulated(rate: float, delta: float, population: int | None, rounds: int, se
     costs = splitee.CostModel(offload=5.0, device_layers=1)
     problem = Problem(2, 1, costs, 0.1, 2, 0.7)
     paths, _, _ = paths_of(Costs(costs.gamma(2), costs.offload_costs(2, 1), problem), 2, delta)
-    state, bets = begin_state(paths, delta, population, bool(population)), bets_of(delta)
+    state, bets = begin_state(paths, delta, population, bool(population), 0, 1.0), bets_of(delta)
     renew(state, np.zeros(1))
     prediction = np.stack([np.zeros(rounds), wrong, np.zeros(rounds)], axis=1).astype(np.int32)
     confidence = np.ones((rounds, 3), dtype=np.float32)
     logs = np.empty(rounds)
     for t in range(rounds):
-        learn_full(paths, bets, state, confidence, prediction, t)
+        learn_full(paths, bets, state, confidence, prediction, np.zeros(0, dtype=np.int32), t)
         logs[t] = log_evidence(state, 0, 0)
     return logs
 

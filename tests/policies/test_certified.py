@@ -29,6 +29,7 @@ SETTINGS = st.fixed_dictionaries(
         "delay": DELAYS,
         "alarm": st.sampled_from([20.0, 1e6]),
         "disagreement": st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+        "labels": st.sampled_from([None, 0, 3, 1000]),
     }
 )
 
@@ -47,10 +48,12 @@ def of(world: naive.World, case: Case, given: dict, seed: int) -> tuple:
     case = Case(world, long, case.threshold, 1.0, False, [], 1)
     source = None
     if given["sourced"]:
-        source = naive.World(world.confidence, world.prediction, offload=world.offload)
+        source = naive.World(world.confidence, world.prediction, world.label, offload=world.offload)
     common = {"drift": given["drift"], "failure": given["failure"]}
     common["horizon"] = len(long) if given["known"] else None
     common["without_replacement"] = given["known"] == "samples"
+    if world.label is not None and given["labels"] is not None and given["known"] != "samples":
+        common |= {"loss": "error", "labels": given["labels"], "label_cost": 0.7}
     twin = common | {"classes": CLASSES, "delta": given["max_disagreement"], "source": source}
     ours = common | {"max_disagreement": given["max_disagreement"]}
     ours["source"] = source and trace_of(source).replace(manifest=trace_of(world).manifest)
@@ -79,7 +82,8 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
             case.world, case.order, coins(len(case.order)), delay=given["delay"], **twin
         )
     check(result, rounds, case, has_arms=False)
-    paths = naive_certified.Setting(case.world, CLASSES, twin["delta"], twin["source"]).paths
+    error = twin.get("loss") == "error"
+    paths = naive_certified.Setting(case.world, CLASSES, twin["delta"], twin["source"], error).paths
     assert journal(result) == [(t, a, paths[p][0] if p >= 0 else 0) for t, a, p, _ in changes]
 
 
@@ -87,7 +91,7 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
 @given(cases(worlds(max_layers=5, exit_layers=None)), SETTINGS, st.integers(0, 1000))
 def test_live_it_decides_as_in_the_replay(case: Case, given: dict, seed: int) -> None:
     object.__setattr__(case.world, "sample_offload", None)  # a live device does not know a sample's cost
-    case, ours, _ = of(case.world, case, given, seed)
+    case, ours, _ = of(case.world, case, given | {"labels": None}, seed)
     policy, delay = splitee.CertifiedSplit(**ours), given["delay"]
     live = policy.live()
     assert isinstance(live, DeviceLoop)
@@ -251,3 +255,66 @@ def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
     late = splitee.replay(trace, policy, crowded, repeats=1)
     assert late.certificate()["audits"].max() > 0
     assert len(set(late.split[0].tolist())) > 1
+
+
+def harmless(n: int = 3000) -> splitee.Trace:
+    """Exit 3 disagrees with the last exit on 6 % of the samples, and is right on half of these."""
+    rng = np.random.default_rng(2)
+    label = rng.integers(2, size=n)
+    last = np.where(rng.random(n) < 0.03, 1 - label, label)
+    prediction = np.stack([rng.integers(2, size=n), rng.integers(2, size=n), last, last], axis=1)
+    swap = rng.random(n) < 0.03
+    prediction[:, 2] = np.where((last != label) | swap, 1 - last, last)
+    confidence = np.stack([np.full(n, 0.55), np.full(n, 0.55), rng.uniform(0.9, 1, n), np.ones(n)], axis=1)
+    return splitee.Trace(confidence, prediction, label, "harmless")
+
+
+def test_labels_license_an_exit_that_disagrees_harmlessly() -> None:
+    trace = harmless()
+    silent = splitee.replay(trace, splitee.CertifiedSplit(0.05), HALF, repeats=4)
+    policy = splitee.CertifiedSplit(0.05, loss="error", labels=500, label_cost=2.0)
+    result = splitee.replay(trace, policy, HALF, repeats=4)
+    assert (result.certificate().groupby("repeat")["layer"].last() == 3).sum() >= 3
+    assert result.cost.mean() < 0.9 * silent.cost.mean()
+    assert (result.cost_labels > 0).all()
+    assert (result.cost_labels * trace.samples / 2.0 <= 500 + 1e-6).all()
+    parts = result.cost_layers + result.cost_exits + result.cost_offload + result.cost_labels
+    assert result.cost == pytest.approx(parts)
+    assert result.per_sample[:, 2].sum() == pytest.approx(result.cost.sum() * trace.samples)
+    few = splitee.replay(trace, splitee.CertifiedSplit(0.05, loss="error", labels=3), HALF, repeats=4)
+    assert (few.cost_labels * trace.samples <= 3 + 1e-6).all()
+    assert result.name == "certified (δ = 0.05, error, ≤ 500 labels)"
+
+
+def test_labels_that_were_not_bought_change_no_decision() -> None:
+    trace = harmless()
+    policy = splitee.CertifiedSplit(0.03, loss="error", labels=500)
+    order = [np.arange(trace.samples)]
+    result = splitee.replay(trace, policy, HALF, orders=order)
+    bought = result.per_sample[:, result.measures.metrics.index("cost_labels")] > 0
+    assert 0 < bought.sum() < 200
+    changed = trace.replace(label=np.where(bought, trace.label, 1 - trace.label))
+    again = splitee.replay(changed, policy, HALF, orders=order)
+    assert again.split.tolist() == result.split.tolist()
+    assert again.cost.tolist() == result.cost.tolist()
+
+
+def test_labels_are_refused_where_there_are_none() -> None:
+    policy = splitee.CertifiedSplit(0.03, loss="error", labels=5)
+    with pytest.raises(splitee.InputError, match="buys labels, and trace bare has none"):
+        splitee.replay(splitee.Trace([[0.6, 0.9]], [[0, 1]], name="bare"), policy)
+    with pytest.raises(splitee.InputError, match="cannot run on a device: its feedback has no labels"):
+        policy.live()
+    system = splitee.System(
+        splitee.DeviceProfile(layer_ms=1.0, exit_ms=0.2), splitee.Link(uplink=1.0), tokens=9
+    )
+    with pytest.raises(splitee.InputError, match="give a CostModel"):
+        splitee.replay(harmless(50), policy, system)
+    for wrong, words in (
+        ({"loss": "none"}, "loss is 'none': choose disagreement or error"),
+        ({"labels": -1}, "labels is -1"),
+        ({"label_cost": -0.5}, "label_cost is -0.5"),
+        ({"loss": "error", "horizon": 9, "without_replacement": True}, "not available without replacement"),
+    ):
+        with pytest.raises(splitee.InputError, match=words):
+            splitee.CertifiedSplit(**wrong)
