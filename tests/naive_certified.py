@@ -51,7 +51,7 @@ class Setting:
         layers = world.layers
         held = layers if world.device_layers is None else world.device_layers
         own = held == layers and world.cloud_confidence is None  # the device itself can ask exit L
-        self.reach = min(held, layers - 1)
+        deepest = min(held, layers - 1)
         self.grid = [thresholds(classes, 0), thresholds(classes, 1)]
         self.rules = len(self.grid[0])
 
@@ -66,14 +66,16 @@ class Setting:
             return far, (i, True, evaluated)
 
         self.gamma, self.asking = gamma, asking
-        self.full = asking(self.reach, self.reach) if self.reach else (math.inf, (0, True, 0))
         safe = []
         if world.offload_input is not None:
             safe.append((self.offload(0), (0, True, 0)))
-        safe += [(gamma(i, 1) + self.offload(i), (i, True, 1)) for i in range(1, self.reach + 1)]
+        safe += [(gamma(i, 1) + self.offload(i), (i, True, 1)) for i in range(1, deepest + 1)]
         if own:
             safe.append((gamma(layers, 1), (layers, False, 1)))
         self.fallback = min(safe, key=lambda option: option[0])  # the first on ties
+        cheap = [i for i in range(1, deepest + 1) if gamma(i, 1) < self.fallback[0]]
+        self.reach = max(cheap, default=0)
+        self.full = asking(self.reach, self.reach) if self.reach else (math.inf, (0, True, 0))
 
         def priced(path: tuple[int, int, int]) -> tuple:
             """(cost, action) of answering at first, asking there, answering at second, asking there."""

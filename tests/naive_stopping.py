@@ -36,11 +36,7 @@ class Costs:
         prices = Certified(world, 2, 0.01, None)
         self.gamma, self.asking = prices.gamma, prices.asking
         self.fallback = prices.fallback
-        held = world.layers if world.device_layers is None else world.device_layers
-        self.reach = 0
-        for i in range(1, min(held, world.layers - 1) + 1):
-            if prices.gamma(i, 1) < self.fallback[0]:
-                self.reach = i
+        self.reach = prices.reach
         m = self.reach
         self.full = self.asking(m, m) if m else (math.inf, (0, True, 0))
         self.ask = [0.0] + [self.asking(i, 1)[0] - prices.gamma(i, 1) for i in range(1, m + 1)]  # T_i

@@ -3,9 +3,9 @@
 A *path* is a split at an exit, or a cascade of two exits. *Rule* k of a path answers at its first exit if
 C_first ≥ grid[shift, k], else, in a cascade, at its second exit if C_second ≥ grid[0, k], else asks the last
 exit: it offloads, or, where the device holds all layers and that is cheaper, runs on to exit L. The grid
-ascends, so rules are safer the greater k. A *full audit* evaluates exits 1..M, M = min(m, L − 1), and then
-asks the last exit, whatever they say. The *fallback* is the cheapest action that cannot disagree with the
-last exit.
+ascends, so rules are safer the greater k. The *fallback* is the cheapest action that cannot disagree with the
+last exit. A *full audit* evaluates exits 1..M and then asks the last exit, whatever they say; M ≤ min(m, L − 1)
+is the deepest exit that costs less than the fallback.
 """
 
 from __future__ import annotations
@@ -106,11 +106,13 @@ class Costs:
 
     def __init__(self, gamma: Floats, offload: Floats, problem: Problem) -> None:
         self.layers, held = problem.exits, problem.device_exits
-        self.gamma, self.reach = gamma, min(held, problem.exits - 1)
+        self.gamma, self.deepest = gamma, min(held, problem.exits - 1)
         n = len(offload)
         means = [float(column[0]) if n == 1 else math.fsum(column) / n for column in offload.T]
         self.offload = means[: held + 1]
         self.own = held == problem.exits and not problem.other_cloud
+        cheap = [i for i in range(1, self.deepest + 1) if gamma[1, i] < self.fallback()[0]]
+        self.reach = max(cheap, default=0)
 
     def answering(self, layer: int, evaluated: int) -> tuple[float, Action]:
         """Return cost and action of answering at a layer."""
@@ -126,7 +128,7 @@ class Costs:
     def fallback(self) -> tuple[float, Action]:
         """Return the cheapest of: offload the input, offload after a layer, answer at L."""
         safe = [] if math.isnan(self.offload[0]) else [(self.offload[0], (0, True, 0))]
-        after = range(1, self.reach + 1)
+        after = range(1, self.deepest + 1)
         safe += [(float(self.gamma[1, i]) + self.offload[i], (i, True, 1)) for i in after]
         if self.own:
             safe.append(self.answering(self.layers, 1))

@@ -109,8 +109,7 @@ class Audits(NamedTuple):
 
 def stops_of(costs: Costs) -> tuple[Stops, Actions]:
     """Return what there is to choose from: exits that cost less than the fallback."""
-    gamma, (fallback, safe) = costs.gamma, costs.fallback()
-    reach = max((i for i in range(1, costs.reach + 1) if gamma[1, i] < fallback), default=0)
+    gamma, reach, (fallback, safe) = costs.gamma, costs.reach, costs.fallback()
     step, shape = np.zeros((reach + 1, reach + 1)), (reach + 1, reach + 1)
     ask = np.array([fallback] + [costs.asking(i, 1)[0] - gamma[1, i] for i in range(1, reach + 1)])
     full_cost, full = costs.asking(reach, reach) if reach else (math.inf, (0, True, 0))
