@@ -4,8 +4,8 @@ A *path* is a split at an exit, or a cascade of two exits. *Rule* k of a path an
 C_first ≥ grid[shift, k], else, in a cascade, at its second exit if C_second ≥ grid[0, k], else asks the last
 exit: it offloads, or, where the device holds all layers and that is cheaper, runs on to exit L. The grid
 ascends, so rules are safer the greater k. The *fallback* is the cheapest action that cannot disagree with the
-last exit. A *full audit* evaluates exits 1..M and then asks the last exit, whatever they say; M ≤ min(m, L − 1)
-is the deepest exit that costs less than the fallback.
+last exit. A *full audit* evaluates exits 1..M and then asks the last exit, whatever they say; M is the
+deepest exit up to min(m, L − 1) that costs less than the fallback.
 """
 
 from __future__ import annotations
