@@ -153,6 +153,13 @@ def test_what_the_page_does_not_know_is_refused(options: dict[str, Any], limits:
     assert "\n" not in str(error.value)
 
 
+def test_too_many_sizes_are_refused() -> None:
+    trace = splitee.load_trace("imdb")
+    system = splitee.System(DEVICE, input_bytes=np.arange(trace.samples) + 100.0)
+    with pytest.raises(InputError, match="25,000 different lengths and sizes, the page holds at most 4,096"):
+        exploring._kinds(system.on(trace))
+
+
 def test_without_the_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(exploring, "find_spec", lambda name: None)
     done = CliRunner().invoke(
@@ -236,8 +243,18 @@ def test_in_a_browser_charts_are_drawn(tmp_path: Path) -> None:
     out.push(inks());
     location.hash = "speed=0.2&max_drop=6";
     await wait(); await wait(); await wait(); await wait();
-    out.push(inks(), JSON.parse(document.body.dataset.answer));"""
-    before, after, answer = collected(page, script)
+    out.push(inks(), JSON.parse(document.body.dataset.answer));
+    const canvas = document.querySelector("#map canvas"), box = canvas.getBoundingClientRect();
+    const at = { clientX: box.left + 0.3 * box.width, clientY: box.top + 0.2 * box.height, bubbles: true };
+    for (const Kind of [PointerEvent, MouseEvent])
+      for (const name of Kind === MouseEvent ? ["mousemove", "mousedown", "mouseup", "click"]
+        : ["pointermove", "pointerdown", "pointerup"]) canvas.dispatchEvent(new Kind(name, at));
+    await wait(); await wait();
+    for (const name of ["uplink", "speed"]) out.push(document.getElementById(`${name}_number`).value);"""
+    before, after, answer, *clicked = collected(page, script)
+    uplink, speed = map(float, clicked)
+    assert uplink < 5, "a click left of the middle"
+    assert speed > 3, "and high up"
     assert len(before) == len(after) == 2
     for chart, later in zip(before, after, strict=True):
         assert chart["width"] > 250
