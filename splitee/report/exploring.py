@@ -182,8 +182,8 @@ def _kinds(on: SystemOn) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     kinds, kind = np.unique(pairs, axis=0, return_inverse=True)
     if len(kinds) > _MOST_KINDS:
         raise InputError(
-            f"the inputs have {len(kinds):,} different lengths and sizes, the page holds at most {_MOST_KINDS:,}: "
-            "round input_bytes"
+            f"the inputs have {len(kinds):,} different lengths and sizes, the page holds at most "
+            f"{_MOST_KINDS:,}: round input_bytes"
         )
     return kinds, kind.ravel()
 

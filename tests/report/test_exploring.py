@@ -64,7 +64,7 @@ def replayed(document: dict[str, Any], half: str, rule: list[int]) -> tuple[np.n
         ms = ms + (stop > 0) * np.array(document["tokenize_ms"])[kind]
     else:
         ms = np.array(document["device"])[int(family == 3), kind, stop]
-    rate = settings["layer_ms"] * 1e3
+    rate = settings["uplink"] * 1e3
     cloud = np.broadcast_to(np.array(document["cloud_ms"]), (len(document["input_bits"]), layers + 1))
     bits = np.array(document["input_bits"])[kind]
     back = bits / rate + cloud[kind, 0]
