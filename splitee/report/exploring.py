@@ -32,6 +32,7 @@ from splitee.trace import Trace
 
 _TEMPLATES = Path(__file__).parent / "explore"
 _FAMILIES = (CloudOnly, FixedExit, FixedSplit, CascadeSplit)  # the numbers 0..3 in the page
+_MOST_KINDS = 4096  # counts by length and size take the browser some MB
 _DIGITS = 10  # of points lost; a plan allows 1e-9 more than its limit
 
 
@@ -179,8 +180,11 @@ def _kinds(on: SystemOn) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return pairs of a row of the world and bits of the input, shape (k, 2), and the pair of each sample."""
     pairs = np.column_stack([on.world.kind, on.world.input_bits])
     kinds, kind = np.unique(pairs, axis=0, return_inverse=True)
-    if len(kinds) > np.iinfo(np.uint16).max:
-        raise InputError(f"the inputs have {len(kinds):,} different sizes: the page holds at most 65,535")
+    if len(kinds) > _MOST_KINDS:
+        raise InputError(
+            f"the inputs have {len(kinds):,} different lengths and sizes, the page holds at most "
+            f"{_MOST_KINDS:,}: round input_bytes"
+        )
     return kinds, kind.ravel()
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,13 @@ def test_what_the_page_does_not_know_is_refused(options: dict[str, Any], limits:
     assert "\n" not in str(error.value)
 
 
+def test_too_many_sizes_are_refused() -> None:
+    trace = splitee.load_trace("imdb")
+    system = splitee.System(DEVICE, input_bytes=np.arange(trace.samples) + 100.0)
+    with pytest.raises(InputError, match="25,000 different lengths and sizes, the page holds at most 4,096"):
+        exploring._kinds(system.on(trace))
+
+
 def test_without_the_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(exploring, "find_spec", lambda name: None)
     done = CliRunner().invoke(
@@ -165,13 +173,13 @@ COLLECT = """out.push({
   command: document.getElementById("command").textContent,
   what: document.getElementById("what").firstChild.textContent,
   answer: JSON.parse(document.body.dataset.answer),
-  uplink: document.getElementById("uplink_number").value,
+  layer_ms: document.getElementById("layer_ms_number").value,
 });"""
 FRAGMENTS = [
     "uplink=0.2&rtt=300&max_drop=4",
     "uplink=80&rtt=2&layer_ms=12.5&exit_ms=0.5&max_drop=3&layers=9",
     "layer_ms=1&layers=4&max_p95=3",
-    "max_p95=120&rtt=25&uplink=100",
+    "layers=12&layer_ms=60&max_p95=none&rtt=60&uplink=1&max_drop=12",
     "uplink=-1&rtt=zwei&layers=99&max_drop=&unknown=5",  # ignored
 ]
 
@@ -181,24 +189,24 @@ def test_in_a_browser_it_answers_what_plan_prints(no_vega: None, tmp_path: Path)
     made = CliRunner().invoke(
         cli,
         shlex.split(
-            f"explore sst2_validation --layer-ms 15 --exit-ms 1 --cloud-ms 300 --max-drop 2 --out '{page}'"
+            f"explore sst2_validation --layer-ms 15 --exit-ms 1 --cloud-ms 100 --max-drop 2 --out '{page}'"
         ),
         catch_exceptions=False,
     )
     assert made.exit_code == 0
     visited = "".join(f"location.hash = {json.dumps(one)}; await wait(); {COLLECT}" for one in FRAGMENTS)
     moved = """
-    const slider = document.getElementById("uplink");
-    slider.value = 40; slider.dispatchEvent(new Event("input")); await wait();"""
+    const slider = document.getElementById("layer_ms");
+    slider.value = 150; slider.dispatchEvent(new Event("input")); await wait();"""
     first, *at_fragments, at_slider = collected(page, COLLECT + visited + moved + COLLECT, "#rtt=100")
     assert "--rtt 100 " in first["command"]
     assert at_fragments[-1] == at_fragments[-2]
-    assert float(at_slider["uplink"]) != float(at_fragments[-1]["uplink"])
+    assert float(at_slider["layer_ms"]) != float(at_fragments[-1]["layer_ms"])
     assert at_slider["answer"] != at_fragments[-1]["answer"]
     answers = []
     for shown in (first, *at_fragments[:-1], at_slider):
         words = shlex.split(shown["command"])
-        assert words[:5] == ["splitee", "plan", "sst2_validation", "--cloud-ms", "300"]
+        assert words[:5] == ["splitee", "plan", "sst2_validation", "--cloud-ms", "100"]
         done = CliRunner().invoke(cli, [*words[1:], "--json"], catch_exceptions=False)
         planned = json.loads(done.stdout)
         answers.append(planned["answer"])
@@ -218,7 +226,8 @@ def test_in_a_browser_it_answers_what_plan_prints(no_vega: None, tmp_path: Path)
 @pytest.mark.slow
 def test_in_a_browser_charts_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
-    system = splitee.System(splitee.DeviceProfile.load("mpnet_base_epyc_1_thread"), splitee.Link(8, 60), 30)
+    device = splitee.DeviceProfile.load("mpnet_base_epyc_1_thread")
+    system = splitee.System(device, splitee.Link(8, 60), cloud=30)
     trace = splitee.load_trace("sst2_validation")
     page = tmp_path / "page.html"
     page.write_text(explore_page(trace, system, Limits(2)), encoding="utf-8")
@@ -235,19 +244,25 @@ def test_in_a_browser_charts_are_drawn(tmp_path: Path) -> None:
     location.hash = "speed=0.2&max_drop=6";
     await wait(); await wait(); await wait(); await wait();
     out.push(inks(), JSON.parse(document.body.dataset.answer));
-    document.querySelector("#map canvas").scrollIntoView();"""
-    before, after, answer = collected(page, script)
+    const canvas = document.querySelector("#map canvas"), box = canvas.getBoundingClientRect();
+    const at = { clientX: box.left + 0.3 * box.width, clientY: box.top + 0.2 * box.height, bubbles: true };
+    for (const Kind of [PointerEvent, MouseEvent])
+      for (const name of Kind === MouseEvent ? ["mousemove", "mousedown", "mouseup", "click"]
+        : ["pointermove", "pointerdown", "pointerup"]) canvas.dispatchEvent(new Kind(name, at));
+    await wait(); await wait();
+    for (const name of ["uplink", "speed"]) out.push(document.getElementById(`${name}_number`).value);"""
+    before, after, answer, *clicked = collected(page, script)
+    uplink, speed = map(float, clicked)
+    assert uplink < 5, "a click left of the middle"
+    assert speed > 3, "and high up"
     assert len(before) == len(after) == 2
     for chart, later in zip(before, after, strict=True):
         assert chart["width"] > 250
         assert chart["seen"] > 0.05
         assert chart["sum"] != later["sum"]
-    times = splitee.DeviceProfile.load("mpnet_base_epyc_1_thread").to_dict()
-    faster = {
-        name: (np.asarray(value) * 0.2).tolist() if name in ("layer_ms", "exit_ms", "tokenize_ms") else value
-        for name, value in times.items()
-    }
-    found = plan(trace, splitee.System(splitee.DeviceProfile(**faster), splitee.Link(8, 60), 30), Limits(6))
+    times = ("layer_ms", "exit_ms", "tokenize_ms")
+    faster = replace(device, **{name: np.asarray(getattr(device, name)) * 0.2 for name in times})
+    found = plan(trace, replace(system, device=faster), Limits(6))
     assert found.answer is not None
     assert (answer["policy"], answer["latency"]) == (
         found.answer.policy.label, pytest.approx(found.answer.judged_on.latency, rel=1e-9),

@@ -178,7 +178,9 @@ function showAnswer(best, world) {
       element("dd", {}, value, ...(more ? [element("small", {}, more)] : [])))));
   document.getElementById("why").replaceChildren(
     ...reasons(best, world).map((line) => element("li", {}, line)));
-  document.getElementById("command").textContent = commandLine();
+  // no line ends within an option
+  document.getElementById("command").replaceChildren(...commandLine().split(/ (?=--)/).flatMap((words, i) =>
+    [i ? " " : "", element("span", {}, words)]));
   document.body.dataset.answer = JSON.stringify(
     rule ? { policy: label(rule), layer: rule[1], threshold: alphaOf(rule), ...row } : null);
 }
@@ -258,7 +260,7 @@ function showFrontier(best, world) {
 
 // Fill the chart's place on the page, with so many px below the plot.
 function fit(view, bottom) {
-  const { clientWidth, clientHeight } = view.container(), padding = { left: 50, top: 8, right: 12, bottom };
+  const { clientWidth, clientHeight } = view.container(), padding = { left: 50, top: 8, right: 20, bottom };
   view.padding(padding).width(clientWidth - padding.left - padding.right)
     .height(clientHeight - padding.top - bottom);
 }
