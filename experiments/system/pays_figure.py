@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from splitee.report.figures.style import INK, LOOKS, new_figure, paper, write_figure
+from splitee._internal.files import atomic_path
+from splitee.report.figures.style import INK, LOOKS, new_figure, paper, png
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "docs" / "figures" / "splitting_pays.png"
@@ -83,7 +84,8 @@ def panel(axes: Axes, part: pd.DataFrame) -> None:
 
 def main() -> None:
     figure = drawn(pd.read_csv(HERE / "results" / "round_trips.csv"))
-    write_figure(figure, TARGET, overwrite=True)
+    with atomic_path(TARGET, overwrite=True) as temporary:
+        temporary.write_bytes(png(figure, dpi=150))
 
 
 if __name__ == "__main__":
