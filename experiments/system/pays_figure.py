@@ -11,8 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from splitee._internal.files import atomic_path
-from splitee.report.figures.style import INK, LOOKS, new_figure, paper, png
+from splitee.report.figures.style import INK, LOOKS, new_figure, paper, write_figure
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "docs" / "figures" / "splitting_pays.png"
@@ -59,7 +58,7 @@ def drawn(trips: pd.DataFrame) -> Figure:
 
 def panel(axes: Axes, part: pd.DataFrame) -> None:
     """Draw a line per text; above 0 a cut has a lower mean latency than the cloud and the device alone."""
-    axes.axvspan(*MEASURED, color="#f0f0f0", lw=0)
+    axes.axvspan(*MEASURED, color="#e6e6e6", lw=0)
     axes.axhline(0, color=INK, lw=0.9)
     for look, (trace, name) in zip(LOOKS, TEXTS.items(), strict=False):
         line = part[part["trace"] == trace].sort_values("rtt")
@@ -84,8 +83,7 @@ def panel(axes: Axes, part: pd.DataFrame) -> None:
 
 def main() -> None:
     figure = drawn(pd.read_csv(HERE / "results" / "round_trips.csv"))
-    with atomic_path(TARGET, overwrite=True) as temporary:
-        temporary.write_bytes(png(figure, dpi=150))
+    write_figure(figure, TARGET, overwrite=True)
 
 
 if __name__ == "__main__":
