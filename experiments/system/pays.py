@@ -67,8 +67,9 @@ class Cell:
 
     @property
     def file(self) -> str:
-        """The name of the file that holds its result; it depends on every setting."""
-        setting = repr((self, ALPHAS, ROUNDS, LIMITS))
+        """The name of the file that holds its result; it depends on every setting, and on the profiles."""
+        profiles = [splitee.DeviceProfile.load(name).to_dict() for name in (self.device, SERVER)]
+        setting = repr((self, ALPHAS, ROUNDS, LIMITS, profiles))
         key = hashlib.sha256(setting.encode()).hexdigest()[:8]
         return f"{self.trace}-{self.device}-{self.link}-{self.payload}-{key}.csv"
 
