@@ -158,3 +158,29 @@ def test_an_eighth_keeps_what_was_asked_for() -> None:
     ).to_dict("records")
     assert row["parameters_share"] <= 0.125
     assert row["kept"] >= 92
+
+
+SYSTEM = ROOT / "experiments" / "system"
+
+
+def test_tables_of_where_splitting_pays_are_those_of_the_numbers(tmp_path: Path) -> None:
+    sys.path[:0] = [str(SYSTEM), str(SYSTEM.parent)]
+    try:
+        tables = importlib.import_module("pays_tables")
+    finally:
+        for folder in (SYSTEM, SYSTEM.parent):
+            sys.path.remove(str(folder))
+        for name in ("pays_tables", "writing"):
+            sys.modules.pop(name, None)
+    results = SYSTEM / "results"
+    for name in ("pays.parquet", "round_trips.csv"):
+        (tmp_path / name).write_bytes((results / name).read_bytes())
+    tables.write_tables(tmp_path)
+    written = list((tmp_path / "tables").iterdir())
+    assert len(written) == 6 * 3
+    for path in written:
+        assert path.read_text() == (results / "tables" / path.name).read_text(), path.name
+    links = pd.read_parquet(results / "pays.parquet")
+    for kind in ("cloud", "device", "cut"):
+        assert (links.loc[links["answer"] == kind, f"{kind}_drop"] <= 1).all()
+    assert not ((links["device_layers"] == 12) & (links["answer"] == "cut")).any()

@@ -3,7 +3,8 @@
 python experiments/system/pays.py DATA_ROOT [--work FOLDER]
 
 Five bundled traces × three device profiles × ten links × what is offloaded × half or all layers on the device × a cloud
-that is free or a server. `splitee.report.planning.plan` chooses rules on one half of the samples (at most 1 point lost,
+that is free or a server. Larger states than int8's, and states to a free cloud, are offloaded on IMDb only, unless
+--every says so. `splitee.report.planning.plan` chooses rules on one half of the samples (at most 1 point lost,
 at the upper end of the interval) and judges them on the other. Then the round trip varies, on one link.
 
 Every finished cell is a file in FOLDER, so that an interrupted run resumes. Writes results/pays.parquet (the links),
@@ -40,6 +41,14 @@ UPLINKS = (
 CONSTANT = {"Wi-Fi": 18.88, "4G": 5.85, "3G": 1.1}  # Mbit/s, mean uplinks of the literature
 RTT = 85.0  # ms: the median of the 720 round trips in networks/rtt_5g.csv
 ROUND_TRIPS = (2.5, 5.0, 10.0, 20.0, 40.0, 85.0, 160.0, 320.0, 640.0, 1280.0)
+FIRST = [("input", "server"), ("int8", "server"), ("input", "free")]
+REST = [
+    ("float16", "server"),
+    ("float32", "server"),
+    ("int8", "free"),
+    ("float16", "free"),
+    ("float32", "free"),
+]
 ALPHAS = (0.7, 0.8, 0.9, 0.95, 0.99)
 ROUNDS = 2000  # of each half
 LIMITS = Limits(max_drop=1.0)
@@ -58,22 +67,22 @@ class Cell:
 
     @property
     def file(self) -> str:
-        """The name of the file that holds its result; it depends on every setting."""
-        setting = repr((self, ALPHAS, ROUNDS, LIMITS))
+        """The name of the file that holds its result; it depends on every setting, and on the profiles."""
+        profiles = [splitee.DeviceProfile.load(name).to_dict() for name in (self.device, SERVER)]
+        setting = repr((self, ALPHAS, ROUNDS, LIMITS, profiles))
         key = hashlib.sha256(setting.encode()).hexdigest()[:8]
         return f"{self.trace}-{self.device}-{self.link}-{self.payload}-{key}.csv"
 
 
-def cells() -> Iterator[Cell]:
-    """Return what is evaluated: the round trips, the links with the input offloaded, then what else is offloaded."""
+def cells(every: bool = False) -> Iterator[Cell]:
+    """Return what is evaluated: the round trips, the links with the input or the smallest state, then the rest."""
     for trace, device, rtt in product(TRACES, DEVICES, ROUND_TRIPS):
         yield Cell(trace, device, "4G", rtt, "input", "server")
-    first = [("input", "server"), ("int8", "server"), ("input", "free"), ("float16", "server")]
-    others = [("float32", "server"), ("int8", "free"), ("float16", "free"), ("float32", "free")]
     for (payload, cloud), trace, device, link in product(
-        first + others, TRACES, DEVICES, (*CONSTANT, *UPLINKS)
+        FIRST + REST, TRACES, DEVICES, (*CONSTANT, *UPLINKS)
     ):
-        yield Cell(trace, device, link, RTT, payload, cloud)
+        if every or (payload, cloud) in FIRST or trace == TRACES[0]:
+            yield Cell(trace, device, link, RTT, payload, cloud)
 
 
 def main() -> None:
@@ -82,9 +91,12 @@ def main() -> None:
     )
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--work", type=Path, default=Path("out/pays"), help="default: out/pays")
+    parser.add_argument(
+        "--every", action="store_true", help="larger states, and states to a free cloud, on all texts"
+    )
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    every = list(cells())
+    every = list(cells(given.every))
     for number, cell in enumerate(every, start=1):
         file = given.work / cell.file
         if not file.exists():

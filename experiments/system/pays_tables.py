@@ -47,27 +47,28 @@ def made(links: pd.DataFrame, trips: pd.DataFrame) -> dict[str, tuple[pd.DataFra
         ),
         "winners": (
             winners(links),
-            f"Which rule is the cheapest in mean latency within 1 point of accuracy: cells of 5 texts × 10 links × "
-            f"2 clouds, {rtt}; and how much lower the latency of the best cut is (%) than that of the better of the "
-            f"cloud alone and the device alone, than the cloud's, and than the device's: median (lowest to highest). "
+            f"Which rule is the cheapest in mean latency within 1 point of accuracy: cells of texts × 10 links × "
+            f"clouds (5 texts with the input and, to a server, with int8; else IMDb), {rtt}; and how much lower the latency "
+            f"of the best cut is (%) than that of the better of the cloud alone and the device alone, than the cloud's, and than the device's: median (lowest to highest). "
             f"{samples}",
         ),
         "links": (
             by_link(links),
             f"Latency in ms on a phone that holds half of the layers, {rtt}, server in the cloud; medians over 5 texts: "
-            "the cloud alone, and the best cut by what it offloads; mean, p50 and p95.",
+            "the cloud alone, and the best cut with the input or the int8 state; mean / p50 / p95.",
         ),
         "payloads": (
             payloads(links),
             "Mean latency of the best cut that offloads a state, relative to the best cut that offloads the input: "
-            f"median (lowest to highest) over 5 texts, 3 devices, 2 clouds, half and all layers; {rtt}.",
+            f"median (lowest to highest) over texts, 3 devices, clouds, half and all layers; {rtt}. float16 and float32: "
+            "IMDb only.",
         ),
         "round_trips": (
             round_trips(trips),
             "From which round trip on (ms, of those tried) the best cut or the device alone has a lower mean latency "
             "than the cloud alone (–: for some text at none); for how many texts a cut is the cheapest at some round trip; "
-            f"and what the best cut saves against the better of both. The input is offloaded, {trips['uplink'].iloc[0]:g} Mbit/s, server in the "
-            f"cloud; lowest to highest over 5 texts. {samples}",
+            "and what the best cut saves against the better of both. The input is offloaded, "
+            f"{trips['uplink'].iloc[0]:g} Mbit/s, server in the cloud; lowest to highest over 5 texts. {samples}",
         ),
         "radio": (
             radio(links),
@@ -121,7 +122,7 @@ def by_link(links: pd.DataFrame) -> pd.DataFrame:
         row = {"link": link, "Mbit/s": uplink} | _latency(
             part[part["payload"] == "input"], "cloud", "cloud alone"
         )
-        for payload in ("input", "int8", "float16"):
+        for payload in ("input", "int8"):
             row |= _latency(part[part["payload"] == payload], "cut", f"cut, {payload}")
         rows.append(row)
     return pd.DataFrame(rows)
@@ -170,7 +171,7 @@ def radio(links: pd.DataFrame) -> pd.DataFrame:
         rate = part["uplink"].iloc[0]
         mj_per_kb = 8e-3 * (by_rate + constant / rate)
         row = {"link": link, "Mbit/s": rate, "radio mW": by_rate * rate + constant}
-        for payload in PAYLOADS:
+        for payload in ("input", "int8"):
             of = part[part["payload"] == payload]
             sizes = of["cloud_kilobytes"] if payload == "input" else _state(of)
             row[f"{payload} mJ"] = float((mj_per_kb * sizes).mean())
