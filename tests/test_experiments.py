@@ -184,3 +184,61 @@ def test_tables_of_where_splitting_pays_are_those_of_the_numbers(tmp_path: Path)
     for kind in ("cloud", "device", "cut"):
         assert (links.loc[links["answer"] == kind, f"{kind}_drop"] <= 1).all()
     assert not ((links["device_layers"] == 12) & (links["answer"] == "cut")).any()
+
+
+LEARNERS = ROOT / "experiments" / "learners"
+
+
+@pytest.fixture(scope="module")
+def learners():
+    """What the scripts about learners share."""
+    sys.path.insert(0, str(LEARNERS))
+    try:
+        yield importlib.import_module("common")
+    finally:
+        sys.path.remove(str(LEARNERS))
+        sys.modules.pop("common", None)
+
+
+def test_certified_costs_are_what_a_replay_gives(learners) -> None:
+    written = pd.read_csv(LEARNERS / "results" / "costs.csv")
+    at = written.query("trace == 'scitail' and offload == 12 and device_layers == 6 and delta == 0.01").iloc[
+        0
+    ]
+    trace, source = learners.loaded("scitail")
+    costs = splitee.CostModel(offload=12.0, device_layers=6)
+    orders = learners.orders_of(trace.samples, 20, "permutation", 13)
+    policy = splitee.CertifiedSplit(0.01, source=source)
+    assert splitee.replay(trace, policy, costs, orders=orders).cost.mean() == pytest.approx(
+        at["cost_unknown"], rel=1e-5
+    )
+    cost, rule = learners.hindsight(trace, costs, "disagreement", 0.01)
+    assert cost == pytest.approx(at["observable"], rel=1e-5)
+    assert learners.answered_wrongly(trace, rule) <= 0.01
+    assert learners.cost_of(trace, costs, rule) == pytest.approx(cost)
+
+
+def test_the_promise_was_kept_and_the_page_says_how_often() -> None:
+    runs = {name: pd.read_csv(LEARNERS / "results" / f"{name}.csv") for name in ("coverage", "adversarial")}
+    told = (ROOT / "docs" / "certified.md").read_text()
+    for table in runs.values():
+        above, every = table["above"].sum(), table["runs"].sum()
+        assert above <= 0.05 * every
+        assert f"{above} of {every:,}" in told
+    bounds = pd.read_csv(LEARNERS / "results" / "bounds.csv")
+    above, every = bounds["above_bound"].sum(), bounds["runs"].sum()
+    assert above <= 0.05 * every
+    assert f"all but {above} of {every:,} runs" in " ".join(
+        (ROOT / "docs" / "stopping.md").read_text().split()
+    )
+
+
+@pytest.mark.parametrize("kind", ["just above", "top", "flat", "bands", "cliff", "alike"])
+def test_adversarial_traces_have_rules_above_delta(learners, kind: str) -> None:
+    trace = learners.adversarial(kind, 0.01, samples=4000, exits=4)
+    shares = [learners.answered_wrongly(trace, (1, alpha, 0, float("nan"))) for alpha in (0.5, 0.88, 0.9999)]
+    assert shares[0] > 0.01
+    if kind in ("just above", "top", "alike"):
+        assert min(shares) > 0.01
+    if kind == "cliff":
+        assert shares[2] == 0

@@ -89,7 +89,7 @@ def drifting(orders: int) -> pd.DataFrame:
                     "disagreement": wrong.mean(),
                     "worst_sixth": np.mean(sixths),
                 }
-                if policy.startswith("certified") and stream in ("shuffled", "sudden", "recurring"):
+                if policy.startswith("certified") and stream in ("sudden", "recurring"):
                     row["rounds_above"] = (in_force(trace, parts, result, order) > DELTA).mean()
                 if hasattr(result.policy, "drift"):
                     row["alarms"] = result.certificate().groupby("repeat")["alarms"].max().mean()

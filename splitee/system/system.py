@@ -225,7 +225,8 @@ class SystemOn:
         if regular is None:
             shares = np.bincount(world.kind) / len(world.kind)
             one, every = np.tensordot(world.device, shares, axes=(1, 0))
-            exit_ = float(np.diff(every - one, prepend=0.0)[2:].mean()) if layers > 1 else 0.0
+            exits = np.diff(every - one, prepend=0.0)[2:]  # of exits 1..L − 1; 0 may become −1e-14
+            exit_ = max(float(exits.mean()), 0.0)
             # of one exit evaluated the first is known best; the others differ by layers
             between = np.maximum(np.diff(one)[0:], 0.0)
             between[0] = max(float(one[1]) - exit_, 0.0)
