@@ -218,7 +218,7 @@ class SystemOn:
     @cached_property
     def costs(self) -> CostModel:
         """Constant costs near these: means over the samples, at the link's mean rate, without waiting."""
-        world, layers = self.world, self.trace.layers
+        world = self.world
         by_sample = offload_table(world, world.rate)
         offload = np.where((by_sample == by_sample[0]).all(axis=0), by_sample[0], by_sample.mean(axis=0))
         regular = self._regular()
