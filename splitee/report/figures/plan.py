@@ -115,7 +115,7 @@ def _log(axes: Axes, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = sorted(axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly)
-    narrow = high < 30 * max(low, 1e-9)
+    narrow = high < 300 * max(low, 1e-9)
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axis.set_major_formatter(_PLAIN)
     axis.set_minor_formatter(NullFormatter())
