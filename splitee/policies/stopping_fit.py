@@ -74,6 +74,8 @@ class Rules(NamedTuple):
         The exit to evaluate next; 0: ask.
     mean : ndarray, shape (3, 4)
         Cost, loss and root of the loss per sample on the trajectories, and the first exit (0: the fallback).
+    sixth : ndarray of int, shape (TRAJECTORIES, M + 1)
+        `place` of each trajectory.
     value : ndarray, shape (TRAJECTORIES, M + 1)
         Scratch: V.
     """
@@ -83,6 +85,7 @@ class Rules(NamedTuple):
     answers: NDArray[np.bool_]
     target: Whole
     mean: Floats
+    sixth: Whole
     value: Floats
 
 
@@ -140,6 +143,7 @@ def begin_rules(reach: int) -> Rules:
         np.zeros((3, exits, CELLS), dtype=np.bool_),
         np.zeros((3, exits, QUANTILES), dtype=np.int64),
         np.zeros((3, 4)),
+        np.zeros((TRAJECTORIES, exits), dtype=np.int64),
         np.zeros((TRAJECTORIES, exits)),
     )
 
@@ -235,6 +239,8 @@ def fit(audits, rules):  # type: ignore[no-untyped-def]
             rules.chance[i, cell] = 1.0 / (1.0 + math.exp(-(a + z * (b + c * z))))
             rules.place[i, cell] = min(QUANTILES - 1, QUANTILES * before // known)
             before += many[cell]
+        for k in range(known):
+            rules.sixth[k, i] = rules.place[i, audits.trajectory[k, i]]
 
 
 @kernel
@@ -251,7 +257,7 @@ def make_rule(stops, audits, rules, slot, price):  # type: ignore[no-untyped-def
     exits, known = np.uintp(len(stops.ask)), min(audits.seen[0], len(audits.trajectory))
     trajectory, place, chance, value = audits.trajectory, rules.place, rules.chance, rules.value
     count, total = np.zeros(QUANTILES, dtype=np.int64), np.zeros((QUANTILES, exits))
-    best = np.zeros(QUANTILES)
+    best, least = np.zeros(QUANTILES), np.zeros(CELLS)
     for back in range(exits):
         i = exits - np.uintp(1) - back  # unsigned: no index counts from the end
         for q in range(QUANTILES):
@@ -259,7 +265,7 @@ def make_rule(stops, audits, rules, slot, price):  # type: ignore[no-untyped-def
             for j in range(exits):
                 total[q, j] = 0.0
         for k in range(np.uintp(known)):
-            sixth = np.uintp(place[i, np.uintp(trajectory[k, i])]) if i > 0 else np.uintp(0)
+            sixth = np.uintp(rules.sixth[k, i])  # 0 before any exit
             count[sixth] += 1
             for j in range(i + np.uintp(1), exits):
                 total[sixth, j] += value[k, j]
@@ -270,10 +276,11 @@ def make_rule(stops, audits, rules, slot, price):  # type: ignore[no-untyped-def
                     best[q], rules.target[slot, i, q] = stops.step[i, j] + total[q, j] / count[q], j
         if i > 0:
             for cell in range(CELLS):
-                rules.answers[slot, i, cell] = price * chance[i, cell] <= best[place[i, cell]]
+                answering, other = price * chance[i, cell], best[place[i, cell]]
+                rules.answers[slot, i, cell] = answering <= other
+                least[cell] = min(answering, other)
             for k in range(np.uintp(known)):
-                there = np.uintp(trajectory[k, i])
-                value[k, i] = min(price * chance[i, there], best[np.uintp(place[i, there])])
+                value[k, i] = least[np.uintp(trajectory[k, i])]
     first = rules.target[slot, 0, 0]
     cost, loss, root = 0.0, 0.0, 0.0
     for k in range(known):
@@ -287,7 +294,7 @@ def make_rule(stops, audits, rules, slot, price):  # type: ignore[no-untyped-def
                 loss += chance[i, cell]
                 root += math.sqrt(chance[i, cell] + FLOOR)
                 break
-            before, i = i, rules.target[slot, i, place[i, cell]]
+            before, i = i, rules.target[slot, i, rules.sixth[k, i]]
             if i == 0:
                 cost += stops.ask[before]
     rules.mean[slot, RULE_COST], rules.mean[slot, RULE_LOSS] = cost / known, loss / known

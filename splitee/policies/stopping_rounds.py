@@ -68,6 +68,20 @@ class Learner(NamedTuple):
 
 
 @kernel
+def refit(learner):  # type: ignore[no-untyped-def]
+    """Fit anew, and solve for the rules that spend what may be spent now."""
+    whole, total = learner.whole, learner.total
+    delta, t = learner.setting[0], whole[T]
+    aim = delta + (delta * (t - 1) - total[ACCOUNT]) / ((t - 1) / 4 + 500)
+    aim = min(max(aim, 0.2 * delta), 1.5 * delta)
+    fit(learner.audits, learner.rules)
+    ratio = total[LOST] / total[EXPECTED]
+    total[MIX] = solve(learner.stops, learner.audits, learner.rules, aim, ratio, whole[FULL])
+    whole[DUE], whole[ENOUGH] = t + max(200, (t - whole[BEGUN]) // 10), whole[SEEN] + max(1, whole[SEEN] // 5)
+    whole[FITTED] = 1
+
+
+@inlined
 def begin_round(learner, coin, choice):  # type: ignore[no-untyped-def]
     """Fit anew if it is due; then draw the kind of the round, and which of the two rules it follows."""
     stops, rules, whole, total = learner.stops, learner.rules, learner.whole, learner.total
@@ -75,14 +89,7 @@ def begin_round(learner, coin, choice):  # type: ignore[no-untyped-def]
     t, own, many = whole[T], whole[T] - whole[BEGUN], len(stops.ask) > 1
     fresh = whole[FITTED] == 0 or t >= whole[DUE] or whole[SEEN] >= whole[ENOUGH]
     if many and whole[FULL] >= WARM and fresh:
-        delta = learner.setting[0]
-        aim = delta + (delta * (t - 1) - total[ACCOUNT]) / ((t - 1) / 4 + 500)
-        aim = min(max(aim, 0.2 * delta), 1.5 * delta)
-        fit(learner.audits, rules)
-        ratio = total[LOST] / total[EXPECTED]
-        total[MIX] = solve(stops, learner.audits, rules, aim, ratio, whole[FULL])
-        whole[DUE], whole[ENOUGH] = t + max(200, own // 10), whole[SEEN] + max(1, whole[SEEN] // 5)
-        whole[FITTED] = 1
+        refit(learner)
     if many and own <= WARM:
         whole[KIND] = WHOLE
     elif whole[FITTED] == 0:
@@ -109,7 +116,7 @@ def asked_factor(stake, expected, q, loss):  # type: ignore[no-untyped-def]
     return -math.log((1 - (1 - q) * math.exp(stake * loss - stake * expected)) / q)
 
 
-@kernel
+@inlined
 def answer(learner, i, cell, coin, kept):  # type: ignore[no-untyped-def]
     """Enter an answer at exit i into the account and the bound; return whether the last exit is asked too.
 
@@ -164,7 +171,7 @@ def learn_full(learner, t, confidence, prediction, s):  # type: ignore[no-untype
     learner.whole[FULL] += 1
 
 
-@kernel
+@inlined
 def close_round(learner, watched, cell, coin):  # type: ignore[no-untyped-def]
     """Watch for a change at the exit that was evaluated first (0: none); an alarm forgets all audits."""
     whole = learner.whole
