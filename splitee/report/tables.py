@@ -194,7 +194,7 @@ def _cells(row: Row, measure: str) -> dict[str, str]:
     """Return a row's cells by column."""
     timed = "latency" in row
     marks = ("*" if row["sees_final"] else "") + ("" if row["on_device"] else "†")
-    return {
+    cells = {
         "policy": row["policy"] + marks,
         "layer": _layer(row),
         "on_device": f"{100 * (1 - row['offload_rate']):.1f}",
@@ -206,11 +206,15 @@ def _cells(row: Row, measure: str) -> dict[str, str]:
         "change": "–" if row["cost_change"] != row["cost_change"] else f"{100 * row['cost_change']:+.1f}",
         "reward": f"{row['reward']:.3f}",
         "utility": "–" if row["utility"] != row["utility"] else f"{row['utility']:.3f}",
-        "p50": f"{row['latency_p50']:.1f}" if timed else "",
-        "p95": f"{row['latency_p95']:.1f}" if timed else "",
-        "energy": f"{row['energy']:.1f}" if timed else "",
-        "kilobytes": f"{row['kilobytes']:.2f}" if timed else "",
     }
+    if timed:
+        cells |= {
+            "p50": f"{row['latency_p50']:.1f}",
+            "p95": f"{row['latency_p95']:.1f}",
+            "energy": f"{row['energy']:.1f}",
+            "kilobytes": f"{row['kilobytes']:.2f}",
+        }
+    return cells
 
 
 def _layer(row: Row) -> str:

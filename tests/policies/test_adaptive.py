@@ -11,7 +11,7 @@ import splitee
 from splitee.policies.adaptive import PRICES, tabulated
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(system_cases(), st.booleans(), st.sampled_from([0.0, 0.2, 10.0]))
 def test_it_equals_its_twin_but_for_ties(one: SystemCase, queue: bool, memory: float) -> None:
     """The source is summed in another order, so that rules of equal worth may be taken for each other."""

@@ -70,7 +70,7 @@ def journal(result: splitee.Result) -> list[tuple[int, int, int]]:
     return list(zip(table["t"], table["alarms"], table["layer"], strict=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(worlds(max_layers=5, exit_layers=None)), SETTINGS, st.integers(0, 1000))
 def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
     case, ours, twin = of(case.world, case, given, seed)
@@ -87,6 +87,7 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
     assert journal(result) == [(t, a, paths[p][0] if p >= 0 else 0) for t, a, p, _ in changes]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(cases(worlds(max_layers=5, exit_layers=None)), SETTINGS, st.integers(0, 1000))
 def test_live_it_decides_as_in_the_replay(case: Case, given: dict, seed: int) -> None:

@@ -45,7 +45,7 @@ def coins(rounds: int) -> list[tuple[float, float, float, float]]:
     return np.random.default_rng(np.random.SeedSequence(0, spawn_key=(1, 0))).random((rounds, 4)).tolist()
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(cases(worlds(max_layers=5, exit_layers=None)), SETTINGS, st.integers(0, 1000))
 def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
     case = of(case, given, seed)
@@ -69,6 +69,7 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
         assert (row.account, row.bound) == pytest.approx((account, bound), rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(cases(worlds(max_layers=5, exit_layers=None)), SETTINGS, st.integers(0, 1000))
 def test_live_it_decides_as_in_the_replay(case: Case, given: dict, seed: int) -> None:

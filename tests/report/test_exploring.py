@@ -184,6 +184,7 @@ FRAGMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_in_a_browser_it_answers_what_plan_prints(no_vega: None, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     made = CliRunner().invoke(

@@ -17,7 +17,7 @@ from splitee.policies.timed import rewards_in_time
 from splitee.results.timed import MEASURED
 from splitee.system.world import new_lane
 
-EXAMPLES = settings(max_examples=80)
+EXAMPLES = settings(max_examples=30)
 
 
 def replayed(one: SystemCase, policy: object) -> splitee.Result:
@@ -203,7 +203,7 @@ def test_constants_give_what_a_cost_model_gives(case: Case, which: str) -> None:
         assert timed.regret(kind) == pytest.approx(constant.regret(kind), rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(system_cases(), st.integers(0, 10**6))
 def test_no_decision_depends_on_what_had_not_arrived(one: SystemCase, seed: int) -> None:
     """Other answers of the cloud, from a round on, change no decision made before the first came back."""
