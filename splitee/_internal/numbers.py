@@ -33,6 +33,17 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
         raise InputError(f"{name} is {value!r}: give a whole number, at least {least}")
 
 
+def check_share(name: str, value: object, least: float, most: float) -> None:
+    """Raise InputError unless `value` is a number from `least` to `most`; True and False are none.
+
+    Examples
+    --------
+    >>> check_share("failure", 0.05, 1e-12, 0.5)
+    """
+    if isinstance(value, bool) or not (isinstance(value, Real) and least <= float(value) <= most):
+        raise InputError(f"{name} is {value!r}: give a share from {least:g} to {most:g}, such as 0.01")
+
+
 def number(value: object) -> float:
     """Read a finite number of at least 0: 5, "0.7", "5/6" or "half".
 

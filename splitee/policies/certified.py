@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_whole
+from splitee._internal.numbers import check_share, check_whole
 from splitee.costs import CostModel
 from splitee.policies import drift
 from splitee.policies.base import Policy, check_switch
@@ -157,12 +157,8 @@ class CertifiedSplit(Policy):
     has_arms: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, least, most in (("max_disagreement", 1e-4, 0.5), ("failure", 1e-12, 0.5)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not (isinstance(value, Real) and least <= float(value) <= most):
-                raise InputError(
-                    f"{name} is {value!r}: give a share from {least:g} to {most:g}, such as 0.01"
-                )
+        check_share("max_disagreement", self.max_disagreement, 1e-4, 0.5)
+        check_share("failure", self.failure, 1e-12, 0.5)
         if self.horizon is not None:
             check_whole("horizon", self.horizon)
         if self.source is not None and not isinstance(self.source, Trace):

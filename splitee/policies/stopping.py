@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
+from splitee._internal.numbers import check_share
 from splitee.policies import drift
 from splitee.policies.base import Policy, check_switch
 from splitee.policies.certified_rounds import joined
@@ -105,12 +105,8 @@ class AuditedStopping(Policy):
     has_arms: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, least, most in (("max_disagreement", 1e-4, 0.5), ("failure", 1e-12, 0.5)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not (isinstance(value, Real) and least <= float(value) <= most):
-                raise InputError(
-                    f"{name} is {value!r}: give a share from {least:g} to {most:g}, such as 0.01"
-                )
+        check_share("max_disagreement", self.max_disagreement, 1e-4, 0.5)
+        check_share("failure", self.failure, 1e-12, 0.5)
         check_switch("drift", self.drift)
 
     @property
@@ -180,7 +176,7 @@ class LiveStopping:
 
     def __init__(self, policy: AuditedStopping) -> None:
         self.policy, self.name = policy, policy.label
-        self.streams: list[list[Floats]] = []  # what is told of each stream
+        self.streams: list[list[Floats]] = []  # what is reported of each stream
 
     def start(self, problem: Problem, rng: np.random.Generator) -> None:
         """Begin a stream."""
@@ -236,7 +232,7 @@ class LiveStopping:
         return self.finish(exit, self.stops.asks[exit, self.evaluated])
 
     def row(self) -> Floats:
-        """Return what is told after a round, shape (2, 6); see `tell`."""
+        """Return what is reported after a round, shape (2, 6); see `tell`."""
         told = np.zeros((2, 6))
         tell(self.learner, told)
         return told

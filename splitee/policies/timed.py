@@ -72,9 +72,7 @@ def _answered_by_device(
         if offloaded:
             own = (layer, False, evaluated) if layer else (last, False, 1)
             if own not in rows:
-                rows.append(
-                    own
-                )  # only exits evaluated on the way, or the last one: what was spent is measured
+                rows.append(own)
             instead[number] = rows.index(own)
     layers, offloads, exits = (np.array(column) for column in zip(*rows, strict=True))
     after = Actions(layers, offloads.astype(bool), exits)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from splitee.policies.commit import ExploreThenCommit
-from splitee.report.tables import Row, Rows, lacks, measure_of, usable, within
+from splitee.report.tables import Rows, lacks, measure_of, unit_of, usable, within
 from splitee.results.results import Results
 from splitee.results.setup import Setup
 
@@ -67,7 +67,7 @@ def _dominating(results: Results, rows: Rows) -> list[str]:
             by = min(better, key=lambda rival: rival["cost"])["policy"]
             beaten.setdefault(by, []).append(row["policy"])
     return [
-        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} {_unit(rows[0])}) "
+        f"{by} dominates {', '.join(names)}: cheaper ({results[by].cost.mean():.2f} {unit_of(rows[0])}) "
         "and no less "
         f"{'accurate' if measure == 'accuracy' else 'in agreement with the last exit'} on these samples."
         for by, names in beaten.items()
@@ -149,7 +149,7 @@ def answer(rows: Rows, max_drop: float) -> str:
         return f"no policy on this device loses at most {points} ({bound})."
     return (
         f"cheapest that loses at most {points} ({bound}): {best['policy']}, "
-        f"{best['cost']:.2f} {_unit(best)}, {100 * best[delta]:+.2f} points."
+        f"{best['cost']:.2f} {unit_of(best)}, {100 * best[delta]:+.2f} points."
     )
 
 
@@ -170,15 +170,10 @@ def _unresolved(rows: Rows, max_drop: float) -> list[str]:
     width, room = row[delta] - row[f"{delta}_low"], row[delta] + max_drop / 100
     needed = row["samples"] * (width / room) ** 2
     return [
-        f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} {_unit(row)} "
+        f"not resolved by {row['samples']:,} samples: {row['policy']} costs {row['cost']:.2f} {unit_of(row)} "
         f"and loses {-100 * row[delta]:.2f} points here, but possibly {-100 * row[f'{delta}_low']:.2f}; "
         f"about {rounded_up(needed):,} samples like these would settle it."
     ]
-
-
-def _unit(row: Row) -> str:
-    """Return the unit of costs."""
-    return str(row.get("unit", "λ"))
 
 
 def rounded_up(number: float) -> int:

@@ -23,7 +23,7 @@ from splitee.policies.timed import in_time
 from splitee.report.notes import rounded_up
 from splitee.system.link import Link
 from splitee.system.system import System, SystemOn
-from splitee.system.world import World
+from splitee.system.world import LATE
 from splitee.trace import Trace
 
 ALPHAS = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -194,16 +194,15 @@ def plan(
     'cloud-only'
     """
     on = system.on(trace)
-    arms = on.arms
     orders = [_order(half, on, seed + k) for k, half in enumerate(halves(trace.samples, rounds))]
     worlds = [on.world_of(len(order), 0, 1, seed) for order in orders]
-    table = Table.of(trace, on.costs, 0.0, 0.5, on)
+    table = _table(on)
     every = []
-    for policy in rules_of(trace, arms, alphas):
+    for policy in rules_of(trace, on.arms, alphas):
         decided = policy.by_sample(table)
         assert decided is not None
         rows = [
-            _row(table, on, world, order, Played(decided[0][order], decided[1]))
+            _row(table, order, in_time(table, world, order, Played(decided[0][order], decided[1])))
             for order, world in zip(orders, worlds, strict=True)
         ]
         every.append(Judged(policy, *rows))
@@ -226,13 +225,29 @@ def _order(half: NDArray[np.intp], on: SystemOn, seed: int) -> Orders:
     return frozen((half if on.steady else rng.permutation(half))[:, None])
 
 
-def _row(table: Table, on: SystemOn, world: World, order: Orders, actions: Played) -> Row:
-    played = in_time(table, world, order, actions)
+def _table(on: SystemOn) -> Table:
+    """Return the trace of a system as rules see it: they have their own α, and no μ."""
+    return Table.of(on.trace, on.costs, 0.0, 0.5, on)
+
+
+def measured(policy: Rule, on: SystemOn, order: Orders, seed: int) -> Played:
+    """Return the rounds of a rule in one stream, shape (rounds, 1), with what they took."""
+    table = _table(on)
+    decided = policy.by_sample(table)
+    assert decided is not None
+    world = on.world_of(len(order), 0, 1, seed)
+    return in_time(table, world, order, Played(decided[0][order], decided[1]))
+
+
+def _row(table: Table, order: Orders, played: Played) -> Row:
+    """Return the numbers of a rule's rounds."""
+    on = table.system
+    assert on is not None
     assert played.measured is not None
     assert played.lost is not None
     latency, energy, kilobytes = played.measured
     answer = table.prediction[order, played.actions.answer[played.action]]
-    trace = on.trace
+    world, trace = on.world, on.trace
     last = trace.prediction[order, -1]
     if trace.label is None:
         lost = (answer != last).astype(np.float64)
@@ -255,7 +270,7 @@ def _row(table: Table, on: SystemOn, world: World, order: Orders, actions: Playe
         drop_high=drop + 100.0 * half,
         offload_rate=float(played.actions.offloaded[played.action].mean()),
         fallback=float((played.lost > 0).mean()),
-        missed=float(((latency > world.deadline) | (played.lost == 1)).mean()),
+        missed=float(((latency > world.deadline) | (played.lost == LATE)).mean()),
     )
 
 
@@ -263,11 +278,7 @@ def _in_outage(trace: Trace, system: System, policy: Rule, order: Orders, seed: 
     """Return what a rule does if the link is down all the time."""
     down = replace(system, link=Link(system.link.mean, system.link.rtt, outages=[(0.0, 1e12)]))
     on = down.on(trace)
-    table = Table.of(trace, on.costs, 0.0, 0.5, on)
-    decided = policy.by_sample(table)
-    assert decided is not None
-    world = on.world_of(len(order), 0, 1, seed)
-    return _row(table, on, world, order, Played(decided[0][order], decided[1]))
+    return _row(_table(on), order, measured(policy, on, order, seed))
 
 
 def _not_dominated(every: Sequence[Judged], answer: Judged | None) -> list[Judged]:

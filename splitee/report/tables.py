@@ -56,6 +56,11 @@ def measure_of(rows: Rows) -> str:
     return "agreement" if lacks(rows, "accuracy") else "accuracy"
 
 
+def unit_of(row: Row) -> str:
+    """Return the unit of costs; tables of older results do not name it: λ."""
+    return str(row.get("unit", "λ"))
+
+
 def lacks(rows: Rows, column: str) -> bool:
     """Return whether a column is NaN for all policies."""
     return all(math.isnan(row[column]) for row in rows)
@@ -110,7 +115,7 @@ def table_cells(rows: Rows) -> tuple[dict[str, str], list[dict[str, str]]]:
         The cells of each policy by column, in the order of `rows`.
     """
     measure = measure_of(rows)
-    unit = rows[0].get("unit", "λ") if rows else "λ"
+    unit = unit_of(rows[0]) if rows else "λ"
     headings = {key: heading.format(measure=measure, unit=unit) for key, heading in COLUMNS.items()}
     if rows and "latency" in rows[0]:
         headings = {key: heading for key, heading in headings.items() if key not in _ONLY_WIDE}

@@ -12,6 +12,7 @@ from splitee.policies.problem import Orders
 from splitee.results.intervals import run_interval
 from splitee.results.measures import METRICS, Counted
 from splitee.results.setup import AGREES, RIGHT
+from splitee.system.world import LATE
 
 MEASURED = ("latency", "energy", "kilobytes", "missed", "fallback")
 """ms, mJ of the device (NaN if the profile has none), KB sent; shares answered after the deadline or whose
@@ -71,7 +72,7 @@ class Timed(Counted):
                 latency,
                 energy if setup.system.has_energy else np.full(energy.shape, np.nan),
                 kilobytes,
-                ((latency > world.deadline) | (played.lost == 1)).astype(np.float64),
+                ((latency > world.deadline) | (played.lost == LATE)).astype(np.float64),
                 (played.lost > 0).astype(np.float64),
             ]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from splitee.costs import CostModel, Floats
 from splitee.system.arrivals import Arrivals
 from splitee.system.codec import check_codec, state_bytes
 from splitee.system.link import Link
-from splitee.system.profile import DeviceProfile
+from splitee.system.profile import DeviceProfile, Times
 from splitee.system.world import CHEAPER, INPUT, STATE, World, offload_table
 from splitee.trace import Trace
 
@@ -156,7 +156,8 @@ class SystemOn:
         system, trace, layers = self.system, self.trace, self.trace.layers
         kinds, kind = self._kinds
         system.device.check_model(trace.manifest)
-        ms, mj = _device_times(system.device, kinds, trace.exit_layers)
+        known = system.device.at(kinds, trace.exit_layers)
+        ms, mj = _device_times(system.device, known, trace.exit_layers)
         weights = np.array([system.weights.get(unit, 0.0) for unit in UNITS])
         if mj is None and weights[1] > 0:
             raise InputError(
@@ -164,7 +165,6 @@ class SystemOn:
                 "give layer_mj and exit_mj"
             )
         device_mj = np.zeros_like(ms) if mj is None else mj
-        known = system.device.at(kinds, trace.exit_layers)
         link = system.link
         rate = float(link.bits_per_ms[0]) if link.constant else link.mean * 1e3
         return World(
@@ -228,7 +228,7 @@ class SystemOn:
             exits = np.diff(every - one, prepend=0.0)[2:]  # of exits 1..L − 1; 0 may become −1e-14
             exit_ = max(float(exits.mean()), 0.0)
             # of one exit evaluated the first is known best; the others differ by layers
-            between = np.maximum(np.diff(one)[0:], 0.0)
+            between = np.maximum(np.diff(one), 0.0)
             between[0] = max(float(one[1]) - exit_, 0.0)
             layer: float | Floats = between
         else:
@@ -312,16 +312,15 @@ class SystemOn:
 
 
 def _device_times(
-    device: DeviceProfile, kinds: NDArray[np.int64], exit_layers: tuple[int, ...]
+    device: DeviceProfile, known: Times, exit_layers: tuple[int, ...]
 ) -> tuple[Floats, Floats | None]:
     """Return ms and mJ of stopping at layers 0..L, shape (2, k, L + 1): one exit evaluated, or all."""
-    known = device.at(kinds, exit_layers)
-    layers = known.layer_ms.shape[1]
+    kinds, layers = known.layer_ms.shape
     if device.regular is not None:  # the same numbers as a CostModel's, to the last bit
         gamma = CostModel(*device.regular, exit_layers=exit_layers).gamma(layers)
         index = np.arange(layers + 1)
         pair = np.stack([gamma[np.minimum(index, 1), index], gamma[index, index]])
-        ms = np.repeat(pair[:, None, :], len(kinds), axis=1)
+        ms = np.repeat(pair[:, None, :], kinds, axis=1)
     else:
         ms = _sums(known.layer_ms, known.exit_ms)
     ms[:, :, 1:] += known.tokenize_ms[:, None]
@@ -382,8 +381,3 @@ def _sizes(value: Any) -> float | Floats:
     if sizes.ndim > 1 or not ((sizes >= 0) & (sizes <= 1e12)).all():
         raise InputError("input_bytes must be numbers of at least 0, one or one per sample")
     return sizes if sizes.ndim else float(sizes)
-
-
-def with_layers(system: System, device_layers: int | None) -> System:
-    """Return a system whose device holds other layers."""
-    return replace(system, device_layers=device_layers)

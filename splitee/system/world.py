@@ -243,16 +243,19 @@ def sends_state(world, s, k, i, rate):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _payload(world, s, k, i, rate):  # type: ignore[no-untyped-def]
+    """Return what an offload after layer i takes: ms and mJ to encode it, its bits, and the cloud's ms."""
+    if sends_state(world, s, k, i, rate):
+        return world.encode_ms[k], world.encode_mj[k], world.state_bits[k, i], world.cloud_ms[k, i]
+    return 0.0, 0.0, world.input_bits[s], world.cloud_ms[k, 0]
+
+
+@inlined
 def offload_cost(world, s, k, i, rate):  # type: ignore[no-untyped-def]
     """Return what offloading sample s after layer i costs at this rate, if it does not wait for the link."""
     if not world.timed:
         return world.offload[np.int64(s) if len(world.offload) > 1 else 0, i]
-    state = sends_state(world, s, k, i, rate)
-    encode_ms, encode_mj = (world.encode_ms[k], world.encode_mj[k]) if state else (0.0, 0.0)
-    bits, cloud = (
-        (world.state_bits[k, i] if state else world.input_bits[s]),
-        world.cloud_ms[k, np.int64(i) if state else 0],
-    )
+    encode_ms, encode_mj, bits, cloud = _payload(world, s, k, i, rate)
     duration = bits / rate
     mj = encode_mj + world.radio_mw * duration / 1e3 + world.radio_mj_per_mbit * bits / 1e6
     back = encode_ms + duration + world.rtt + cloud
@@ -300,15 +303,9 @@ def act(world, lane, t, s, start, taken, i, ms, mj, offloads):  # type: ignore[n
     if left <= 0.0:  # it has passed: offloading would be in vain
         lane.lost[t] = LATE
         if i == 0:
-            lane.jobs[lane.at[TAIL]] = t
-            lane.at[TAIL] += 1
+            _lose_input(lane, t)
         return
-    state = sends_state(world, s, k, i, rate)
-    encode_ms, encode_mj = (world.encode_ms[k], world.encode_mj[k]) if state else (0.0, 0.0)
-    bits, cloud = (
-        (world.state_bits[k, i] if state else world.input_bits[s]),
-        world.cloud_ms[k, np.int64(i) if state else 0],
-    )
+    encode_ms, encode_mj, bits, cloud = _payload(world, s, k, i, rate)
     ready = finish + encode_ms
     lane.clock[FREE] = ready
     begin = max(ready, lane.clock[LINK])
@@ -335,8 +332,7 @@ def act(world, lane, t, s, start, taken, i, ms, mj, offloads):  # type: ignore[n
     lane.due[t] = finish + back
     lane.clock[ANSWERED] = lane.due[t]
     if (late or cut) and i == 0:
-        lane.jobs[lane.at[TAIL]] = t
-        lane.at[TAIL] += 1
+        _lose_input(lane, t)
 
 
 @inlined
@@ -357,6 +353,13 @@ def finish_stream(world, lane):  # type: ignore[no-untyped-def]
     """Answer what was lost and has not been answered when the stream ends."""
     while lane.at[HEAD] < lane.at[TAIL]:
         _answer_lost(world, lane)
+
+
+@inlined
+def _lose_input(lane, t):  # type: ignore[no-untyped-def]
+    """Leave the lost input of round t to the device."""
+    lane.jobs[lane.at[TAIL]] = t
+    lane.at[TAIL] += 1
 
 
 @inlined

@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from splitee.policies.played import Played
-from splitee.policies.problem import Floats, Table, frozen
-from splitee.policies.timed import in_time
+from splitee.policies.problem import Floats, frozen
 from splitee.report.figures.style import FAINT, INK, LOOKS, new_figure, paper, png
-from splitee.report.planning import Judged, Limits, Plan, halves
+from splitee.report.planning import Judged, Limits, Plan, halves, measured
 from splitee.system.system import System
 from splitee.trace import Trace
 
@@ -139,15 +137,12 @@ def _measured(
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return when each sample arrived (s), its latency (ms), and whether the cloud answered."""
     on = system.on(trace)
-    table = Table.of(trace, on.costs, 0.0, 0.5, on)
     order = frozen(np.random.default_rng(seed).permutation(halves(trace.samples)[1])[:, None])
-    decided = one.policy.by_sample(table)
-    assert decided is not None
-    world = on.world_of(len(order), 0, 1, seed)
-    played = in_time(table, world, order, Played(decided[0][order], decided[1]))
+    played = measured(one.policy, on, order, seed)
     assert played.measured is not None
     latency = played.measured[0, :, 0]
-    arrived = world.arrival[:, 0] if len(world.arrival) else np.append(0.0, np.cumsum(latency)[:-1])
+    arrival = on.world_of(len(order), 0, 1, seed).arrival
+    arrived = arrival[:, 0] if len(arrival) else np.append(0.0, np.cumsum(latency)[:-1])
     return arrived / 1e3, latency, played.actions.offloaded[played.action[:, 0]]
 
 
