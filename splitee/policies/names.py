@@ -63,6 +63,7 @@ DEFAULT = (
     "splits",
     "cascade-splits",
 )
+IN_A_SYSTEM = (*(name for name in DEFAULT if name != "oracle"), "link-aware", "best-rule")
 OPTIONAL = ("source-split", "link-aware")  # left out of the lists above if the source is not known
 
 
