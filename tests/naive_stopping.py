@@ -290,7 +290,7 @@ def audited_stopping(
             loss = loss_of(world, of, i, bought)
             account += (loss - expected) * (1 - q) / q
             ratio_lost, ratio_chance = FORGET * ratio_lost, FORGET * ratio_chance
-            ratio_lost, ratio_chance = max(ratio_lost + loss, 0.0), ratio_chance + chance
+            ratio_lost, ratio_chance = ratio_lost + max(loss, 0), ratio_chance + chance
             ratio_lost, ratio_chance = ratio_lost + (1 - FORGET) * PRIOR, ratio_chance + (1 - FORGET) * PRIOR
             if loss < 1:
                 for b, stake in enumerate(STAKES):

@@ -144,7 +144,7 @@ def learn_exit(learner, t, kept, loss):  # type: ignore[no-untyped-def]
     total, q, expected = learner.total, kept[ASKED], kept[PREDICTED]
     total[ACCOUNT] += (loss - expected) * (1 - q) / q
     total[LOST], total[EXPECTED] = FORGET * total[LOST], FORGET * total[EXPECTED]
-    total[LOST], total[EXPECTED] = max(total[LOST] + loss, 0.0), total[EXPECTED] + kept[CHANCE]
+    total[LOST], total[EXPECTED] = total[LOST] + max(loss, 0), total[EXPECTED] + kept[CHANCE]
     total[LOST] += (1 - FORGET) * PRIOR
     total[EXPECTED] += (1 - FORGET) * PRIOR
     if loss < 1:
