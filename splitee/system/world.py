@@ -459,6 +459,22 @@ def observe(world, lane, order, action, r, layer, offloads, ms, mj):  # type: ig
 
 
 @kernel
+def _offload_costs(world, s, rate, costs):  # type: ignore[no-untyped-def]
+    for i in range(len(costs)):
+        costs[i] = offload_cost(world, s, world.kind[s], i, rate)
+
+
+def offload_costs(world: World, s: int, rate: float) -> Floats:
+    """Return what offloading sample s after layers 0..L costs at a rate, shape (L + 1,)."""
+    if not world.timed:
+        row: Floats = world.offload[s if len(world.offload) > 1 else 0].copy()
+        return row
+    costs = np.empty(world.device.shape[2])
+    _offload_costs(world, s, rate, costs)
+    return costs
+
+
+@kernel
 def _offload_table(world, rate, table):  # type: ignore[no-untyped-def]
     for s in range(table.shape[0]):
         for i in range(table.shape[1]):

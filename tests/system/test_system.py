@@ -117,6 +117,27 @@ def test_ucb_tuned_and_thompson(one: SystemCase, tuned: bool) -> None:
     check(one, replayed(one, policy), rounds)
 
 
+@EXAMPLES
+@given(
+    system_cases(),
+    st.sampled_from(
+        [
+            lambda c: splitee.SplitEE(c.threshold, c.exploration, c.send_input),
+            lambda c: splitee.SplitEES(c.threshold, c.exploration, "causal", c.send_input),
+            lambda c: splitee.SplitEES(c.threshold, c.exploration, "skip", c.send_input),
+            lambda c: splitee.UCBTuned(c.threshold, c.send_input),
+            lambda c: splitee.ThompsonSplit(c.threshold, c.send_input),
+            lambda c: splitee.ExploreThenCommit(c.threshold, 5),
+        ]
+    ),
+)
+def test_a_live_learner_decides_as_the_compiled_one(one: SystemCase, make) -> None:  # type: ignore[no-untyped-def]
+    compiled = replayed(one, make(one.case))
+    live = replayed(one, make(one.case).live())
+    assert live.split.tolist() == compiled.split.tolist()
+    assert live.offloaded.tolist() == compiled.offloaded.tolist()
+
+
 class AsSplit:
     """A fixed split, or a cascade up to it, as a custom policy; remembers what it was shown."""
 
@@ -358,5 +379,3 @@ def test_what_knows_constant_costs_only_is_refused() -> None:
     for name in ("oracle", "splitee-released"):
         with pytest.raises(splitee.InputError, match="knows constant costs only"):
             splitee.replay(TRACE, name, small())
-    with pytest.raises(splitee.InputError, match="compiled only"):
-        splitee.replay(TRACE, splitee.SplitEE(0.7).live(), small())
