@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splitee._internal.jit import inlined, kernel
+from splitee._internal.jit import inlined, inlined_making, kernel
 from splitee.policies.drift import alarmed, forget
 from splitee.policies.labels import loss_of
 from splitee.policies.paths import rank
@@ -82,7 +82,7 @@ def refit(learner):  # type: ignore[no-untyped-def]
     whole[FITTED] = 1
 
 
-@inlined
+@inlined_making
 def begin_round(learner, coin, choice):  # type: ignore[no-untyped-def]
     """Fit anew if it is due; then draw the kind of the round, and which of the two rules it follows."""
     stops, rules, whole, total = learner.stops, learner.rules, learner.whole, learner.total
