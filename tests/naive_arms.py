@@ -240,10 +240,73 @@ class UCBBwK(ByIndex):
         return min(1.0, q + b) / max(self.paid[arm] / n - b, math.sqrt(math.log(t) / t))
 
 
+# ----------------------------------------------------------------------------------------------------------
+# Forgetting
+# ----------------------------------------------------------------------------------------------------------
+
+
+class DiscountedUCB:
+    """Sums that fade by γ with every reward."""
+
+    discount, xi = 0.9995, 0.6
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.count, self.total = dict.fromkeys(facts.arms, 0.0), dict.fromkeys(facts.arms, 0.0)
+
+    def learn(self, brought: Brought) -> None:
+        for j in self.facts.arms:
+            self.count[j] = self.count[j] * self.discount
+            self.total[j] = self.total[j] * self.discount
+        self.count[brought.arm] += 1.0
+        self.total[brought.arm] += brought.reward
+
+    def width(self, t: int) -> float:
+        n = 0.0
+        for j in self.facts.arms:
+            n = n + self.count[j]
+        return 2.0 * self.facts.span * math.sqrt(self.xi * max(0.0, math.log(n))) if n > 0.0 else 0.0
+
+    def choose(self, t: int) -> int:
+        if t <= len(self.facts.arms):
+            return self.facts.arms[t - 1]
+        width, chosen, greatest = self.width(t), self.facts.arms[0], -math.inf
+        for j in self.facts.arms:
+            n = self.count[j]
+            index = self.total[j] / n + width / math.sqrt(n) if n > 0.0 else math.inf
+            if index > greatest:
+                chosen, greatest = j, index
+        return chosen
+
+
+class SlidingWindowUCB(DiscountedUCB):
+    """Sums of the last τ rewards: a reward that leaves is subtracted."""
+
+    window = 2000
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.recent: list[tuple[int, float]] = []
+
+    def learn(self, brought: Brought) -> None:
+        if len(self.recent) == self.window:
+            old, reward = self.recent.pop(0)
+            self.count[old] -= 1.0
+            self.total[old] = self.total[old] - reward if self.count[old] > 0.0 else 0.0
+        self.recent.append((brought.arm, brought.reward))
+        self.count[brought.arm] += 1.0
+        self.total[brought.arm] += brought.reward
+
+    def width(self, t: int) -> float:
+        return self.facts.span * math.sqrt(self.xi * math.log(min(t, self.window)))
+
+
 TWINS = {
     "kl-ucb": twin(KLUCB),
     "bayes-ucb": twin(BayesUCB),
     "ucb-v": twin(UCBV),
     "ucb-bwk": twin(UCBBwK),
     "ucb-tuned-released": twin(UCBTunedReleased),
+    "d-ucb": twin(DiscountedUCB),
+    "sw-ucb": twin(SlidingWindowUCB),
 }
