@@ -75,7 +75,7 @@ class Interface:
     classes : tuple of str
         Class names; one name for a regression.
     tokens, rows : int
-        Most tokens of a sample and most samples of a request.
+        Most tokens per sample and most samples of a request.
     vocabulary : int
         Number of token ids.
     token_types : int
@@ -244,7 +244,9 @@ class Interface:
     def _mask(self, inputs: Arrays, shape: tuple[int, int]) -> Integers:
         mask = _exactly(inputs, "attention_mask", "int64", shape)
         if not ((mask == 0) | (mask == 1)).all() or not mask.any(axis=1).all():
-            raise ProtocolError("attention_mask: give 1 for tokens and 0 for padding, and a token per sample")
+            raise ProtocolError(
+                "attention_mask: give 1 for tokens and 0 for padding, and a token in every sample"
+            )
         if not self.pads_left and (mask[:, 0] == 0).any():
             raise ProtocolError("padding on the left changes the answers of this model: pad on the right")
         return mask
