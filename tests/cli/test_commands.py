@@ -15,6 +15,7 @@ MODULES = (
     "splitee.cli.convert",
     "splitee.cli.elue",
     "splitee.cli.explore",
+    "splitee.cli.export",
     "splitee.cli.link",
     "splitee.cli.listing",
     "splitee.cli.plan",
