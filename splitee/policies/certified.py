@@ -12,7 +12,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import check_share, check_whole
 from splitee.costs import CostModel
-from splitee.policies import drift
+from splitee.policies import drift, labels
 from splitee.policies.base import Policy, check_switch
 from splitee.policies.certificate import (
     CONDITIONAL,
@@ -54,6 +53,7 @@ from splitee.policies.certified_rounds import (
 )
 from splitee.policies.commit import check_source
 from splitee.policies.drift import begin_watch
+from splitee.policies.labels import NO_LABELS, bought_by, check_labels, with_labels
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
 from splitee.policies.paths import (
     ACTION,
@@ -68,7 +68,6 @@ from splitee.policies.paths import (
     Paths,
     paths_of,
     rank,
-    with_labels,
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
@@ -77,8 +76,6 @@ from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
 SOME = 2**12  # rounds for which a live learner's journal has room at first
-NO_SCORES = "certified needs classes: scores of a regression neither agree nor disagree"
-NO_LABELS = np.zeros(0, dtype=np.int32)
 LEVELS = 1000  # alarms whose levels are computed beforehand; later ones use the last
 
 
@@ -164,11 +161,7 @@ class CertifiedSplit(Policy):
         if self.source is not None and not isinstance(self.source, Trace):
             raise InputError(f"source is {self.source!r}: give the source's validation trace, or None")
         check_switch("drift", self.drift)
-        if self.loss not in ("disagreement", "error"):
-            raise InputError(f"loss is {self.loss!r}: choose disagreement or error")
-        check_whole("labels", self.labels, least=0)
-        if not (isinstance(self.label_cost, Real) and 0 <= float(self.label_cost) < math.inf):
-            raise InputError(f"label_cost is {self.label_cost!r}: give a finite number, at least 0")
+        check_labels(self.loss, self.labels, self.label_cost)
         if self.loss == "error" and self.without_replacement:
             raise InputError("loss 'error' is not available without replacement")
         check_switch("without_replacement", self.without_replacement)
@@ -177,18 +170,14 @@ class CertifiedSplit(Policy):
 
     @property
     def label(self) -> str:  # noqa: D102
-        bought = f", error, ≤ {self.labels} labels" if self.loss == "error" else ""
-        return f"{self.name} (δ = {self.max_disagreement:g}{bought})"
+        return f"{self.name} (δ = {self.max_disagreement:g}{bought_by(self)})"
 
     @property
     def buys_labels(self) -> bool:  # noqa: D102
         return self.loss == "error"
 
     def check_trace(self, trace: Trace) -> None:  # noqa: D102
-        if trace.value is not None:
-            raise InputError(NO_SCORES)
-        if self.buys_labels and trace.label is None:
-            raise InputError(f"{self.label} buys labels, and trace {trace.name} has none")
+        labels.check_trace(self, trace)
         if self.source is not None:
             check_source(self.source, trace)
 
@@ -231,8 +220,7 @@ class CertifiedSplit(Policy):
         )
         if self.without_replacement and self.horizon is not None and len(order) > self.horizon:
             raise InputError(f"horizon is {self.horizon}, and the stream has {len(order)} samples")
-        if self.buys_labels and world is not None and world.timed:
-            raise InputError(f"{self.label} buys labels, which cost nothing in a System: give a CostModel")
+        labels.check_world(self, world)
         if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
             live = LiveCertified(self)
             played = play_custom(live, table, order, list(rngs), world, self.label)
@@ -311,8 +299,7 @@ class LiveCertified:
 
     def decide(self, exit: int, confidence: float, prediction: int) -> int:
         """Answer, go on, or ask the last exit: offload, or run on to it."""
-        if isinstance(prediction, float):
-            raise InputError(NO_SCORES)
+        labels.check_answer(self.policy, prediction)
         paths, seen = self.paths, float(np.float32(confidence))
         if exit == self.watched:
             self.place = rank(paths.grid, 0, seen)

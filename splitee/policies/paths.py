@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,12 +83,6 @@ def actions_of(kinds: list[Action]) -> Actions:
     """Return these actions, numbered in their order."""
     layer, offloaded, evaluated = (np.array(column) for column in zip(*kinds, strict=True))
     return Actions(layer, offloaded, evaluated)
-
-
-def with_labels(actions: Actions, cost: float) -> Actions:
-    """Return the actions, followed by the same with a label that is bought at a cost."""
-    both = actions.then(actions)
-    return replace(both, label=np.repeat([0.0, cost], len(actions)))
 
 
 class Costs:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from splitee._internal.jit import inlined, kernel
 from splitee.policies.drift import alarmed, forget
+from splitee.policies.labels import loss_of
 from splitee.policies.paths import rank
 from splitee.policies.problem import Floats
 from splitee.policies.stopping_fit import (
@@ -34,7 +35,7 @@ E_FULL, E_EXIT, SETTLE = 0.004, 0.03, 1000.0
 LEAST_ASKED = 0.02  # of q
 FORGET, PRIOR = 0.995, 1.0
 STAKES = (0.002, 0.006, 0.012, 0.018)  # θ of the bound
-T, BEGUN, ALARMS, SEEN, FULL, DUE, ENOUGH, FITTED, KIND, SLOT = range(10)
+T, BEGUN, ALARMS, SEEN, FULL, DUE, ENOUGH, FITTED, KIND, SLOT, LABELS = range(11)
 ACCOUNT, LOST, EXPECTED, MIX, SPENT = range(5)  # SPENT: the first of the bound's sums
 RULE, SAFE, WHOLE = range(3)  # kinds of rounds: by the rule, the fallback, a full audit
 EXIT, CHANCE, ASKED, PREDICTED, CELL = range(5)  # what is kept of an audit; EXIT 0: a full one
@@ -47,10 +48,10 @@ class Learner(NamedTuple):
     ----------
     stops, audits, rules, watch
         See `Stops`, `Audits`, `Rules`, `begin_watch`.
-    whole : ndarray of int, shape (10,)
+    whole : ndarray of int, shape (11,)
         T: rounds; BEGUN: rounds before the last alarm; ALARMS; SEEN: pairs, and FULL: full audits, since
         then; DUE and ENOUGH: the round and the pairs from which it is fitted anew; FITTED: whether it is;
-        KIND and SLOT of this round.
+        KIND and SLOT of this round; LABELS that may still be bought.
     total : ndarray, shape (8,)
         ACCOUNT: A; LOST and EXPECTED: of which g is the quotient; MIX: probability of the riskier rule;
         SPENT: ΣX for each θ.
@@ -112,7 +113,7 @@ def mixed(learner, column):  # type: ignore[no-untyped-def]
 
 @inlined
 def asked_factor(stake, expected, q, loss):  # type: ignore[no-untyped-def]
-    """Return X of a round of the bound in which the last exit was asked: with a loss, 1, or none, 0."""
+    """Return X of a round of the bound in which the last exit was asked, with a loss of −1, 0 or 1."""
     return -math.log((1 - (1 - q) * math.exp(stake * loss - stake * expected)) / q)
 
 
@@ -139,36 +140,46 @@ def answer(learner, i, cell, coin, kept):  # type: ignore[no-untyped-def]
 
 @kernel
 def learn_exit(learner, t, kept, loss):  # type: ignore[no-untyped-def]
-    """Learn from an audit of an answer in round t."""
+    """Learn from an audit of an answer in round t, with a loss of −1, 0 or 1."""
     total, q, expected = learner.total, kept[ASKED], kept[PREDICTED]
     total[ACCOUNT] += (loss - expected) * (1 - q) / q
     total[LOST], total[EXPECTED] = FORGET * total[LOST], FORGET * total[EXPECTED]
-    total[LOST], total[EXPECTED] = total[LOST] + loss, total[EXPECTED] + kept[CHANCE]
+    total[LOST], total[EXPECTED] = total[LOST] + max(loss, 0), total[EXPECTED] + kept[CHANCE]
     total[LOST] += (1 - FORGET) * PRIOR
     total[EXPECTED] += (1 - FORGET) * PRIOR
-    if loss == 0:
+    if loss < 1:
         for b in range(len(STAKES)):
-            lost, none = asked_factor(STAKES[b], expected, q, 1.0), asked_factor(STAKES[b], expected, q, 0.0)
-            total[SPENT + b] += none - lost
+            assumed = asked_factor(STAKES[b], expected, q, 1.0)
+            total[SPENT + b] += asked_factor(STAKES[b], expected, q, float(loss)) - assumed
     if t > learner.whole[BEGUN]:
-        add_pair(learner.audits, int(kept[EXIT]), int(kept[CELL]), loss)
+        add_pair(learner.audits, int(kept[EXIT]), int(kept[CELL]), max(loss, 0))
         learner.whole[SEEN] += 1
 
 
+@inlined
+def buys(learner, prediction, label, s, i):  # type: ignore[no-untyped-def]
+    """Return whether the label of sample s is bought: one is left, and exit i disagrees with the last."""
+    return len(label) > 0 and learner.whole[LABELS] > 0 and prediction[s, i] != prediction[s, 0]
+
+
 @kernel
-def learn_full(learner, t, confidence, prediction, s):  # type: ignore[no-untyped-def]
-    """Learn from a full audit of sample s in round t."""
+def learn_full(learner, t, confidence, prediction, label, s):  # type: ignore[no-untyped-def]
+    """Learn from a full audit of sample s in round t; return whether its label was bought."""
     if t <= learner.whole[BEGUN]:
-        return
-    audits = learner.audits
+        return False
+    audits, bought = learner.audits, False
+    for i in range(1, len(audits.seen)):
+        bought = bought or buys(learner, prediction, label, s, i)
+    learner.whole[LABELS] -= bought
     at = audits.seen[0] % len(audits.trajectory)
     for i in range(1, len(audits.seen)):
         cell = rank(EDGES, 0, np.float64(confidence[s, i])) + 1
         audits.trajectory[at, i] = cell
-        add_pair(audits, i, cell, int(prediction[s, i] != prediction[s, 0]))
+        add_pair(audits, i, cell, max(loss_of(prediction, label, s, i, bought), 0))
         learner.whole[SEEN] += 1
     audits.seen[0] += 1
     learner.whole[FULL] += 1
+    return bought
 
 
 @inlined
@@ -185,8 +196,11 @@ def close_round(learner, watched, cell, coin):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def play(learner, queue, ends, offloads, confidence, prediction, order, coins, delay, action, told):  # type: ignore[no-untyped-def]
-    """Play some rounds of one repeat.
+def play(  # type: ignore[no-untyped-def]
+    learner, queue, ends, offloads, confidence, prediction, order, coins, delay, action, start, label, kinds,
+    told,
+):  # fmt: skip
+    """Play rounds start, start + 1, … of one repeat, as many as there are coins.
 
     Parameters
     ----------
@@ -198,20 +212,26 @@ def play(learner, queue, ends, offloads, confidence, prediction, order, coins, d
     offloads : bool array, shape (actions,)
     confidence : float32 array, shape (n, W)
     prediction : int32 array, shape (n, L + 1)
-    order : int32 array, shape (rounds,)
+    order : int32 array, shape (m,)
     coins : float64 array, shape (rounds, 4)
     delay : int
-    action : uint8 or uint16 array, shape (rounds,)
+    action : uint8 or uint16 array, shape (m,)
         Filled in.
+    start : int
+        The first round, from 0.
+    label : int32 array, shape (n,) or (0,)
+        Read when a label is bought.
+    kinds : int
+        How much greater the number of an action is if the sample's label was bought.
     told : float64 array, shape (rows, 6)
         Filled in, a row per fit and one for the last round: see `as_columns`. Row 0, column 0: rows so far.
     """
     stops, rules, whole = learner.stops, learner.rules, learner.whole
     kept = np.zeros(5)
-    for k in range(len(order)):
-        due = whole[DUE]
+    for k in range(len(coins)):
+        due, u = whole[DUE], start + k
         begin_round(learner, coins[k, 0], coins[k, 2])
-        s, slot, watched, first = np.uintp(order[k]), whole[SLOT], 0, 0
+        s, slot, watched, first = np.uintp(order[u]), whole[SLOT], 0, 0
         teaches = whole[KIND] == WHOLE
         kept[EXIT] = 0.0
         if whole[KIND] == WHOLE:
@@ -233,11 +253,13 @@ def play(learner, queue, ends, offloads, confidence, prediction, order, coins, d
             if rules.answers[slot, i, cell]:
                 teaches = answer(learner, i, cell, coins[k, 1], kept)
                 taken = stops.asks[i, evaluated] if teaches else stops.answers[i, evaluated]
-        action[k] = taken
+        action[u] = taken
         close_round(learner, watched, first, coins[k, 3])
         if ends[1] > 0 and queue[ends[0], 0] <= whole[T] - delay:
             entry = queue[ends[0]]
-            take(learner, int(entry[0]), entry[2:], confidence, prediction, np.uintp(entry[1]))
+            t = int(entry[0])
+            if take(learner, t, entry[2:], confidence, prediction, label, np.uintp(entry[1])):
+                action[t - 1] += kinds
             ends[0] = (ends[0] + 1) % len(queue)
             ends[1] -= 1
         if teaches and offloads[taken] and delay > 0:
@@ -246,20 +268,22 @@ def play(learner, queue, ends, offloads, confidence, prediction, order, coins, d
             for c in range(5):
                 entry[2 + c] = kept[c]
             ends[1] += 1
-        elif teaches:
-            take(learner, whole[T], kept, confidence, prediction, s)
-        if whole[DUE] != due or k == len(order) - 1:
+        elif teaches and take(learner, whole[T], kept, confidence, prediction, label, s):
+            action[u] += kinds
+        if whole[DUE] != due or k == len(coins) - 1:
             tell(learner, told)
 
 
 @kernel
-def take(learner, t, kept, confidence, prediction, s):  # type: ignore[no-untyped-def]
-    """Learn from an audit of round t that has arrived."""
+def take(learner, t, kept, confidence, prediction, label, s):  # type: ignore[no-untyped-def]
+    """Learn from an audit of round t that has arrived; return whether the sample's label was bought."""
     i = int(kept[EXIT])
     if i == 0:
-        learn_full(learner, t, confidence, prediction, s)
-    else:
-        learn_exit(learner, t, kept, int(prediction[s, i] != prediction[s, 0]))
+        return learn_full(learner, t, confidence, prediction, label, s)
+    bought = buys(learner, prediction, label, s, i)
+    learner.whole[LABELS] -= bought
+    learn_exit(learner, t, kept, loss_of(prediction, label, s, i, bought))
+    return bought
 
 
 @kernel

@@ -23,6 +23,7 @@ SETTINGS = st.fixed_dictionaries(
         "delay": st.sampled_from([0, 0, 1, 3, 40, 1000]),
         "alarm": st.sampled_from([20.0, 1e6]),
         "disagreement": st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+        "labels": st.sampled_from([None, None, 0, 3, 1000]),
     }
 )
 
@@ -50,6 +51,10 @@ def coins(rounds: int) -> list[tuple[float, float, float, float]]:
 def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
     case = of(case, given, seed)
     ours = {name: given[name] for name in ("max_disagreement", "failure", "drift")}
+    bought = {}
+    if case.world.label is not None and given["labels"] is not None:
+        bought = {"labels": given["labels"], "label_cost": 0.7}
+        ours |= {"loss": "error", **bought}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drift, "ALARM", given["alarm"])
         result = replayed(case, splitee.AuditedStopping(**ours), given["delay"])
@@ -62,6 +67,7 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
         drift=given["drift"],
         delay=given["delay"],
         alarm=given["alarm"],
+        **bought,
     )
     check(result, rounds, case, has_arms=False)
     for row in result.certificate().itertuples():
@@ -178,7 +184,7 @@ def test_the_account_and_the_bound_are_fair_whatever_the_loss() -> None:
 
     for q in (LEAST_ASKED, 0.1, 0.5):
         for expected in (0.0, 0.01, 1.0):
-            for loss in (0.0, 1.0):
+            for loss in (-1.0, 0.0, 1.0):
                 account = expected * (1 - q) + q * (loss - expected) * (1 - q) / q
                 assert account == pytest.approx(loss * (1 - q))
                 for stake in STAKES:
