@@ -24,6 +24,8 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "plan": ("plan", "Find the cheapest cut for a device, a link and limits."),
     "explore": ("explore", "Write a page that finds the cheapest cut as sliders are moved."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
+    "device": ("device", "Run the device half of the live pair: it exits early, offloads, learns, logs."),
+    "verify-log": ("verify_log", "Replay the policy on a device's log: are its decisions the same?"),
     "export": ("export", "Write the device's half of a checkpoint as ONNX, to run without torch."),
     "serve": ("serve", "Serve a checkpoint to devices: the cloud half of the live pair."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),

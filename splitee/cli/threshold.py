@@ -33,7 +33,9 @@ from splitee.trace.threshold import (
     " labels); or risk control: naive, crc, ltt, ucb-wsr.  [default: within:0.5, or agree:1 without labels]",
 )
 @click.option("--risk", type=options.NUMBER, help="The risk ε of risk control, such as 0.02.")
-@click.option("--failure", type=options.NUMBER, help="Probability of failure of ltt and ucb-wsr.  [default: 0.1]")
+@click.option(
+    "--failure", type=options.NUMBER, help="Probability of failure of ltt and ucb-wsr.  [default: 0.1]"
+)
 @click.option(
     "--loss",
     type=click.Choice(LOSSES),

@@ -21,11 +21,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Said:
-    """What an exit says of a sample: confidence (float32), class, logits of shape (K,)."""
+    """What an exit says of a sample: confidence and entropy (float32), class."""
 
     confidence: float
     prediction: int
-    logits: Floats
+    entropy: float
 
 
 class Half(Protocol):
@@ -52,9 +52,9 @@ class Half(Protocol):
 def said(half: Half, place: Any) -> Said:
     """Evaluate the exit just reached."""
     logits, certainty = half.outputs(place)
-    confidence, _, prediction = read_logits(logits[None])
+    confidence, entropy, prediction = read_logits(logits[None])
     sure = float(confidence[0]) if certainty is None else float(np.float32(certainty))
-    return Said(sure, int(prediction[0]), logits)
+    return Said(sure, int(prediction[0]), float(entropy[0]))
 
 
 def interface_of(facts: Mapping[str, Any]) -> Interface:
