@@ -1,6 +1,6 @@
 """The whole grid of the learners by `splitee sweep`: traces, offload costs, devices, promises, streams.
 
-python experiments/learners/grid.py --work DIR [--orders 20] [--policies FILE] [--out FILE]
+python experiments/learners/grid.py --work DIR [--orders 20] [--policies NAMES] [--out FILE]
 
 The five bundled traces, at most 25,000 samples of each; o of 1 to 36; m of 4, 6, 8 and 12; six streams. DIR keeps the
 sweep, which continues where it was stopped. The table has one row per trace, stream, m, o and policy, rounded.
@@ -25,14 +25,15 @@ OFFLOADS, DEVICES = (1, 2, 3, 5, 8, 12, 20, 36), (4, 6, 8, 12)
 STREAMS = ("shuffled", "sudden", "gradual", "recurring", "label-shift", "bursts")
 AUDITED = [f"{name}:{delta:g}" for name in ("certified", "audited-stopping") for delta in DELTAS]
 BESIDE = ["splitee", "thompson", "cloud-only", "source-split", "best-split"]
-COLUMNS = ["trace", "stream", "device_layers", "offload", "policy", "cost", "accuracy", "agreement"]
+SETTING = ["trace", "stream", "device_layers", "offload", "policy"]
+MEASURED = ["cost", "accuracy", "agreement", "reward", "utility", "offload_rate"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--orders", type=int, default=20)
-    parser.add_argument("--policies", nargs="*", default=[*AUDITED, *BESIDE])
+    parser.add_argument("--policies", default=",".join([*AUDITED, *BESIDE]), help="names, with commas")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "grid.parquet")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -54,10 +55,10 @@ def main() -> None:
     done = given.work / "swept"
     if not done.exists():
         sweep(grid, done)
-    table = pd.read_parquet(done / "summary.parquet")[COLUMNS]
+    table = pd.read_parquet(done / "summary.parquet")[SETTING + MEASURED]
     for name in ("trace", "stream", "policy"):
         table[name] = table[name].astype("category")
-    table[["cost", "accuracy", "agreement"]] = table[["cost", "accuracy", "agreement"]].round(5)
+    table[MEASURED] = table[MEASURED].astype("float32").round(5)
     table.to_parquet(given.out, index=False, compression="zstd")
 
 

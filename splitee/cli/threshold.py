@@ -33,14 +33,12 @@ from splitee.trace.threshold import (
     " labels); or risk control: naive, crc, ltt, ucb-wsr.  [default: within:0.5, or agree:1 without labels]",
 )
 @click.option("--risk", type=options.NUMBER, help="The risk ε of risk control, such as 0.02.")
-@click.option(
-    "--failure", type=options.NUMBER, help="Probability of failure of ltt and ucb-wsr.  [default: 0.1]"
-)
+@click.option("--failure", type=options.NUMBER, help="Probability that ltt or ucb-wsr fails.  [default: 0.1]")
 @click.option(
     "--loss",
     type=click.Choice(LOSSES),
-    help="The loss of risk control: answers that differ from the last exit's, or how much more often the answer is"
-    " wrong.  [default: error, or disagreement without labels]",
+    help="The loss of risk control: answers that differ from the last exit's, or how much more often the"
+    " answer is wrong.  [default: error, or disagreement without labels]",
 )
 @click.option(
     "--budget",

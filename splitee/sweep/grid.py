@@ -18,10 +18,10 @@ from splitee.policies.names import (
     DEFAULT,
     IN_A_SYSTEM,
     OPTIONAL,
-    Setting,
     parse_policies,
 )
 from splitee.policies.problem import DEFAULT_THRESHOLD
+from splitee.policies.setting import Setting
 from splitee.sweep.keys import READ, NamedSystem
 from splitee.trace import Trace
 
