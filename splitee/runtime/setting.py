@@ -16,6 +16,7 @@ from splitee.policies import names
 from splitee.policies.base import Policy, display_name
 from splitee.policies.loop import DeviceLoop, Feedback
 from splitee.policies.problem import Problem
+from splitee.policies.setting import Setting as PolicySetting
 from splitee.runtime.records import Record
 from splitee.system.link import Link
 from splitee.system.profile import DeviceProfile
@@ -202,7 +203,7 @@ class Rules:
         source = self._source()
         found = names.parse_policies(
             setting.policy,
-            names.Setting(
+            PolicySetting(
                 self.exits,
                 self.held,
                 setting.threshold,
