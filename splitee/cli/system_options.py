@@ -12,6 +12,8 @@ import click
 from splitee.cli import options
 from splitee.system.settings import SystemSettings
 
+_CLOUD = click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms.")
+_ROOT = options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
 _OPTIONS = (
     options.device("Profile of the device: a file of splitee profile, or a bundled name.", "FILE"),
     click.option("--layer-ms", type=options.NUMBER, help="ms of a layer on the device, instead of --device."),
@@ -29,7 +31,7 @@ _OPTIONS = (
         help="The link is down from FROM to TO, in seconds; repeatable.",
     ),
     click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
-    click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms."),
+    _CLOUD,
     click.option(
         "--sends", type=click.Choice(["cheaper", "state", "input"]), default=SystemSettings.sends,
         show_default=True,
@@ -46,19 +48,27 @@ _OPTIONS = (
         "--weights", metavar="UNIT=COST,...", default=SystemSettings.weights, show_default=True,
         help="What costs are made of: ms, mJ, KB.",
     ),
-    options.data_root("Folder of data sets; FOLDER/networks holds links by name."),
+    _ROOT,
 )  # fmt: skip
 NAMES = tuple(field.name for field in fields(SystemSettings))
 
 
 def system(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a system; the command gets them as one dict, `given`."""
+    return _gathering(command, _OPTIONS)
 
+
+def live_system(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of the system that a device is part of: its --cloud is an address, not a profile."""
+    return _gathering(command, tuple(one for one in _OPTIONS if one not in (_CLOUD, _ROOT)))
+
+
+def _gathering(command: Callable[..., Any], added: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
     @wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> Any:
-        given = {name: kwargs.pop(name) for name in NAMES}
+        given = {name: kwargs.pop(name, None) for name in NAMES}
         return command(*args, given=given, **kwargs)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(added):
         gathered = option(gathered)
     return gathered
