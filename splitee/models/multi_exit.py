@@ -362,6 +362,20 @@ def load_checkpoint(folder: str | Path) -> Any:
     return model
 
 
+def load_encoder(folder: str | Path) -> MultiExitModel:
+    """Load as `load_checkpoint`, for what works on texts only.
+
+    Raises
+    ------
+    InputError
+        If the model reads images.
+    """
+    if not isinstance(load_config(folder), MultiExitConfig):
+        raise InputError(f"{folder} reads images: this is for models of texts")
+    model: MultiExitModel = load_checkpoint(folder)
+    return model
+
+
 _CLASSES: dict[str, type[Any]] = {
     MultiExitConfig.model_type: MultiExitModel,
     StagedConfig.model_type: StagedModel,

@@ -8,7 +8,7 @@ are all written so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from splitee._internal.errors import InputError
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Orders, Problem, Table
+from splitee.policies.problem import Floats, Orders, Problem, Table
 from splitee.system.world import (
     Lane,
     World,
@@ -25,6 +25,7 @@ from splitee.system.world import (
     end,
     known_rate,
     new_lane,
+    offload_costs,
     stop,
     taken_in,
     time_of,
@@ -73,6 +74,14 @@ class Feedback:
         γ of the stop, and o on top of it if the sample was offloaded.
     cloud_confidence, cloud_prediction : float, int, or None
         The cloud's output; None unless the sample was offloaded and the answer came back.
+    computed_late : tuple of (int, float, int), optional
+        If the input was offloaded and the answer was lost: the exit that the device then computed, its
+        confidence and its prediction.
+    device_costs : ndarray, shape (2, L + 1), optional
+        What stopping at layers 0..L costs with this sample: with one exit evaluated, and with all.
+    offload_costs : ndarray, shape (L + 1,), optional
+        What an offload after layers 0..L costs with this sample, as far as the device knows: what it paid at
+        the layer of the stop if it offloaded there, elsewhere at the rate that it takes for the link's.
     """
 
     exits: tuple[int, ...]
@@ -82,6 +91,9 @@ class Feedback:
     cost: float
     cloud_confidence: float | None
     cloud_prediction: int | None
+    computed_late: tuple[int, float, int] | None = None
+    device_costs: Floats | None = field(default=None, compare=False, repr=False)
+    offload_costs: Floats | None = field(default=None, compare=False, repr=False)
 
     @property
     def layer(self) -> int:
@@ -234,7 +246,11 @@ def _feedback(
         cost = float(table.gamma[len(exits), layer])
     if offloaded:
         cost = cost + float(lane.paid[t - 1])
-    lost = bool(lane.lost[t - 1])
+    lost, k, m = bool(lane.lost[t - 1]), world.kind[s], world.last
+    costs = offload_costs(world, s, lane.rate[t - 1])
+    if offloaded:
+        costs[layer] = lane.paid[t - 1]
+    late = m, float(table.confidence[s, m]), _answer(table, s, m)
     return Feedback(
         tuple(exits),
         tuple(float(table.confidence[s, i]) for i in exits),
@@ -243,6 +259,9 @@ def _feedback(
         cost,
         float(table.confidence[s, 0]) if offloaded and not lost else None,
         int(table.prediction[s, 0]) if offloaded and not lost else None,
+        late if lost and layer == 0 else None,
+        world.device[:, k],
+        costs,
     )
 
 

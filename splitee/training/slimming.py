@@ -23,7 +23,7 @@ from splitee.data.rows import Rows, check_learnable, map_labels
 from splitee.models.checkpoints import check_out, find_checkpoint
 from splitee.models.encode import load_tokenizer
 from splitee.models.inputs import TextInputs
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.multi_exit import MultiExitModel, load_encoder
 from splitee.models.slender import check_slimmable
 from splitee.training.assistant import new_assistant
 from splitee.training.distill import Teacher
@@ -84,7 +84,7 @@ def slim_checkpoint(
     """
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
     check_out(out, overwrite)
-    teacher = load_checkpoint(checkpoint)
+    teacher = load_encoder(checkpoint)
     check_slimmable(teacher.backbone.config)
     if recipe.first_exit is not None:
         teacher = exits_from(teacher, recipe.first_exit)

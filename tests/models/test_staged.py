@@ -15,7 +15,7 @@ from splitee.models.config import StagedConfig
 from splitee.models.early_exit import infer
 from splitee.models.flops import count_flops
 from splitee.models.inputs import ImageInputs, TextInputs, load_inputs
-from splitee.models.multi_exit import load_checkpoint
+from splitee.models.multi_exit import load_checkpoint, load_encoder
 from splitee.models.network import ExitNetwork, as_rows
 from splitee.models.precompute import compute_trace, precompute
 from splitee.models.staged import StagedModel, StageHead, pool_state
@@ -246,3 +246,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert "--distort goes with --images" in commands.splitee(*common, "--distort", "blur1").complaint
     (pets / "cat" / "bad.png").write_bytes(photos.photo(size=(90, 80))[:300])
     assert "bad.png" in commands.splitee(*common, "--images", pets).complaint
+
+
+def test_what_is_for_texts_says_so(tmp_path: Path) -> None:
+    place = photos.checkpoint(tmp_path / "toy")
+    with pytest.raises(InputError, match="reads images: this is for models of texts"):
+        load_encoder(place)
