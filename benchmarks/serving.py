@@ -209,9 +209,8 @@ def main() -> None:
     try:
         served.prepare(model, ids)
         del model
-        print(
-            f"{given.model}, {given.clients} clients, {given.threads} threads of torch, {os.cpu_count()} cores\n"
-        )
+        machine = f"{given.threads} threads of torch, {os.cpu_count()} cores, linger {given.linger:g} ms"
+        print(f"{given.model}, {given.clients} clients, {machine}\n")
         print("| load | bare, samples/s | served, samples/s | ratio | ratio of CPU seconds | mean batch |")
         print("|---|---:|---:|---:|---:|---:|")
         for load in LOADS:
