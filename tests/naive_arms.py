@@ -486,6 +486,118 @@ class ByShare(ByConfidence):
         return 1.0 if confidence >= naive.float32(self.facts.alpha) else 0.0
 
 
+# ----------------------------------------------------------------------------------------------------------
+# Cost subsidy
+# ----------------------------------------------------------------------------------------------------------
+
+
+class CheapEnough:
+    """CS-ETC, CS-UCB, PE and COF: arms that are in, out, or undecided by audits."""
+
+    def __init__(self, rule: str, world: naive.World, arms: list[int], draw: Any, alpha: float, **given: Any):
+        m = arms[-1]
+        self.rule, self.world, self.alpha, self.draw = rule, world, alpha, draw
+        self.epsilon, self.eta = given.get("tolerance", 0.02), given.get("failure", 0.05)
+        self.explore = given.get("explore", 250)
+        self.audited = list(range(1, min(m, world.layers - 1) + 1))
+        self.free = [i for i in arms if i == 0 or (i == world.layers and world.cloud_confidence is None)]
+        self.gamma, self.offload = given["gamma"], given["offload"]
+        self.samples: dict[int, list[bool]] = {i: [] for i in self.audited}
+        self.unsure: dict[int, list[bool]] = {i: [] for i in range(world.layers + 1)}
+        self.kept: int | None = None
+
+    def standing(self, i: int) -> int:
+        n, p = len(self.samples[i]), 1.0 - self.epsilon
+        if n == 0:
+            return 0
+        q = sum(self.samples[i]) / n
+        kl = entropy(q) - q * math.log(p) - (1.0 - q) * math.log(1.0 - p)
+        if n * kl < math.log(len(self.audited) * n * (n + 1.0) / self.eta):
+            return 0
+        return 1 if q >= p else -1
+
+    def cost(self, i: int) -> float:
+        if i == 0 or i in self.free:
+            return self.offload[0] if i == 0 else self.gamma[i]
+        seen = self.unsure[i]
+        return self.gamma[i] + self.offload[i] * (sum(seen) / len(seen) if seen else 0.0)
+
+    def choose(self, t: int) -> tuple[int, str]:
+        """The arm of round t = 1, 2, …, and whether it is audited: "", "plain" or "pooled"."""
+        coin = self.draw.random()
+        if self.rule.startswith("CS") and t <= len(self.audited) * self.explore:
+            return self.audited[(t - 1) % len(self.audited)], "plain"
+        if self.kept is not None:
+            return self.kept, ""
+        still = [i for i in self.audited if self.standing(i) >= 0]
+        options = sorted(still + self.free)
+        at = min(options, key=lambda i: (self.cost(i), i)) if options else self.audited[-1]
+        if self.rule == "CS-UCB":
+            return at, "plain" if at in still and coin < (len(self.audited) / t) ** (1.0 / 3.0) else ""
+        if self.rule == "CS-ETC" or at not in still or self.standing(at) > 0:
+            self.kept = at
+            return at, ""
+        return (at, "plain") if self.rule == "PE" else (max(still), "pooled")
+
+    def learn(self, s: int, i: int, audit: str, answered: bool) -> None:
+        for j in range(1, i + 1) if audit == "pooled" else [i] if i > 0 else []:
+            unsure = not naive.exits(self.world, s, j, self.alpha)
+            self.unsure[j].append(unsure)
+            if audit and answered:
+                agrees = self.world.prediction[s][j - 1] == naive.cloud_answer(self.world, s)
+                self.samples[j].append(unsure or agrees)
+
+
+def cheap_enough_in_rounds(rule: str, case: Any, delay: int, draw: Any, **given: Any) -> list[naive.Round]:
+    world, arms = case.world, naive.arms_of(case.world, case.send_input)
+    n = range(len(world.confidence))
+    offload = [
+        0.0 if i not in arms else max(naive.offload_price(world, s, i) for s in n)
+        for i in range(arms[-1] + 1)
+    ]
+    gamma = [naive.device_cost(world, i, False) for i in range(arms[-1] + 1)]
+    learner = CheapEnough(rule, world, arms, draw, case.threshold, gamma=gamma, offload=offload, **given)
+    rounds: list[naive.Round] = []
+    audits: list[str] = []
+    learnt = 0
+    for t, s in enumerate(case.order, start=1):
+        i, audit = learner.choose(t)
+        audits.append(audit)
+        if audit:
+            rounds.append(naive.offload_at(world, s, i, naive.device_cost(world, i, audit == "pooled")))
+        else:
+            rounds.append(naive.split_at(world, s, i, case.threshold, every_exit=False))
+        for k in naive.arrived(rounds, learnt, delay):
+            learnt = k + 1
+            learner.learn(case.order[k], rounds[k].split, audits[k], True)
+    return rounds
+
+
+def cheap_enough_in_system(rule: str, one: Any, known: Any, draw: Any) -> list[naive_system.Measured]:
+    case, world = one.case, one.case.world
+    arms = naive.arms_of(world, case.send_input)
+    given = {"gamma": known.gamma, "offload": known.offload}
+    learner = CheapEnough(rule, world, arms, draw, case.threshold, **given)
+    audits: list[str] = []
+
+    def decide(t: int, s: int) -> tuple[int, bool, bool]:
+        i, audit = learner.choose(t + 1)
+        audits.append(audit)
+        return i, audit == "pooled", bool(audit) or not naive.exits(world, s, i, case.threshold)
+
+    def learn(t: int, played: naive_system.Measured) -> None:
+        learner.learn(played.sample, played.layer, audits[t], not played.lost)
+
+    return naive_system.Simulation(one.physics, case.order, one.arrivals, decide, learn).run()
+
+
+def cheap_enough(rule: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return (
+        lambda case, delay, draw: cheap_enough_in_rounds(rule, case, delay, draw),
+        lambda one, known, draw: cheap_enough_in_system(rule, one, known, draw),
+    )
+
+
 TWINS = {
     "kl-ucb": twin(KLUCB),
     "bayes-ucb": twin(BayesUCB),
@@ -499,4 +611,5 @@ TWINS = {
     "restart-confidence": twin(ByConfidence),
     "restart-share": twin(ByShare),
     "restart-agreement": twin(ByAgreement),
+    **{rule.lower(): cheap_enough(rule) for rule in ("CS-ETC", "CS-UCB", "PE", "COF")},
 }
