@@ -21,7 +21,7 @@ from splitee.models.staged import StagedModel, StageHead, pool_state
 
 POOLINGS = ("avg", "avg+max", "grid+max")
 DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
-_ITERATIONS = 100  # of L-BFGS per fit
+_ITERATIONS = 60  # of L-BFGS per fit
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def choose_heads(
     decays : sequence of float
         See `fit_linear`.
     most_features : int
-        A pooling that gives more is not tried, unless it is the first.
+        A pooling that gives more is tried only if all do.
     mirrored : bool
         Whether every image of `train` is also read from right to left.
     report : callable
@@ -88,10 +88,9 @@ def choose_heads(
     found = []
     for exit_, layer in enumerate(model.exits):
         best: tuple[HeadFit, Tensor, Tensor] | None = None
-        for pooling in poolings:
+        wide = {name for name in poolings if features[exit_][name].shape[1] > most_features}
+        for pooling in [name for name in poolings if name not in wide] or poolings:
             values, others = features[exit_][pooling], held[exit_][pooling]
-            if values.shape[1] > most_features and pooling != poolings[0]:
-                continue
             for decay in decays:
                 weight, bias = fit_linear(values, labels, model.config.num_labels, decay)
                 logits = others @ weight + bias
@@ -113,6 +112,7 @@ def choose_heads(
 def fit_heads(model: StagedModel, images: Images, fits: Sequence[HeadFit], *, mirrored: bool = True) -> None:
     """Fit the exits to all these images, with the poolings and decays that `choose_heads` has chosen."""
     features, labels = _examples(model, images, sorted({fit.pooling for fit in fits}), mirrored)
+    model.config.pooling = [fit.pooling for fit in fits]
     for exit_, fit in enumerate(fits):
         values = features[exit_][fit.pooling]
         _set(model, exit_, fit, *fit_linear(values, labels, model.config.num_labels, fit.decay))
