@@ -59,7 +59,7 @@ def system_of(given: dict[str, Any], trace: Trace, device_layers: int | str | No
         if energies:
             energies = {"layer_mj": 0.0, "exit_mj": 0.0, **energies}
         device = DeviceProfile(given["layer_ms"], given["exit_ms"] or 0.0, **energies)
-    outages = [_seconds(text) for text in given["outages"]]
+    outages = [span(text) for text in given["outages"]]
     if given["link"] is not None:
         if given["uplink"] is not None:
             raise InputError("--uplink and --link both give the rate: leave one out")
@@ -91,7 +91,8 @@ def _arrivals(text: str | None) -> str | float | None:
     return options.NUMBER.read(text)  # type: ignore[no-any-return]
 
 
-def _seconds(text: str) -> tuple[float, float]:
+def span(text: str) -> tuple[float, float]:
+    """Return start and end (s) of an outage, written as FROM:TO."""
     start, colon, end = text.partition(":")
     try:
         return float(start), float(end) if colon else float("nan")
