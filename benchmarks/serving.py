@@ -34,7 +34,7 @@ from splitee.runtime import protocol
 from splitee.runtime.interface import Interface
 from splitee.runtime.protocol import HEAD_LENGTH
 
-TEXTS = 512
+TEXTS = 256
 LOADS = ("tokens", "state after 2", "mixed")
 
 
