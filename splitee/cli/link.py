@@ -77,7 +77,12 @@ def show(
 @options.rtt()
 @options.outages()
 @click.option(
-    "--loss", type=options.NUMBER, default="0", show_default=True, help="Share of packets that are lost."
+    "--packet-loss",
+    "loss",
+    type=options.NUMBER,
+    default="0",
+    show_default=True,
+    help="Share of packets that are lost.",
 )
 @options.seed("Seed of the losses.")
 @options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
