@@ -152,11 +152,11 @@ def command(
         DEFAULT,
         OPTIONAL,
         PAPER,
-        Setting,
         canonical,
         parse_policies,
         policy_items,
     )
+    from splitee.policies.setting import Setting
     from splitee.replay.orders import stream_of
     from splitee.replay.replay import replay
     from splitee.report.notes import remarks

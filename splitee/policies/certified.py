@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_share, check_whole
+from splitee._internal.numbers import check_share, check_whole, share
 from splitee.costs import CostModel
 from splitee.policies import drift
 from splitee.policies.base import Policy, check_switch
@@ -72,6 +72,7 @@ from splitee.policies.paths import (
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
+from splitee.policies.setting import Name
 from splitee.system.world import World
 from splitee.trace import Trace
 
@@ -390,3 +391,9 @@ class Waiting:
     share: int
     asked: bool
     feedback: Feedback | None = None
+
+
+NAMES = (
+    Name("certified", lambda s: CertifiedSplit(source=s.source), ("CertifiedSplit",), source=True),
+    Name("certified:SHARE", lambda s, delta: CertifiedSplit(share(delta), source=s.source), source=True),
+)

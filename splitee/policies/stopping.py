@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_share
+from splitee._internal.numbers import check_share, share
 from splitee.policies import drift
 from splitee.policies.base import Policy, check_switch
 from splitee.policies.certified_rounds import joined
@@ -26,6 +26,7 @@ from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import Costs, rank
 from splitee.policies.played import Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
+from splitee.policies.setting import Name
 from splitee.policies.stopping_fit import (
     CELLS,
     EDGES,
@@ -266,3 +267,9 @@ class LiveStopping:
         confidence[0, at], prediction[0, at] = feedback.confidences, feedback.predictions
         prediction[0, 0] = -1 if last is None else last
         take(self.learner, t, kept, confidence, prediction, np.uintp(0))
+
+
+NAMES = (
+    Name("audited-stopping", lambda s: AuditedStopping()),
+    Name("audited-stopping:SHARE", lambda s, delta: AuditedStopping(share(delta))),
+)

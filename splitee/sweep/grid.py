@@ -28,11 +28,11 @@ from splitee.policies.base import Policy
 from splitee.policies.names import (
     DEFAULT,
     OPTIONAL,
-    Setting,
     canonical,
     parse_policies,
 )
 from splitee.policies.problem import DEFAULT_THRESHOLD
+from splitee.policies.setting import Setting
 from splitee.replay.orders import STREAMS
 from splitee.trace import Trace
 from splitee.trace.bundled import trace_names
