@@ -56,10 +56,12 @@ _HOME = {  # name: the module it lives in
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
     "ThompsonSplit": "policies.variance",
+    "HILCB": "policies.thresholds.hierarchical",
 }
 
 __all__ = [
     "ANSWER",
+    "HILCB",
     "OFFLOAD",
     "PABEE",
     "AuditedStopping",
@@ -114,6 +116,7 @@ if TYPE_CHECKING:
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
+    from splitee.policies.thresholds.hierarchical import HILCB
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams
