@@ -57,6 +57,10 @@ _HOME = {  # name: the module it lives in
     "UCBTuned": "policies.variance",
     "ThompsonSplit": "policies.variance",
     "HILCB": "policies.thresholds.hierarchical",
+    "AdaEE": "policies.thresholds.arms",
+    "BufferAwareAdaEE": "policies.thresholds.arms",
+    "CeeBERT": "policies.thresholds.arms",
+    "CeeBERTReleased": "policies.thresholds.arms",
 }
 
 __all__ = [
@@ -64,10 +68,14 @@ __all__ = [
     "HILCB",
     "OFFLOAD",
     "PABEE",
+    "AdaEE",
     "AuditedStopping",
     "BestFixedSplit",
     "BestRule",
+    "BufferAwareAdaEE",
     "CascadeSplit",
+    "CeeBERT",
+    "CeeBERTReleased",
     "CertifiedSplit",
     "CloudOnly",
     "CostModel",
@@ -116,6 +124,7 @@ if TYPE_CHECKING:
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
+    from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
     from splitee.policies.thresholds.hierarchical import HILCB
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned

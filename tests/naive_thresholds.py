@@ -211,6 +211,104 @@ class HILCB:
 
 
 # ----------------------------------------------------------------------------------------------------------
+# UCB over thresholds: AdaEE, CeeBERT, buffer-aware AdaEE
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class OverThresholds:
+    """UCB over thresholds of one exit (first = last), or of a cascade.
+
+    ``alpha(q, k)`` is the threshold of arm k when q samples wait; `table(q)` names the means that are used
+    then.
+    """
+
+    world: naive.World
+    first: int
+    last: int
+    arms: int
+    alpha: Callable[[int, int], float]
+    exploration: float
+    clip: bool = False
+    waits: float = 0.0
+    relief: float = 0.0
+    mu: float = 0.0
+    table: Callable[[int], int] = lambda q: 0
+    most: int = 0  # more samples that wait count as so many
+    played: dict[int, int] = field(default_factory=dict)
+    rewards: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
+    chosen: dict[int, tuple[int, int]] = field(default_factory=dict)  # of each round: backlog, arm
+
+    @property
+    def every(self) -> bool:
+        return self.first < self.last
+
+    def index(self, row: int, k: int, n: int) -> float:
+        total, count = self.rewards.get((row, k), (0.0, 0))
+        if count == 0:
+            return math.inf
+        return total / count + self.exploration * math.sqrt(math.log(n)) * (1.0 / math.sqrt(count))
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        q = min(queue, self.most)
+        row = self.table(q)
+        n = self.played.get(row, 0)
+        k = n if n < self.arms else max(range(self.arms), key=lambda k: (self.index(row, k, n + 1), -k))
+        self.played[row], self.chosen[t] = n + 1, (q, k)
+        alpha = naive.float32(self.alpha(q, k))
+        for i in range(self.first, self.last + 1):
+            if self.world.confidence[s][i - 1] >= alpha or i == self.world.layers:
+                return i, False
+        return self.last, True
+
+    def learn(self, t: int, seen: Seen) -> None:
+        q, k = self.chosen[t]
+        confidence = self.world.confidence[seen.sample]
+        answer = confidence[seen.split - 1]
+        if seen.offloaded and seen.known:
+            answer = naive.cloud_confidence(self.world, seen.sample)
+        gain = answer - confidence[self.first - 1]
+        if self.clip:
+            gain = max(gain, 0.0)
+        more = seen.device(seen.split) - seen.device(self.first)
+        r = gain - self.mu * (more + (seen.offload(seen.split) if seen.offloaded else 0.0))
+        if seen.offloaded:
+            r = r - (self.waits * q - self.relief)
+        total, count = self.rewards.get((self.table(q), k), (0.0, 0))
+        self.rewards[self.table(q), k] = total + r, count + 1
+
+
+def adaee(world: naive.World, layer: int, thresholds: list[float], exploration: float) -> OverThresholds:
+    return OverThresholds(
+        world, layer, layer, len(thresholds), lambda q, k: thresholds[k], exploration, clip=True, mu=world.mu
+    )
+
+
+def ceebert(world: naive.World, released: bool) -> OverThresholds:
+    """The released one has one exit, the first."""
+    alpha = lambda q, k: round(0.5 + 0.05 * k, 2)  # noqa: E731
+    return OverThresholds(world, 1, 1 if released else held(world), 10, alpha, 2.0, mu=world.mu)
+
+
+def buffer_aware(world: naive.World, layer: int, linear: bool, released: bool) -> OverThresholds:
+    pairs = [(a, b) for a in range(1, 6) for b in range(50, 101) if b + 10 * a <= 100]
+    return OverThresholds(
+        world,
+        layer,
+        layer,
+        len(pairs) if linear else 51,
+        (lambda q, k: (pairs[k][0] * q + pairs[k][1]) / 100) if linear else (lambda q, k: (50 + k) / 100),
+        math.sqrt(2.0),
+        clip=True,
+        waits=0.01,
+        relief=0.05 if released else 0.0,
+        mu=0.0 if released else world.mu,
+        table=(lambda q: 0) if linear else (lambda q: q),
+        most=10,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By name, for the suite of all learners
 # ----------------------------------------------------------------------------------------------------------
 
@@ -234,4 +332,10 @@ def twin(make: Maker) -> tuple[Callable[..., Any], Callable[..., Any]]:
 TWINS = {
     "hi-lcb": twin(lambda w, c, rng: HILCB(w, CLASSES, None, False, 0.5, 1.0, 20, c.send_input)),
     "hi-lcb-lite": twin(lambda w, c, rng: HILCB(w, CLASSES, None, True, 0.5, 1.0, 20, c.send_input)),
+    "adaee": twin(lambda w, c, rng: adaee(w, 1, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1.0)),
+    "ceebert": twin(lambda w, c, rng: ceebert(w, released=False)),
+    "ceebert-released": twin(lambda w, c, rng: ceebert(w, released=True)),
+    "buffer-adaee": twin(lambda w, c, rng: buffer_aware(w, 1, linear=False, released=False)),
+    "buffer-adaee-linear": twin(lambda w, c, rng: buffer_aware(w, 1, linear=True, released=False)),
+    "buffer-adaee-released": twin(lambda w, c, rng: buffer_aware(w, 1, linear=True, released=True)),
 }
