@@ -24,6 +24,7 @@ _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "plan": ("plan", "Find the cheapest cut for a device, a link and limits."),
     "explore": ("explore", "Write a page that finds the cheapest cut as sliders are moved."),
     "profile": ("profile", "Measure a checkpoint on this machine: ms and mJ per layer, exit and codec."),
+    "serve": ("serve", "Serve a checkpoint to devices: the cloud half of the live pair."),
     "link": ("link", "Show what a link carries: rates, fades, outages."),
     "convert": ("convert", "Convert a checkpoint of COST-EFF's or ElasticBERT's authors."),
     "elue": ("elue", "Performance against FLOPs: predictions as files, and the ELUE score."),

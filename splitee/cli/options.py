@@ -310,6 +310,13 @@ def precision(choices: Sequence[str], help: str) -> Decorator[Any]:
     )
 
 
+def threads() -> Decorator[Any]:
+    """--threads."""
+    return click.option(
+        "--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]"
+    )
+
+
 def layers(help: str) -> Decorator[Any]:
     """--layers: how many of a model's first layers are kept."""
     return click.option("--layers", type=Read("layers", numbers.layer_count), help=help)

@@ -150,6 +150,7 @@ def command(
     from splitee.costs import CostModel
     from splitee.policies.names import (
         DEFAULT,
+        IN_A_SYSTEM,
         OPTIONAL,
         PAPER,
         canonical,
@@ -185,7 +186,7 @@ def command(
     sources = {trace.name: source_of(trace, source) for trace in loaded}
     every: tuple[str, ...] = PAPER if preset == "paper" else DEFAULT
     if timed:
-        every = tuple(name for name in (*DEFAULT, "link-aware", "best-rule") if name != "oracle")
+        every = IN_A_SYSTEM
     policies_of = []  # of each scenario; a name that does not fit is refused before anything is replayed
     for scenario in scenarios:
         trace, known = scenario.trace, sources[scenario.trace.name]

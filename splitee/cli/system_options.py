@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
 from typing import Any
 
 import click
 
 from splitee.cli import options
+from splitee.system.settings import SystemSettings
 
 _OPTIONS = (
     options.device("Profile of the device: a file of splitee profile, or a bundled name.", "FILE"),
@@ -17,8 +19,11 @@ _OPTIONS = (
     click.option("--layer-mj", type=options.NUMBER, help="mJ of a layer on the device."),
     click.option("--exit-mj", type=options.NUMBER, help="mJ of an exit."),
     click.option("--uplink", type=options.NUMBER, help="Mbit/s from the device to the cloud.  [default: 5]"),
-    click.option("--rtt", type=options.NUMBER, default="40", show_default=True, help="Round trip in ms."),
-    click.option("--link", metavar="FILE", help="Rates over time, or a bundled name."),
+    click.option(
+        "--rtt", type=options.NUMBER, default=f"{SystemSettings.rtt:g}", show_default=True,
+        help="Round trip in ms.",
+    ),
+    click.option("--link", metavar="FILE", help="Rates over time: a file, or a name."),
     click.option(
         "--outage", "outages", multiple=True, metavar="FROM:TO",
         help="The link is down from FROM to TO, in seconds; repeatable.",
@@ -26,23 +31,24 @@ _OPTIONS = (
     click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
     click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms."),
     click.option(
-        "--sends", type=click.Choice(["cheaper", "state", "input"]), default="cheaper", show_default=True,
+        "--sends", type=click.Choice(["cheaper", "state", "input"]), default=SystemSettings.sends,
+        show_default=True,
         help="What an offload sends.",
     ),
-    options.codec(click.Choice(["float16", "float32", "int8"]), "float16", "How states are encoded."),
+    options.codec(
+        click.Choice(["float16", "float32", "int8"]), SystemSettings.codec, "How states are encoded."
+    ),
     click.option("--arrivals", metavar="RATE", help="At 10/s: random; or 250: every 250 ms."),
     click.option("--deadline", type=options.NUMBER, help="ms after which the device answers by itself."),
     click.option("--input-bytes", type=options.NUMBER, help="Bytes of an input.  [default: 4 per token]"),
     click.option("--input-tokens", type=click.IntRange(min=1), help="Tokens, if the trace has no lengths."),
     click.option(
-        "--weights", metavar="UNIT=COST,...", default="ms=1", show_default=True,
+        "--weights", metavar="UNIT=COST,...", default=SystemSettings.weights, show_default=True,
         help="What costs are made of: ms, mJ, KB.",
     ),
+    options.data_root("Folder of data sets; FOLDER/networks holds links by name."),
 )  # fmt: skip
-NAMES = (
-    *("device", "layer_ms", "exit_ms", "layer_mj", "exit_mj", "uplink", "rtt", "link", "outages", "cloud_ms"),
-    *("cloud", "sends", "codec", "arrivals", "deadline", "input_bytes", "input_tokens", "weights"),
-)
+NAMES = tuple(field.name for field in fields(SystemSettings))
 
 
 def system(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -185,12 +185,15 @@ def position_table(backbone: nn.Module) -> tuple[int, int] | None:
 
 
 class Record:
-    """What the library passed to its layers: states, further arguments, and the output of the last one."""
+    """What the library passed to its layers: states, further arguments, and the output of the last one.
 
-    def __init__(self) -> None:
+    With `first`, an output of the first layer from before, no layer is run.
+    """
+
+    def __init__(self, first: Any = None) -> None:
         self.states: list[Tensor] = []
         self.calls: list[Call] = []
-        self.first: Any = None
+        self.first = first
         self.output: Any = None
 
     def __call__(self, layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -202,7 +205,7 @@ class Record:
             state = options.pop("hidden_states")
         self.states.append(state)
         self.calls.append((arguments, options))
-        if len(self.calls) == 1:
+        if self.first is None:
             self.first = layer(state, *arguments, **options)
             self.output = _state(self.first)
             return self.first
@@ -231,9 +234,9 @@ class _StandIn(nn.Module):
 
 
 @contextmanager
-def stand_ins(stack: Stack) -> Iterator[Record]:
-    """Replace the layers by stand-ins, of which only the first one called runs its layer."""
-    layers, record = getattr(stack.parent, stack.name), Record()
+def stand_ins(stack: Stack, first: Any = None) -> Iterator[Record]:
+    """Replace the layers by stand-ins, of which only the first one called runs its layer; see `Record`."""
+    layers, record = getattr(stack.parent, stack.name), Record(first)
     setattr(stack.parent, stack.name, nn.ModuleList(_StandIn(layer, record) for layer in layers))
     try:
         yield record

@@ -125,7 +125,7 @@ def _infer(
             continue
         values, certainty = model.exit_outputs(cut)
         logits = values.float().cpu().numpy()
-        output = _exit_output(model, logits, before)
+        output = exit_output(model, logits, before)
         if learned and certainty is not None:
             output = replace(output, confidence=certainty.float().cpu().numpy())
         if exit_ < last:
@@ -146,7 +146,7 @@ def _infer(
     return Answers(prediction, answered, logits_at_exit)
 
 
-def _exit_output(
+def exit_output(
     model: MultiExitModel, logits: NDArray[np.float32], before: NDArray[np.float32] | None
 ) -> Said:
     """Convert logits as `splitee.models.precompute` does; compare a score with that of the exit before."""

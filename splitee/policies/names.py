@@ -56,9 +56,8 @@ DEFAULT = (
     "splits",
     "cascade-splits",
 )
+IN_A_SYSTEM = (*(name for name in DEFAULT if name != "oracle"), "link-aware", "best-rule")
 OPTIONAL = ("source-split", "link-aware")  # left out of the lists above if the source is not known
-
-
 _FIRST = (
     "ucb",
     "variance",

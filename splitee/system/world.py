@@ -137,7 +137,7 @@ class Lane(NamedTuple):
     at: NDArray[np.int64]
 
 
-@inlined
+@kernel
 def new_lane(rounds):  # type: ignore[no-untyped-def]
     """Return the state of a repeat before its first round."""
     return Lane(

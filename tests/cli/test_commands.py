@@ -22,6 +22,7 @@ MODULES = (
     "splitee.cli.profile",
     "splitee.cli.report",
     "splitee.cli.run",
+    "splitee.cli.serve",
     "splitee.cli.show",
     "splitee.cli.slim",
     "splitee.cli.sweep",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learners import ELSEWHERE, generator, learners, twins
+from learners import ELSEWHERE, generator, known_in, learners, twins
 from made_up import random_trace
 from strategies import Case, cases, worlds
 from systems import SystemCase, system_cases
@@ -67,10 +67,9 @@ def equal_in_rounds(case: Case, delay: int) -> None:
 
 def equal_in_a_system(one: SystemCase) -> None:
     policies = {n: p for n, p in learners(one.case, one.trace).items() if n in TWINS and TWINS[n].system}
-    offload = np.asarray(one.system.on(one.trace).costs.offload)
-    span = 1.0 + one.case.world.mu * float(offload[: one.physics.device_layers].max())
+    known = known_in(one)
     for name, result in in_system(one, policies, one.trace).items():
-        rounds = TWINS[name].system(one, span, generator())  # type: ignore[misc]
+        rounds = TWINS[name].system(one, known, generator())  # type: ignore[misc]
         last = one.physics.device_layers
         assert result.split[0].tolist() == [r.layer or (last if r.lost else 0) for r in rounds], name
         assert result.offloaded[0].tolist() == [r.offloaded and not r.lost for r in rounds], name
@@ -112,6 +111,18 @@ def test_live_each_decides_as_in_the_replay(case: Case, delay: int) -> None:
     policies.pop("link-aware", None)  # it has no device loop
     compiled = in_rounds(case, policies, delay)
     live = in_rounds(case, {name: policy.live() for name, policy in policies.items()}, delay)
+    for name in policies:
+        assert live[name].split.tolist() == compiled[name].split.tolist(), name
+        assert live[name].offloaded.tolist() == compiled[name].offloaded.tolist(), name
+
+
+@FEW
+@given(system_cases())
+def test_live_in_a_system_each_decides_as_in_the_replay(one: SystemCase) -> None:
+    policies = learners(one.case, one.trace, sees_final=False)
+    policies = {n: p for n, p in policies.items() if n in TWINS and TWINS[n].system}
+    compiled = in_system(one, policies, one.trace)
+    live = in_system(one, {name: policy.live() for name, policy in policies.items()}, one.trace)
     for name in policies:
         assert live[name].split.tolist() == compiled[name].split.tolist(), name
         assert live[name].offloaded.tolist() == compiled[name].offloaded.tolist(), name

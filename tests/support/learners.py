@@ -1,7 +1,7 @@
 """Every registered learner with its plain-Python twin, so that one suite can try them all.
 
-A twin is two functions. `rounds(case, delay, rng)` returns the rounds without a clock, `system(one, span,
-rng)` those in a System; `rng` is the policy's own generator, `span` R for the costs near those of the System.
+A twin is two functions. `rounds(case, delay, rng)` returns the rounds without a clock, `system(one, known,
+rng)` those in a System; `rng` is the policy's own generator.
 A module ``tests/naive_*.py`` that has a constant ``TWINS`` (by the policy's name) adds them to the suite.
 """
 
@@ -20,6 +20,22 @@ from splitee.policies.base import Policy, sends_input
 from splitee.policies.names import all_names, parse_policies
 from splitee.policies.setting import Setting
 from splitee.trace import Trace
+
+
+class Known(NamedTuple):
+    """What is known of a System beforehand: constants near its costs.
+
+    Attributes
+    ----------
+    gamma, offload : lists of floats, by layer 0..L
+        With one exit evaluated; the largest of any sample.
+    span : float
+        R.
+    """
+
+    gamma: list[float]
+    offload: list[float]
+    span: float
 
 
 class Twin(NamedTuple):
@@ -44,7 +60,7 @@ def _split_ee(side: str | None) -> Twin:
             return naive.split_ee(*given, case.send_input, delay)
         return naive.split_ee_s(*given, side, case.send_input, delay)
 
-    def system(one: SystemCase, span: float, rng: np.random.Generator) -> list[naive_system.Measured]:
+    def system(one: SystemCase, known: Known, rng: np.random.Generator) -> list[naive_system.Measured]:
         case = one.case
         given = one.physics, case.world, case.order, one.arrivals, case.threshold, case.exploration
         return naive_system.split_ee(*given, side, case.send_input)
@@ -63,8 +79,8 @@ def _by_variance(thompson: bool) -> Twin:
             return naive.thompson_split(*given, noise(case, rng), case.send_input, delay)
         return naive.ucb_tuned(*given, case.send_input, delay)
 
-    def system(one: SystemCase, span: float, rng: np.random.Generator) -> list[naive_system.Measured]:
-        case = one.case
+    def system(one: SystemCase, known: Known, rng: np.random.Generator) -> list[naive_system.Measured]:
+        case, span = one.case, known.span
         arms, drawn = naive.arms_of(case.world, case.send_input), noise(case, rng)
 
         def index(i: int, t: int, q: float, spread: float, n: int) -> float:
@@ -120,6 +136,14 @@ def learners(case: Case, source: Trace, sees_final: bool = True) -> dict[str, Po
         if policy.learns and (sees_final or not policy.sees_final):
             made[name] = policy
     return made
+
+
+def known_in(one: SystemCase) -> Known:
+    """Return what is known of a System beforehand."""
+    costs, layers, m = one.system.on(one.trace).costs, one.trace.layers, one.physics.device_layers
+    gamma = [float(costs.gamma(layers)[min(i, 1), i]) for i in range(layers + 1)]
+    offload = costs.offload_costs(layers, one.trace.samples).max(axis=0).tolist()
+    return Known(gamma, offload, 1.0 + one.case.world.mu * max(offload[1 : m + 1]))
 
 
 def generator() -> np.random.Generator:
