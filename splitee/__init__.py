@@ -61,6 +61,7 @@ _HOME = {  # name: the module it lives in
     "BufferAwareAdaEE": "policies.thresholds.arms",
     "CeeBERT": "policies.thresholds.arms",
     "CeeBERTReleased": "policies.thresholds.arms",
+    "UEEUCB": "policies.thresholds.dominance",
 }
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "HILCB",
     "OFFLOAD",
     "PABEE",
+    "UEEUCB",
     "AdaEE",
     "AuditedStopping",
     "BestFixedSplit",
@@ -125,6 +127,7 @@ if TYPE_CHECKING:
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
     from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
+    from splitee.policies.thresholds.dominance import UEEUCB
     from splitee.policies.thresholds.hierarchical import HILCB
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned

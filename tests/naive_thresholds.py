@@ -309,6 +309,64 @@ def buffer_aware(world: naive.World, layer: int, linear: bool, released: bool) -
 
 
 # ----------------------------------------------------------------------------------------------------------
+# UEE-UCB
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class UEEUCB:
+    """UEE-UCB: exits 1..m, and "exit 1, then offload" (arm m + 1); as released without it, costs j/L."""
+
+    world: naive.World
+    exploration: float
+    offload: bool
+    released: bool
+    shown: dict[int, int] = field(default_factory=dict)
+    disagreed: dict[int, int] = field(default_factory=dict)
+    more: dict[int, float] = field(default_factory=dict)  # sums of costs beyond exit 1
+    samples: int = 0
+    every: bool = True
+
+    @property
+    def deepest(self) -> int:
+        return held(self.world)
+
+    @property
+    def cloud(self) -> int:
+        return self.deepest + 1 if self.offload and not self.released else 0
+
+    def index(self, t: int, j: int) -> float:
+        n = self.shown.get(j, 0)
+        if n == 0:
+            return math.inf
+        cost = self.world.mu * (self.more.get(j, 0.0) / self.samples)
+        if self.released:
+            cost = (j - 1) / self.world.layers
+        width = math.sqrt(self.exploration * math.log(t)) * (1.0 / math.sqrt(n))
+        return self.disagreed.get(j, 0) / n - cost + width
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        arms = [*range(1, self.deepest + 1), *([self.cloud] if self.cloud else [])]
+        j = max(arms, key=lambda j: (self.index(t, j), -j))
+        return (1, True) if j == self.cloud else (j, False)
+
+    def learn(self, t: int, seen: Seen) -> None:
+        self.samples = self.samples + 1
+        for j in range(2, self.deepest + 1):
+            self.more[j] = self.more.get(j, 0.0) + (seen.device(j) - seen.device(1))
+        answers = self.world.prediction[seen.sample]
+        for j in range(1, seen.split + 1):
+            self.shown[j] = self.shown.get(j, 0) + 1
+            self.disagreed[j] = self.disagreed.get(j, 0) + (answers[j - 1] != answers[0])
+        if self.cloud:
+            self.more[self.cloud] = self.more.get(self.cloud, 0.0) + seen.offload(1)
+            if seen.known:
+                other = naive.cloud_answer(self.world, seen.sample) != answers[0]
+                self.shown[self.cloud] = self.shown.get(self.cloud, 0) + 1
+                self.disagreed[self.cloud] = self.disagreed.get(self.cloud, 0) + other
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By name, for the suite of all learners
 # ----------------------------------------------------------------------------------------------------------
 
@@ -332,6 +390,8 @@ def twin(make: Maker) -> tuple[Callable[..., Any], Callable[..., Any]]:
 TWINS = {
     "hi-lcb": twin(lambda w, c, rng: HILCB(w, CLASSES, None, False, 0.5, 1.0, 20, c.send_input)),
     "hi-lcb-lite": twin(lambda w, c, rng: HILCB(w, CLASSES, None, True, 0.5, 1.0, 20, c.send_input)),
+    "uee-ucb": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=False)),
+    "uee-ucb-released": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=True)),
     "adaee": twin(lambda w, c, rng: adaee(w, 1, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1.0)),
     "ceebert": twin(lambda w, c, rng: ceebert(w, released=False)),
     "ceebert-released": twin(lambda w, c, rng: ceebert(w, released=True)),
