@@ -1,9 +1,10 @@
 """The learners of `splitee.policies.arms` in plain Python: their specification (see `naive`).
 
 A learner has two methods: ``choose(t)`` returns the arm of round t = 1, 2, …, and ``learn(brought)`` learns
-what a round brought. One with `peeks` evaluates exit 1 besides that of its arm, and ``see(t, C_1)`` is shown
-its confidence. `in_rounds` and `in_system` play one, without a clock and in a System. ``TWINS`` lists
-them by the name of their policy.
+what a round brought. One with `peeks` evaluates exit 1 besides that of its arm, and ``see(t, C_1)`` is
+shown its confidence. One that is `unordered` takes feedback in as it arrives; ``under_way(arm)`` says that
+it offloads. `in_rounds` and `in_system` play one, without a clock and in a System. ``TWINS`` lists them by
+the name of their policy.
 """
 
 import math
@@ -40,6 +41,7 @@ class Brought:
     cost: float
     reward: float
     agrees: bool | None = None
+    offloaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Facts:
     draw: Any
     rounds: int
     alpha: float = 0.0
+    exploration: float = 1.0
 
 
 def in_rounds(make: Callable[[Facts], Any], case: Any, delay: int, draw: Any) -> list[naive.Round]:
@@ -79,15 +82,20 @@ def in_rounds(make: Callable[[Facts], Any], case: Any, delay: int, draw: Any) ->
     ]
     gamma = [naive.device_cost(world, i, False) for i in range(world.layers + 1)]
     span = naive.reward_span(world)
-    learner = make(Facts(arms, world.mu, gamma, offload, span, draw, len(case.order), case.threshold))
+    learner = make(
+        Facts(arms, world.mu, gamma, offload, span, draw, len(case.order), case.threshold, case.exploration)
+    )
     rounds: list[naive.Round] = []
-    learnt, peeks = 0, getattr(learner, "peeks", False)
+    learnt, peeks, unordered = 0, getattr(learner, "peeks", False), getattr(learner, "unordered", False)
     for t, s in enumerate(case.order, start=1):
         i = learner.choose(t)
         if peeks and i > 0:
             learner.see(t, world.confidence[s][0])
         rounds.append(split(world, s, i, case.threshold, peeks))
-        for k in naive.arrived(rounds, learnt, delay):
+        if rounds[-1].offloaded and hasattr(learner, "under_way"):
+            learner.under_way(i)
+        taken = naive.arrivals(rounds, delay) if unordered else naive.arrived(rounds, learnt, delay)
+        for k in taken:
             learnt = k + 1
             one, sample = rounds[k], case.order[k]
             agrees = None
@@ -97,7 +105,8 @@ def in_rounds(make: Callable[[Facts], Any], case: Any, delay: int, draw: Any) ->
                     agrees = world.prediction[sample][one.split - 1] == naive.cloud_answer(world, sample)
             else:
                 confidence = world.confidence[sample][one.split - 1]
-            learner.learn(Brought(k + 1, one.split, confidence, one.cost, one.reward, agrees))
+            late = Brought(k + 1, one.split, confidence, one.cost, one.reward, agrees, one.offloaded)
+            learner.learn(late)
     return rounds
 
 
@@ -131,17 +140,32 @@ def in_system(make: Callable[[Facts], Any], one: Any, known: Any, draw: Any) -> 
     world = case.world
     arms = naive.arms_of(world, case.send_input)
     facts = Facts(arms, world.mu, known.gamma, known.offload, known.span, draw, len(case.order))
-    learner = make(replace(facts, alpha=case.threshold))
+    learner = make(replace(facts, alpha=case.threshold, exploration=case.exploration))
     every: Any = "first" if getattr(learner, "peeks", False) else False
     physics = replace(physics, ms=with_exit_1(physics.ms), mj=with_exit_1(physics.mj))
 
+    unordered, known_of = getattr(learner, "unordered", False), set()
+
     def decide(t: int, s: int) -> tuple[int, bool, bool]:
+        if unordered:
+            waiting = [k for k in range(t) if k not in known_of and k not in run.inputs_lost]
+            for k in sorted(waiting, key=lambda k: (run.rounds[k].due, k)):
+                if run.rounds[k].due <= run.now:
+                    known_of.add(k)
+                    teach(k, run.rounds[k])
         i = learner.choose(t + 1)
         if every and i > 0:
             learner.see(t + 1, world.confidence[s][0])
-        return i, every, not naive.exits(world, s, i, case.threshold)
+        offloads = not naive.exits(world, s, i, case.threshold)
+        if offloads and hasattr(learner, "under_way"):
+            learner.under_way(i)
+        return i, every, offloads
 
     def learn(t: int, played: naive_system.Measured) -> None:
+        if not unordered:
+            teach(t, played)
+
+    def teach(t: int, played: naive_system.Measured) -> None:
         s, i = played.sample, played.layer
         cost, agrees = run.device_cost(s, i, every), None
         confidence = world.confidence[s][(i if i > 0 else physics.device_layers) - 1]
@@ -151,7 +175,8 @@ def in_system(make: Callable[[Facts], Any], one: Any, known: Any, draw: Any) -> 
                 confidence = naive.cloud_confidence(world, s)
                 if i > 0:
                     agrees = world.prediction[s][i - 1] == naive.cloud_answer(world, s)
-        learner.learn(Brought(t + 1, i, confidence, cost, confidence - world.mu * cost, agrees))
+        reward = confidence - world.mu * cost
+        learner.learn(Brought(t + 1, i, confidence, cost, reward, agrees, played.offloaded))
 
     run = naive_system.Simulation(physics, case.order, one.arrivals, decide, learn)
     return run.run()
@@ -211,6 +236,14 @@ class ByIndex:
 
     def index(self, arm: int, t: int) -> float:
         raise NotImplementedError
+
+
+def added(values: list[float]) -> float:
+    """The sum in order; `sum` of later versions of Python compensates for rounding."""
+    total = 0.0
+    for value in values:
+        total = total + value
+    return total
 
 
 def entropy(q: float) -> float:
@@ -367,7 +400,7 @@ class Change:
         self.numbers.append(x)
         if len(self.numbers) < self.smallest:
             return False
-        self.blocks.append((self.smallest, sum(self.numbers, 0.0)))
+        self.blocks.append((self.smallest, added(self.numbers)))
         self.numbers = []
         size = self.smallest
         while sum(n == size for n, _ in self.blocks) > self.of_a_size:
@@ -598,6 +631,78 @@ def cheap_enough(rule: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     )
 
 
+# ----------------------------------------------------------------------------------------------------------
+# Late rewards
+# ----------------------------------------------------------------------------------------------------------
+
+
+class DelayedUCB:
+    """SplitEE on rewards as they arrive."""
+
+    unordered = True
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.total, self.count = dict.fromkeys(facts.arms, 0.0), dict.fromkeys(facts.arms, 0)
+
+    def credit(self, brought: Brought) -> None:
+        self.total[brought.arm] += brought.reward
+        self.count[brought.arm] += 1
+
+    def learn(self, brought: Brought) -> None:
+        self.credit(brought)
+
+    def choose(self, t: int) -> int:
+        return naive.choose(self.facts.arms, self.total, self.count, t, self.facts.exploration)
+
+
+class QueuedUCB(DelayedUCB):
+    """QPM-D around SplitEE."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.queues: dict[int, list[Brought]] = {i: [] for i in facts.arms}
+
+    def learn(self, brought: Brought) -> None:
+        self.queues[brought.arm].append(brought)
+
+    def choose(self, t: int) -> int:
+        arm = super().choose(sum(self.count.values()) + 1)
+        while self.queues[arm]:
+            self.credit(self.queues[arm].pop(0))
+            arm = super().choose(sum(self.count.values()) + 1)
+        return arm
+
+
+class MeansUCB(DelayedUCB):
+    """What is under way counts as the mean of the arm's offloads that are back."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.pending = dict.fromkeys(facts.arms, 0)
+        self.kept: dict[tuple[int, bool], list[float]] = {
+            (i, o): [] for i in facts.arms for o in (False, True)
+        }
+
+    def under_way(self, arm: int) -> None:
+        self.pending[arm] += 1
+
+    def learn(self, brought: Brought) -> None:
+        self.kept[brought.arm, brought.offloaded].append(brought.reward)
+        if brought.offloaded:
+            self.pending[brought.arm] -= 1
+
+    def choose(self, t: int) -> int:
+        for i in self.facts.arms:
+            exits, back = self.kept[i, False], self.kept[i, True]
+            self.count[i], self.total[i] = len(exits), added(exits)
+            if back:
+                late = len(back) + self.pending[i]
+                self.count[i] += late
+                self.total[i] += late * (added(back) / len(back))
+        return super().choose(t)
+
+
 TWINS = {
     "kl-ucb": twin(KLUCB),
     "bayes-ucb": twin(BayesUCB),
@@ -612,4 +717,7 @@ TWINS = {
     "restart-share": twin(ByShare),
     "restart-agreement": twin(ByAgreement),
     **{rule.lower(): cheap_enough(rule) for rule in ("CS-ETC", "CS-UCB", "PE", "COF")},
+    "delayed-ucb": twin(DelayedUCB),
+    "qpm-d": twin(QueuedUCB),
+    "late-means": twin(MeansUCB),
 }
