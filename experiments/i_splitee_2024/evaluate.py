@@ -107,9 +107,10 @@ def mixture(names: tuple[str, ...] = MIXED) -> splitee.Trace:
 
 
 def fixed_rules(trace: splitee.Trace, costs: splitee.CostModel) -> pd.DataFrame:
-    """Accuracy and cost of every fixed (layer, α)."""
+    """Accuracy and cost of every fixed (layer, α), layer 0 (the input is offloaded) among them."""
     rows = []
-    every = {(i, a): splitee.FixedSplit(i, a) for i in range(1, trace.layers + 1) for a in ALPHAS}
+    every: dict[tuple[int, float], object] = {(0, 0.0): splitee.CloudOnly()}
+    every |= {(i, a): splitee.FixedSplit(i, a) for i in range(1, trace.layers + 1) for a in ALPHAS}
     named = {f"{i}/{a}": policy for (i, a), policy in every.items()}
     table = splitee.replay(trace, named, costs, mu=MU, repeats=1).summary()
     for (layer, alpha), (_, row) in zip(every, table.iterrows(), strict=True):
@@ -136,8 +137,9 @@ def mixed(repeats: int) -> pd.DataFrame:
         "recurring": streams.recurring(parts, 3, repeats),
     }
     rows = []
-    for device in (None, 5):  # exits on the device: all 7, or those up to stage 12
-        costs = splitee.CostModel(offload=OFFLOAD, device_layers=device)
+    settings = [(o, device) for o in (OFFLOAD, 12.0) for device in (None, 5)]
+    for o, device in settings:  # exits on the device: all 7, or those up to stage 12
+        costs = splitee.CostModel(offload=o, device_layers=device)
         rules = fixed_rules(trace, costs)
         rules = rules[rules["layer"] <= (device or 7)]
         chosen = {
@@ -158,10 +160,12 @@ def mixed(repeats: int) -> pd.DataFrame:
                 best = fits["cost"].min() if len(fits) else np.nan
                 rows.append(
                     {
+                        "offload": o,
                         "device_exits": device or 7,
                         "stream": name,
                         "policy": row["policy"],
                         "accuracy": 100 * row["accuracy"],
+                        "agreement": 100 * row["agreement"],
                         "cost": row["cost"],
                         "cheapest_fixed_rule": best,  # of no lower accuracy, known in hindsight
                         "above_it": 100 * (row["cost"] / best - 1),

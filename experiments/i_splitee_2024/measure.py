@@ -1,10 +1,10 @@
 """Measure the network's stages on this machine at batch 1, and write a device profile.
 
-    python experiments/i_splitee_2024/profile.py CHECKPOINT --data-root DATA [--images 30] [--passes 5]
+    python experiments/i_splitee_2024/measure.py CHECKPOINT --data-root DATA [--images 30] [--passes 5]
 
-Every pass is early-exit inference itself in which no exit is sure; what is written are medians. "Tokenising" is decoding
-and resizing the image. On a machine that others use, the lower quartile is nearer to the machine's own time: it is among
-the facts.
+Every pass is early-exit inference itself in which no exit is sure. Steps are timed by the CPU time of the one thread that
+computes, so that other work on the machine does not count as this network's; what is written are medians. "Tokenising" is
+decoding and resizing the image.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def main() -> None:
     never, steps = Confidence(1.0), []
     for turn in range(asked.passes + 1):
         for one in encoded:
-            at = [time.perf_counter()]
+            at = [time.thread_time()]
             batch = inputs.batch([one])
-            at.append(time.perf_counter())
-            infer(model, batch, never, mark=lambda at=at: at.append(time.perf_counter()))
+            at.append(time.thread_time())
+            infer(model, batch, never, mark=lambda at=at: at.append(time.thread_time()))
             if turn and len(at) == 2 + 2 * len(model.exits):  # an exit of confidence 1 ends a pass
                 steps.append(np.diff(at))
     low, middle, high = (1e3 * np.percentile(steps, q, axis=0) for q in (25, 50, 75))
@@ -57,11 +57,11 @@ def main() -> None:
         tokenize_ms=round(float(middle[0]), 4),
         name="efficientnet_lite0_1_thread",
         kind="measured",
-        source=f"experiments/i_splitee_2024/profile.py on {machine['processor']}, 1 thread, batch 1",
+        source=f"experiments/i_splitee_2024/measure.py on {machine['processor']}, 1 thread, batch 1",
         facts={
             "machine": machine,
             "passes": len(steps),
-            "shared": "the machine ran other work meanwhile",
+            "clock": "CPU time of the thread; the machine ran other work meanwhile",
             "quartiles": {"low": np.round(low, 4).tolist(), "high": np.round(high, 4).tolist()},
         },
     )
