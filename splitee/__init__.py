@@ -62,13 +62,18 @@ _HOME = {  # name: the module it lives in
     "CeeBERT": "policies.thresholds.arms",
     "CeeBERTReleased": "policies.thresholds.arms",
     "UEEUCB": "policies.thresholds.dominance",
+    "PCEE": "policies.thresholds.pcee",
+    "PCEEOnline": "policies.thresholds.pcee",
+    "BEEM": "policies.thresholds.beem",
 }
 
 __all__ = [
     "ANSWER",
+    "BEEM",
     "HILCB",
     "OFFLOAD",
     "PABEE",
+    "PCEE",
     "UEEUCB",
     "AdaEE",
     "AuditedStopping",
@@ -93,6 +98,7 @@ __all__ = [
     "Link",
     "LinkAware",
     "Oracle",
+    "PCEEOnline",
     "RandomSplit",
     "Result",
     "Results",
@@ -127,8 +133,10 @@ if TYPE_CHECKING:
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
     from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
+    from splitee.policies.thresholds.beem import BEEM
     from splitee.policies.thresholds.dominance import UEEUCB
     from splitee.policies.thresholds.hierarchical import HILCB
+    from splitee.policies.thresholds.pcee import PCEE, PCEEOnline
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams

@@ -367,6 +367,71 @@ class UEEUCB:
 
 
 # ----------------------------------------------------------------------------------------------------------
+# PCEE online
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class PCEEOnline:
+    """The first exit answers whose bin has agreed with the cloud often enough; else the last offloads."""
+
+    world: naive.World
+    classes: int
+    level: float
+    exploration: float
+    bins: int
+    judged: dict[tuple[int, int], int] = field(default_factory=dict)
+    wrong: dict[tuple[int, int], int] = field(default_factory=dict)
+    every: bool = True
+
+    def cell(self, s: int, i: int) -> tuple[int, int]:
+        return i, bin_of(self.world.confidence[s][i - 1], self.classes, self.bins)
+
+    def error(self, t: int, cell: tuple[int, int]) -> float:
+        """A bound on how often the exit is wrong in the bin."""
+        n = self.judged.get(cell, 0)
+        if n == 0:
+            return math.inf
+        e, x = self.wrong.get(cell, 0) / n, self.exploration * math.log(t) / n
+        return e + x + math.sqrt(x * x + 2.0 * e * x)
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        for i in range(1, held(self.world) + 1):
+            if i == self.world.layers or self.error(t, self.cell(s, i)) <= 1.0 - self.level:
+                return i, False
+        return held(self.world), True
+
+    def learn(self, t: int, seen: Seen) -> None:
+        if not seen.known:
+            return
+        for i in range(1, seen.split + 1):
+            cell = self.cell(seen.sample, i)
+            self.judged[cell] = self.judged.get(cell, 0) + 1
+            self.wrong[cell] = self.wrong.get(cell, 0) + (not is_right(self.world, seen.sample, i))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# BEEM
+# ----------------------------------------------------------------------------------------------------------
+
+
+def beem(
+    world: naive.World, order: list[int], weights: list[float], alpha: list[float], last: int | None = None
+) -> list[naive.Round]:
+    """BEEM: S_i = w_i·C_i, plus S_{i−1} if exit i answers as the one before; exit at S_i ≥ α_i."""
+
+    def is_sure(s: int, i: int) -> bool:
+        evidence = 0.0
+        for j in range(1, i + 1):
+            own = weights[j - 1] * world.confidence[s][j - 1]
+            same = j > 1 and world.prediction[s][j - 1] == world.prediction[s][j - 2]
+            evidence = own + evidence if same else own
+        return evidence >= alpha[i - 1]
+
+    return naive.cascade(world, order, is_sure, last)
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By name, for the suite of all learners
 # ----------------------------------------------------------------------------------------------------------
 
@@ -392,6 +457,7 @@ TWINS = {
     "hi-lcb-lite": twin(lambda w, c, rng: HILCB(w, CLASSES, None, True, 0.5, 1.0, 20, c.send_input)),
     "uee-ucb": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=False)),
     "uee-ucb-released": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=True)),
+    "pcee-online": twin(lambda w, c, rng: PCEEOnline(w, CLASSES, 0.95, 0.5, 20)),
     "adaee": twin(lambda w, c, rng: adaee(w, 1, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1.0)),
     "ceebert": twin(lambda w, c, rng: ceebert(w, released=False)),
     "ceebert-released": twin(lambda w, c, rng: ceebert(w, released=True)),
