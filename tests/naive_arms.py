@@ -45,6 +45,16 @@ class Brought:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What the device knows of a round before it chooses: tokens, rate over that at first, queue, C_1."""
+
+    tokens: int
+    rate: float
+    queue: int
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a learner knows beforehand.
 
@@ -88,6 +98,7 @@ def in_rounds(make: Callable[[Facts], Any], case: Any, delay: int, draw: Any) ->
     rounds: list[naive.Round] = []
     learnt, peeks, unordered = 0, getattr(learner, "peeks", False), getattr(learner, "unordered", False)
     for t, s in enumerate(case.order, start=1):
+        learner.context = Before(0, 1.0, 0, world.confidence[s][0])
         i = learner.choose(t)
         if peeks and i > 0:
             learner.see(t, world.confidence[s][0])
@@ -153,6 +164,10 @@ def in_system(make: Callable[[Facts], Any], one: Any, known: Any, draw: Any) -> 
                 if run.rounds[k].due <= run.now:
                     known_of.add(k)
                     teach(k, run.rounds[k])
+        rate = run.rounds[run.taken - 1].rate if run.taken > 0 else physics.mean_rate
+        queue = 0 if one.arrivals is None else max(sum(a <= run.now for a in one.arrivals) - t - 1, 0)
+        ratio = (rate / 1e3) / (physics.mean_rate / 1e3)
+        learner.context = Before(int(one.trace.length[s]), ratio, queue, world.confidence[s][0])
         i = learner.choose(t + 1)
         if every and i > 0:
             learner.see(t + 1, world.confidence[s][0])
@@ -703,6 +718,54 @@ class MeansUCB(DelayedUCB):
         return super().choose(t)
 
 
+# ----------------------------------------------------------------------------------------------------------
+# Contexts
+# ----------------------------------------------------------------------------------------------------------
+
+
+class ByContext:
+    """SplitEE with a table per cell."""
+
+    def __init__(self, facts: Facts, bounds: list[float], value: Callable[[Before], float]) -> None:
+        self.facts, self.bounds, self.value = facts, bounds, value
+        self.context: Before
+        self.cells: list[int] = []
+        many = range(len(bounds) + 1)
+        self.total = [dict.fromkeys(facts.arms, 0.0) for _ in many]
+        self.count = [dict.fromkeys(facts.arms, 0) for _ in many]
+
+    def choose(self, t: int) -> int:
+        cell = sum(self.value(self.context) >= bound for bound in self.bounds)
+        self.cells.append(cell)
+        n = self.cells.count(cell)
+        return naive.choose(self.facts.arms, self.total[cell], self.count[cell], n, self.facts.exploration)
+
+    def learn(self, brought: Brought) -> None:
+        cell = self.cells[brought.t - 1]
+        self.total[cell][brought.arm] += brought.reward
+        self.count[cell][brought.arm] += 1
+
+
+class ByFirstExit(ByContext):
+    peeks = True
+
+    def __init__(self, facts: Facts) -> None:
+        arms = [i for i in facts.arms if i > 0]
+        super().__init__(
+            replace(facts, arms=arms), [k / 8 for k in range(1, 8)], lambda seen: seen.confidence
+        )
+
+    def see(self, t: int, confidence: float) -> None:
+        pass
+
+
+CONTEXTS = {
+    "length": ([8.0 * 2**k for k in range(7)], lambda seen: seen.tokens),
+    "link": ([0.25, 0.5, 1.0, 2.0], lambda seen: seen.rate),
+    "backlog": ([1.0, 2.0, 4.0, 8.0, 16.0], lambda seen: seen.queue),
+}
+
+
 TWINS = {
     "kl-ucb": twin(KLUCB),
     "bayes-ucb": twin(BayesUCB),
@@ -720,4 +783,6 @@ TWINS = {
     "delayed-ucb": twin(DelayedUCB),
     "qpm-d": twin(QueuedUCB),
     "late-means": twin(MeansUCB),
+    "ucb-by-confidence": twin(ByFirstExit),
+    **{f"ucb-by-{by}": twin(lambda facts, c=c: ByContext(facts, *c)) for by, c in CONTEXTS.items()},
 }
