@@ -35,9 +35,18 @@ class Stored:
         self.ids = list(range(1000, 1000 + TOKENS))
         layers, classes = list(range(1, trace.layers + 1)), [str(k) for k in range(trace.classes)]
         self.facts = {
-            "name": "stored", "fingerprint": "0" * 64, "layers": trace.layers, "hidden": HIDDEN,
-            "exits": layers, "device_exits": held, "classes": classes, "tokens": 128,
-            "vocabulary": 30000, "token_types": 2, "states": 1, "confidence": "softmax",
+            "name": "stored",
+            "fingerprint": "0" * 64,
+            "layers": trace.layers,
+            "hidden": HIDDEN,
+            "exits": layers,
+            "device_exits": held,
+            "classes": classes,
+            "tokens": 128,
+            "vocabulary": 30000,
+            "token_types": 2,
+            "states": 1,
+            "confidence": "softmax",
         }
         wide = np.clip(trace.confidence.astype(np.float64), 0.5, 1 - 1e-9)
         margin = np.log(wide / (1 - wide))
