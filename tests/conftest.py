@@ -1,4 +1,8 @@
-"""One hypothesis profile without deadlines for all tests; libraries are kept quiet and offline."""
+"""Hypothesis without deadlines for all tests; libraries are kept quiet and offline.
+
+A run draws the same examples as the one before it, so that a change is judged by its own faults.
+`pytest --hypothesis-profile=search` draws new ones.
+"""
 
 import gc
 import os
@@ -11,11 +15,12 @@ from hypothesis import HealthCheck, settings
 from made_up import random_trace
 
 settings.register_profile(
-    "splitee",
+    "search",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.load_profile("splitee")
+settings.register_profile("same", settings.get_profile("search"), derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_collection_finish() -> None:

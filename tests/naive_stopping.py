@@ -1,16 +1,17 @@
 """AuditedStopping in plain Python: the specification that `splitee/policies/stopping.py` must equal.
 
 Read it beside docs/stopping.md. δ is the share of samples that may be answered on the device otherwise than
-the last exit would have answered; ℓ_i = [exit i answers otherwise than the last]; z = logit C, in cells of
-1/8.
+the last exit would have answered; ℓ_i = [exit i answers otherwise than the last], or, if the label was
+bought, [exit i is wrong] − [the last is wrong]; z = logit C, in cells of 1/8.
 """
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 
 from naive import Round, World
 from naive_certified import Setting as Certified
-from naive_certified import Watch, disagrees, played
+from naive_certified import Watch, disagrees, loss_of, played
 
 WARM = 80  # full audits at the beginning
 CELLS = 112  # of z, from −7 to 7
@@ -171,8 +172,20 @@ def audited_stopping(
     drift: bool = True,
     delay: int = 0,
     alarm: float = 1e6,
+    labels: int = 0,
+    label_cost: float = 1.0,
 ) -> tuple[list[Round], list[tuple[float, float]]]:
-    """Return the rounds, and (account of the loss, bound on the loss) after each of them."""
+    """Return the rounds, and (account of the loss, bound on the loss) after each of them.
+
+    At most `labels` labels are bought, of audited samples on which an exit that was audited disagrees.
+    """
+
+    def buy(u: int) -> None:
+        nonlocal labels
+        labels -= 1
+        cost, reward = rounds[u - 1].cost + label_cost, rounds[u - 1].reward - world.mu * label_cost
+        rounds[u - 1] = replace(rounds[u - 1], cost=cost, reward=reward)
+
     costs = Costs(world)
     m = costs.reach
     rounds: list[Round] = []
@@ -256,6 +269,9 @@ def audited_stopping(
             u, of, i, chance, q, expected, _, _ = entry
             if chance is None:
                 if u > begun:
+                    bought = labels > 0 and any(disagrees(world, of, j) for j in range(1, m + 1))
+                    if bought:
+                        buy(u)
                     cells = [0, *(cell_of(c) for c in world.confidence[of][:m])]
                     at = full % TRAJECTORIES  # a ring
                     trajectories = [*trajectories[:at], cells, *trajectories[at + 1 :]]
@@ -263,33 +279,33 @@ def audited_stopping(
                     for j in range(1, m + 1):
                         pairs[j] = [
                             *pairs[j],
-                            (cell_of(world.confidence[of][j - 1]), disagrees(world, of, j)),
+                            (cell_of(world.confidence[of][j - 1]), max(loss_of(world, of, j, bought), 0)),
                         ]
                         pairs[j] = pairs[j][-PAIRS:]
                         seen += 1
                 continue
-            loss = disagrees(world, of, i)
+            bought = labels > 0 and disagrees(world, of, i) == 1
+            if bought:
+                buy(u)
+            loss = loss_of(world, of, i, bought)
             account += (loss - expected) * (1 - q) / q
             ratio_lost, ratio_chance = FORGET * ratio_lost, FORGET * ratio_chance
-            ratio_lost, ratio_chance = ratio_lost + loss, ratio_chance + chance
+            ratio_lost, ratio_chance = ratio_lost + max(loss, 0), ratio_chance + chance
             ratio_lost, ratio_chance = ratio_lost + (1 - FORGET) * PRIOR, ratio_chance + (1 - FORGET) * PRIOR
-            if not loss:
+            if loss < 1:
                 for b, stake in enumerate(STAKES):
-                    factors = factor(stake, expected, q)
-                    spent[b] += factors[2] - factors[1]
+                    spent[b] += factor(stake, expected, q, loss)[1] - factor(stake, expected, q)[1]
             if u > begun:
-                pairs[i] = [*pairs[i], (cell_of(world.confidence[of][i - 1]), loss)][-PAIRS:]
+                pairs[i] = [*pairs[i], (cell_of(world.confidence[of][i - 1]), max(loss, 0))][-PAIRS:]
                 seen += 1
         level = math.log(len(STAKES) / failure)
         told.append((account, min((x + level) / stake for x, stake in zip(spent, STAKES, strict=True))))
     return rounds, told
 
 
-def factor(stake: float, expected: float, q: float) -> tuple[float, float, float]:
-    """X of a round: not asked; asked, and a loss (or not known yet); asked, and none."""
-    none = stake * expected
-    lost = -math.log((1 - (1 - q) * math.exp(stake - none)) / q)
-    return none, lost, -math.log((1 - (1 - q) * math.exp(0.0 - none)) / q)
+def factor(stake: float, expected: float, q: float, loss: int = 1) -> tuple[float, float]:
+    """X of a round: not asked; asked, with this loss (until it is known, 1)."""
+    return stake * expected, -math.log((1 - (1 - q) * math.exp(stake * loss - stake * expected)) / q)
 
 
 def solve(

@@ -1,4 +1,4 @@
-"""CertifiedSplit with a few labels: what an accuracy drop of at most δ costs, labels charged at 1 λ each.
+"""A few labels: what an accuracy drop of at most δ costs, labels charged at 1 λ each.
 
 python experiments/learners/labels.py [--orders 10] [--out FOLDER]
 
@@ -42,22 +42,26 @@ def main() -> None:
             policies = {
                 "none": splitee.CertifiedSplit(delta, source=source),
                 "labels": splitee.CertifiedSplit(delta, source=source, loss="error", labels=1000),
+                "none, stopping": splitee.AuditedStopping(delta),
+                "labels, stopping": splitee.AuditedStopping(delta, loss="error", labels=1000),
             }
-            none, some = splitee.replay(trace, policies, costs, orders=orders).values()
-            rows.append(
-                {
-                    "trace": name,
-                    "delta": delta,
-                    "cost_without": none.cost.mean(),
-                    "cost_with": some.cost.mean(),
-                    "labels": (some.cost_labels * trace.samples).mean(),
-                    "drop_without": last - none.accuracy.mean(),
-                    "drop_with": last - some.accuracy.mean(),
-                    "worst_drop_with": last - some.accuracy.min(),
-                    "runs_above": int((last - some.accuracy > delta).sum()),
-                    "labelled": common.hindsight(trace, costs, "error", delta)[0],
-                }
-            )
+            results = list(splitee.replay(trace, policies, costs, orders=orders).values())
+            for policy, none, some in (("certified", *results[:2]), ("audited stopping", *results[2:])):
+                rows.append(
+                    {
+                        "policy": policy,
+                        "trace": name,
+                        "delta": delta,
+                        "cost_without": none.cost.mean(),
+                        "cost_with": some.cost.mean(),
+                        "labels": (some.cost_labels * trace.samples).mean(),
+                        "drop_without": last - none.accuracy.mean(),
+                        "drop_with": last - some.accuracy.mean(),
+                        "worst_drop_with": last - some.accuracy.min(),
+                        "runs_above": int((last - some.accuracy > delta).sum()),
+                        "labelled": common.hindsight(trace, costs, "error", delta)[0],
+                    }
+                )
         print(name, file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     given.out.mkdir(exist_ok=True)

@@ -38,10 +38,16 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function into the kernels that call it.
+    """Compile a function into the kernels that call it. It makes no array, and calls nothing that does.
 
-    A call of its own would count references to every array that it is given, in every round.
+    A call of its own would count references to every array that it is given, in every round. This counts
+    none: it borrows its caller's. A count is an atomic instruction, and a world has 40 arrays.
     """
+    return _compile(function, forceinline=True, _nrt=False)
+
+
+def inlined_making(function: Callable[..., Any]) -> Any:
+    """Compile a function into the kernels that call it, though it makes arrays or calls what does."""
     return _compile(function, forceinline=True)
 
 

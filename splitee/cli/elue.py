@@ -330,7 +330,8 @@ def _policies(
 ) -> dict[str, Policy]:
     """Return the policies by the names of their settings, which name files."""
     from splitee.elue.replayed import setting_name
-    from splitee.policies.names import Setting, parse_policies
+    from splitee.policies.names import parse_policies
+    from splitee.policies.setting import Setting
 
     found: dict[str, Policy] = {}
     for threshold in thresholds:

@@ -77,7 +77,12 @@ def show(
 @options.rtt()
 @options.outages()
 @click.option(
-    "--loss", type=options.NUMBER, default="0", show_default=True, help="Share of packets that are lost."
+    "--packet-loss",
+    "loss",
+    type=options.NUMBER,
+    default="0",
+    show_default=True,
+    help="Share of packets that are lost.",
 )
 @options.seed("Seed of the losses.")
 @options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
@@ -101,10 +106,10 @@ def relay(
     """
     import asyncio
 
-    from splitee.cli.systems import span
     from splitee.runtime.relay import Relay
+    from splitee.system.settings import span
 
-    link = load_link(file, rtt=rtt, outages=[span(text) for text in outages], data_root=data_root)
+    link = load_link(file, rtt=rtt, outages=[span(text, "--outage") for text in outages], data_root=data_root)
     made = Relay(to, link, loss=loss, seed=seed)
 
     async def serve() -> None:

@@ -39,9 +39,11 @@ def command(
 
     \b
     Keys (traces is required; values separated by commas may stand for a list):
-      traces, policies, offload, mu, layer_cost, device_layers (a number, all, half),
-      threshold (a number, recommended), exploration, interval (data, run);
-      repeats, seed, offload_input, send_input, source
+      traces, policies, offload, layer_cost, mu, device_layers (a number, all, half),
+      threshold (a number, recommended), exploration, stream, interval (data, run);
+      repeats, seed, offload_input, send_input, source;
+      systems: a list of devices with links, instead of offload and layer_cost; the
+      keys of each are the options of splitee run (layer_ms, uplink, ...), and name
 
     \b
     Examples:

@@ -15,6 +15,7 @@ from splitee.cli import options
 from splitee.cli.traces import read_trace
 from splitee.costs import CostModel
 from splitee.trace import Trace
+from splitee.trace.risk import LOSSES, RISK_RULES, RiskThreshold, threshold_for_risk
 from splitee.trace.threshold import (
     BudgetThresholds,
     RecommendedThreshold,
@@ -29,7 +30,15 @@ from splitee.trace.threshold import (
     "--rule",
     help="Rule for one α: best accuracy (best), the least α within some points of it (within:POINTS), or the"
     " least at which at most POINTS % of the answers differ from the last exit's (agree:POINTS, without"
-    " labels).  [default: within:0.5, or agree:1 without labels]",
+    " labels); or risk control: naive, crc, ltt, ucb-wsr.  [default: within:0.5, or agree:1 without labels]",
+)
+@click.option("--risk", type=options.NUMBER, help="The risk ε of risk control, such as 0.02.")
+@click.option("--failure", type=options.NUMBER, help="Probability that ltt or ucb-wsr fails.  [default: 0.1]")
+@click.option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    help="The loss of risk control: answers that differ from the last exit's, or how much more often the"
+    " answer is wrong.  [default: error, or disagreement without labels]",
 )
 @click.option(
     "--budget",
@@ -41,7 +50,15 @@ from splitee.trace.threshold import (
 @options.exit_cost()
 @options.as_json()
 def command(
-    trace: str, rule: str | None, budget: float | None, layer_cost: float, exit_cost: float, as_json: bool
+    trace: str,
+    rule: str | None,
+    risk: float | None,
+    failure: float | None,
+    loss: str | None,
+    budget: float | None,
+    layer_cost: float,
+    exit_cost: float,
+    as_json: bool,
 ) -> None:
     """Choose the confidence threshold α on TRACE, a validation trace of the model's source.
 
@@ -50,11 +67,21 @@ def command(
     \b
     Examples:
       splitee trace threshold rte_validation --rule best
+      splitee trace threshold rte_validation --rule ltt --risk 0.02
       splitee trace threshold rte_validation --budget 6
     """
     if budget is not None and rule is not None:
         raise InputError("--rule and --budget are two ways to choose: give one")
+    controlled = rule in RISK_RULES
+    if controlled != (risk is not None):
+        raise InputError(f"--rule {', '.join(RISK_RULES)} and --risk go together: give both or neither")
+    if not controlled and (failure is not None or loss is not None):
+        raise InputError("--failure and --loss are of risk control: give --rule and --risk too")
     loaded = read_trace(trace)
+    if rule is not None and risk is not None:
+        found = threshold_for_risk(loaded, rule, risk, failure=0.1 if failure is None else failure, loss=loss)
+        click.echo(json.dumps(found.to_dict())) if as_json else _print_risk(loaded, found)
+        return
     if budget is not None:
         costs = CostModel(layer_cost, exit_cost, exit_layers=loaded.exit_layers)
         met = thresholds_for_budget(loaded, budget, costs.device(loaded.layers, every_exit=True).tolist())
@@ -76,6 +103,34 @@ def _print_rule(trace: Trace, chosen: RecommendedThreshold) -> None:
     Console(highlight=False).print(table)
     click.echo(f"α = {chosen.value:g} by the rule {chosen.rule}: --threshold {chosen.value:g}")
     click.echo("chosen in: the share of resamples of these samples in which the rule chooses this α.")
+
+
+def _print_risk(trace: Trace, found: RiskThreshold) -> None:
+    says = {
+        "disagreement": "answers that differ from the last exit's",
+        "error": "wrong answers beyond those of the last exit",
+    }[found.loss]
+    click.echo(f"{trace.name}, {found.samples:,} samples: a confidence cascade over all exits")
+    click.echo(f"risk ε = {found.risk:g} of {says}; rule {found.rule}{_promise(found)}")
+    table = Table()
+    for heading in ("α", "loss"):
+        table.add_column(heading, justify="right")
+    shown = [alpha for alpha in found.losses if float(alpha) * 20 % 1 < 1e-9 or float(alpha) == found.value]
+    for alpha in shown:
+        table.add_row(f"{alpha}{' ←' if float(alpha) == found.value else ''}", f"{found.losses[alpha]:.2%}")
+    Console(highlight=False).print(table)
+    if found.value is None:
+        click.echo("no α is accepted: with these samples only the last exit may answer")
+    else:
+        click.echo(f"α = {found.value:g} by the rule {found.rule}: --threshold {found.value:g}")
+
+
+def _promise(found: RiskThreshold) -> str:
+    if found.rule == "naive":
+        return ", which promises nothing"
+    if found.rule == "crc":
+        return ": the mean risk over calibration sets is at most ε"
+    return f": the risk is at most ε with probability {1 - found.failure:g}"
 
 
 def _print_budget(trace: Trace, met: BudgetThresholds) -> None:

@@ -30,6 +30,7 @@ from splitee.policies.base import SplitPolicy, check_switch
 from splitee.policies.commit import check_source
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table
+from splitee.policies.setting import Name
 from splitee.system.world import (
     World,
     act,
@@ -204,3 +205,6 @@ def play(queue, memory, first, arms, confidence, mu, value, alpha, world, order,
             offloads,
         )
         pending += lane.kilobytes[t]
+
+
+NAMES = (Name("link-aware", lambda s: LinkAware(s.source_of("link-aware"), send_input=True), source=True),)

@@ -147,7 +147,8 @@ class SplitLearner:
         self.problem, self.rng = problem, rng
         if self.policy.first == 0:
             problem.costs.offload_by_layer(problem.device_exits, send_input=True)
-        self.worth = problem.worth(self.threshold, self.policy.every_exit)
+        alpha, mu, gamma, offload = problem.worth(self.threshold, self.policy.every_exit)
+        self.worth = alpha, mu, gamma, offload  # before feedback: constant costs, or constants near them
         self.early: dict[int, Feedback] = {}  # of rounds after one whose feedback has not arrived
         self.taken = 0
         self.begin_stream()
@@ -171,6 +172,9 @@ class SplitLearner:
             self._take_in(following)
 
     def _take_in(self, feedback: Feedback) -> None:
+        if feedback.device_costs is not None and feedback.offload_costs is not None:
+            self.worth[2][:] = feedback.device_costs[1 if self.policy.every_exit else 0]
+            self.worth[3][0] = feedback.offload_costs
         seen = np.zeros((1, self.problem.exits + 1), dtype=np.float32)
         known = True
         if feedback.offloaded:
@@ -178,6 +182,8 @@ class SplitLearner:
                 seen[0, 0] = feedback.cloud_confidence
             elif feedback.exits:  # the answer was lost, and the device's own is what the arm has brought
                 seen[0, 0], known = feedback.confidences[-1], False
+            elif feedback.computed_late is not None:
+                seen[0, 0], known = feedback.computed_late[1], False
             else:
                 return
         elif feedback.layer == self.problem.exits and not self.problem.other_cloud:
@@ -196,7 +202,10 @@ class SplitLearner:
         raise NotImplementedError
 
     def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:
-        """Learn from confidences, shape (1, L + 1), 0 where none was seen; C_L (column 0) may be `known`."""
+        """Learn from confidences, shape (1, L + 1), 0 where none was seen; C_L (column 0) may be `known`.
+
+        `worth` then holds the costs of this sample.
+        """
         raise NotImplementedError
 
 

@@ -6,18 +6,20 @@ Every exit that is evaluated is paid for: a sample that stops at layer i costs (
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_whole
+from splitee._internal.numbers import check_whole, items, number, share, whole
 from splitee.policies.base import BySample, Policy, SplitPolicy
 from splitee.policies.fixed import exit_actions
 from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.problem import Layers, Problem, Table, Threshold, as_alpha, by_exit
 from splitee.policies.rules import TOLERANCE, Confidence, Entropy, Memory, Patience, Rule, Said
+from splitee.policies.setting import Name, Setting
 
 
 def first_sure(rule: Rule, table: Table, last: int) -> Layers:
@@ -325,3 +327,30 @@ def _check(cascade: _Cascade) -> None:
     _ = cascade.rule
     if cascade.last_layer is not None:
         check_whole("layer", cascade.last_layer)
+
+
+def _alphas(text: str) -> float | tuple[float, ...]:
+    alphas = tuple(share(part) for part in items(text))
+    return alphas[0] if len(alphas) == 1 else alphas
+
+
+def _nats(setting: Setting, text: str) -> float:
+    entropy = number(text)
+    if setting.classes is not None and entropy > math.log(setting.classes):
+        most = math.log(setting.classes)
+        raise InputError(
+            f"an entropy over {setting.classes} classes is at most ln {setting.classes} = {most:.3f} nats: "
+            "give a lower threshold"
+        )
+    return entropy
+
+
+NAMES = (
+    Name("elasticbert", lambda s: ElasticBERT(s.threshold, last=s.last)),
+    Name("pabee", lambda s: PABEE(max(1, s.arms // 2), last=s.last)),  # 6 of 12, as its authors have it
+    Name("cascade-splits", lambda s: [CascadeSplit(i, s.threshold) for i in range(1, s.arms + 1)]),
+    Name("cascade-split:LAYER", lambda s, layer: CascadeSplit(s.layer(layer), s.threshold)),
+    Name("elasticbert:ALPHA", lambda s, alpha: ElasticBERT(_alphas(alpha), last=s.last)),
+    Name("deebert:NATS", lambda s, entropy: DeeBERT(_nats(s, entropy), last=s.last)),
+    Name("pabee:PATIENCE", lambda s, patience: PABEE(whole(patience, 1), last=s.last)),
+)

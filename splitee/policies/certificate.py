@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.jit import inlined, kernel
+from splitee.policies.labels import loss_of
 from splitee.policies.paths import (
     ANSWERS,
     ANSWERS_LATER,
@@ -134,19 +135,6 @@ def ranks(paths, p, confidence, s):  # type: ignore[no-untyped-def]
     a = rank(paths.grid, row, np.float64(confidence[s, first]))
     b = rank(paths.grid, 0, np.float64(confidence[s, second])) if second > 0 else -1
     return a, b
-
-
-@inlined
-def loss_of(prediction, label, s, i, bought):  # type: ignore[no-untyped-def]
-    """Return the loss of exit i on sample s.
-
-    It is 0 if the exit agrees with the last, else 1 or, if the label was bought, [exit i is wrong] − [the
-    last is wrong].
-    """
-    own, last = prediction[s, i], prediction[s, 0]
-    if own == last:
-        return 0
-    return np.int64(own != label[s]) - np.int64(last != label[s]) if bought else 1
 
 
 @kernel

@@ -12,15 +12,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_share, check_whole
+from splitee._internal.numbers import check_share, check_whole, share
 from splitee.costs import CostModel
-from splitee.policies import drift
+from splitee.policies import drift, labels
 from splitee.policies.base import Policy, check_switch
 from splitee.policies.certificate import (
     CONDITIONAL,
@@ -51,10 +50,12 @@ from splitee.policies.certified_rounds import (
     close_round,
     joined,
     play,
+    take_back,
 )
 from splitee.policies.commit import check_source
 from splitee.policies.drift import begin_watch
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
+from splitee.policies.labels import NO_LABELS, bought_by, check_labels, with_labels
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import (
     ACTION,
     ANSWERS,
@@ -66,19 +67,19 @@ from splitee.policies.paths import (
     SAFE,
     Costs,
     Paths,
+    paths_in_time,
     paths_of,
     rank,
-    with_labels,
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
-from splitee.system.world import World
+from splitee.policies.setting import Name
+from splitee.policies.timed import Clock
+from splitee.system.world import World, new_lane
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
 SOME = 2**12  # rounds for which a live learner's journal has room at first
-NO_SCORES = "certified needs classes: scores of a regression neither agree nor disagree"
-NO_LABELS = np.zeros(0, dtype=np.int32)
 LEVELS = 1000  # alarms whose levels are computed beforehand; later ones use the last
 
 
@@ -164,11 +165,7 @@ class CertifiedSplit(Policy):
         if self.source is not None and not isinstance(self.source, Trace):
             raise InputError(f"source is {self.source!r}: give the source's validation trace, or None")
         check_switch("drift", self.drift)
-        if self.loss not in ("disagreement", "error"):
-            raise InputError(f"loss is {self.loss!r}: choose disagreement or error")
-        check_whole("labels", self.labels, least=0)
-        if not (isinstance(self.label_cost, Real) and 0 <= float(self.label_cost) < math.inf):
-            raise InputError(f"label_cost is {self.label_cost!r}: give a finite number, at least 0")
+        check_labels(self.loss, self.labels, self.label_cost)
         if self.loss == "error" and self.without_replacement:
             raise InputError("loss 'error' is not available without replacement")
         check_switch("without_replacement", self.without_replacement)
@@ -177,18 +174,14 @@ class CertifiedSplit(Policy):
 
     @property
     def label(self) -> str:  # noqa: D102
-        bought = f", error, ≤ {self.labels} labels" if self.loss == "error" else ""
-        return f"{self.name} (δ = {self.max_disagreement:g}{bought})"
+        return f"{self.name} (δ = {self.max_disagreement:g}{bought_by(self)})"
 
     @property
     def buys_labels(self) -> bool:  # noqa: D102
         return self.loss == "error"
 
     def check_trace(self, trace: Trace) -> None:  # noqa: D102
-        if trace.value is not None:
-            raise InputError(NO_SCORES)
-        if self.buys_labels and trace.label is None:
-            raise InputError(f"{self.label} buys labels, and trace {trace.name} has none")
+        labels.check_trace(self, trace)
         if self.source is not None:
             check_source(self.source, trace)
 
@@ -231,32 +224,35 @@ class CertifiedSplit(Policy):
         )
         if self.without_replacement and self.horizon is not None and len(order) > self.horizon:
             raise InputError(f"horizon is {self.horizon}, and the stream has {len(order)} samples")
-        if self.buys_labels and world is not None and world.timed:
-            raise InputError(f"{self.label} buys labels, which cost nothing in a System: give a CostModel")
-        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
-            live = LiveCertified(self)
-            played = play_custom(live, table, order, list(rngs), world, self.label)
-            return replace(played, journal=joined(live.journals()))
-        journals, delay = [], 0 if world is None else world.delay
+        labels.check_world(self, world)
+        world = table.in_rounds(0) if world is None else world
+        times = paths_in_time(world, paths, actions)
+        clock = Clock(world, order.shape)
+        journals = []
         label, kinds = NO_LABELS, len(actions)
         if self.buys_labels and table.labels is not None:
             label, actions = table.labels, with_labels(actions, float(self.label_cost))
-        action = room_for(order.shape, actions)
+        action, layers = room_for(order.shape, actions), actions.layer.astype(np.int64)
         for lane, rng in enumerate(rngs):
             learner, journal = self.learner(paths, weights), None
-            queue, taken = begin_queue(min(delay, len(order)) + 1), np.empty(len(order), dtype=action.dtype)
-            samples = order[:, lane].copy()
+            waiting = len(order) if world.timed else min(world.delay, len(order)) + 1
+            queue, taken = begin_queue(waiting), np.empty(len(order), dtype=action.dtype)
+            samples, clocked = order[:, lane].copy(), new_lane(len(order))
             for start in range(0, len(order), CHUNK):
                 coins = rng.random((min(CHUNK, len(order) - start), 2))
                 journal = begin_journal(len(coins), journal)
                 play(
                     learner.paths, learner.bets, learner.state, queue, learner.watch, journal, learner.needed,
-                    learner.alarm, actions.offloaded, table.rows, table.prediction, samples, coins,
-                    delay, taken, start, label, kinds,
+                    learner.alarm, layers, actions.offloaded, *times, world, clocked,
+                    table.rows, table.prediction, samples, lane, coins, taken, start, label, kinds,
                 )  # fmt: skip
                 journals.append(as_columns(journal, paths, lane, first=int(start > 0)))
+            take_back(
+                learner.paths, learner.bets, learner.state, queue, clocked, table.rows, table.prediction,
+                label, clock.end(clocked, lane), taken, kinds,
+            )  # fmt: skip
             action[:, lane] = taken
-        return Played(action, actions, journal=joined(journals))
+        return replace(clock.played(table, action, actions), journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""
@@ -311,8 +307,7 @@ class LiveCertified:
 
     def decide(self, exit: int, confidence: float, prediction: int) -> int:
         """Answer, go on, or ask the last exit: offload, or run on to it."""
-        if isinstance(prediction, float):
-            raise InputError(NO_SCORES)
+        labels.check_answer(self.policy, prediction)
         paths, seen = self.paths, float(np.float32(confidence))
         if exit == self.watched:
             self.place = rank(paths.grid, 0, seen)
@@ -390,3 +385,9 @@ class Waiting:
     share: int
     asked: bool
     feedback: Feedback | None = None
+
+
+NAMES = (
+    Name("certified", lambda s: CertifiedSplit(source=s.source), ("CertifiedSplit",), source=True),
+    Name("certified:SHARE", lambda s, delta: CertifiedSplit(share(delta), source=s.source), source=True),
+)

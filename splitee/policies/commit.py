@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
 from splitee._internal.jit import kernel
-from splitee._internal.numbers import check_whole
+from splitee._internal.numbers import check_whole, whole
 from splitee.costs import CostModel
 from splitee.policies.base import BySample, SplitLearner, SplitPolicy
 from splitee.policies.fixed import everywhere
@@ -26,6 +26,7 @@ from splitee.policies.problem import (
     mean_rewards,
     reward,
 )
+from splitee.policies.setting import Name
 from splitee.policies.timed import spent
 from splitee.system.world import World, new_lane, observe, offload_cost
 from splitee.trace import Trace
@@ -262,3 +263,10 @@ class LiveSource(SplitLearner):
 
     def update(self, seen: NDArray[np.float32], split: int, known: bool) -> None:  # noqa: D102
         pass
+
+
+NAMES = (
+    Name("explore-then-commit", lambda s: ExploreThenCommit(s.threshold)),
+    Name("source-split", lambda s: SourceSplit(s.threshold, s.source_of("source-split")), source=True),
+    Name("explore-then-commit:SAMPLES", lambda s, n: ExploreThenCommit(s.threshold, whole(n, 1))),
+)

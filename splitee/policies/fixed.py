@@ -21,6 +21,7 @@ from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.played import Played
 from splitee.policies.problem import Layers, Orders, Problem, Table, as_alpha, check_threshold
 from splitee.policies.rules import AtExit
+from splitee.policies.setting import Name
 from splitee.system.world import INPUT, World
 
 
@@ -267,3 +268,15 @@ def split_rounds(policy: SplitPolicy, table: Table, order: Orders, layer: Layers
     by_layer = [policy.split_at(table, everywhere(i, table)) for i in range(table.layers + 1)]
     action = np.stack([action for action, _ in by_layer])  # (L + 1, n): which of them, by layer and sample
     return Played(action[layer, order], by_layer[0][1])
+
+
+NAMES = (
+    Name("final-exit", lambda s: FinalExit()),
+    Name("cloud-only", lambda s: CloudOnly()),
+    Name("random", lambda s: RandomSplit(s.threshold), ("RandomSplit",)),
+    Name("exits", lambda s: [FixedExit(i) for i in range(1, s.layers + 1)]),
+    Name("splits", lambda s: [FixedSplit(i, s.threshold) for i in range(1, s.arms + 1)]),
+    Name("exit:LAYER", lambda s, layer: FixedExit(s.layer(layer)), ("FixedExit",)),
+    Name("split:LAYER", lambda s, layer: FixedSplit(s.layer(layer), s.threshold), ("FixedSplit",)),
+    Name("exit-or-input:LAYER", lambda s, layer: ExitOrInput(s.layer(layer), s.threshold)),
+)

@@ -14,6 +14,7 @@ from splitee.policies.base import BySample, Policy, SplitPolicy, check_switch
 from splitee.policies.fixed import FixedSplit, split_rounds
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, frozen
+from splitee.policies.setting import Name
 from splitee.policies.timed import rewards_in_time
 from splitee.system.world import World
 
@@ -186,3 +187,10 @@ class Oracle(Policy):
                 better = reward > best  # never, if the cost of the input is unknown (NaN)
                 best, action = np.where(better, reward, best), np.where(better, number, action)
         return action.astype(actions.dtype), actions
+
+
+NAMES = (
+    Name("best-split", lambda s: BestFixedSplit(s.threshold), ("BestFixedSplit",)),
+    Name("best-rule", lambda s: BestRule()),
+    Name("oracle", lambda s: Oracle(s.threshold)),
+)

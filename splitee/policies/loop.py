@@ -8,7 +8,8 @@ are all written so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from splitee._internal.errors import InputError
 from splitee.policies.played import Actions, Played
-from splitee.policies.problem import Orders, Problem, Table
+from splitee.policies.problem import Floats, Orders, Problem, Table
 from splitee.system.world import (
     Lane,
     World,
@@ -25,6 +26,7 @@ from splitee.system.world import (
     end,
     known_rate,
     new_lane,
+    offload_costs,
     stop,
     taken_in,
     time_of,
@@ -73,6 +75,14 @@ class Feedback:
         γ of the stop, and o on top of it if the sample was offloaded.
     cloud_confidence, cloud_prediction : float, int, or None
         The cloud's output; None unless the sample was offloaded and the answer came back.
+    computed_late : tuple of (int, float, int), optional
+        If the input was offloaded and the answer was lost: the exit that the device then computed, its
+        confidence and its prediction.
+    device_costs : ndarray, shape (2, L + 1), optional
+        What stopping at layers 0..L costs with this sample: with one exit evaluated, and with all.
+    offload_costs : ndarray, shape (L + 1,), optional
+        What an offload after layers 0..L costs with this sample, as far as the device knows: what it paid at
+        the layer of the stop if it offloaded there, elsewhere at the rate that it takes for the link's.
     """
 
     exits: tuple[int, ...]
@@ -82,6 +92,9 @@ class Feedback:
     cost: float
     cloud_confidence: float | None
     cloud_prediction: int | None
+    computed_late: tuple[int, float, int] | None = None
+    device_costs: Floats | None = field(default=None, compare=False, repr=False)
+    offload_costs: Floats | None = field(default=None, compare=False, repr=False)
 
     @property
     def layer(self) -> int:
@@ -117,6 +130,46 @@ class DeviceLoop(Protocol):
 
 
 METHODS = ("start", "begin", "decide", "learn")
+
+
+def decide_round(
+    policy: DeviceLoop,
+    problem: Problem,
+    t: int,
+    context: Context,
+    see: Callable[[int], tuple[Any, ...]],
+    name: str,
+) -> tuple[list[int], bool]:
+    """Let a policy decide on one sample, in a replay or on a device.
+
+    Parameters
+    ----------
+    policy : DeviceLoop
+    problem : Problem
+    t : int
+        The round, from 1.
+    context : Context
+    see : callable
+        Evaluates an exit: returns its confidence and prediction, and its entropy if the policy needs it.
+    name : str
+        For errors.
+
+    Returns
+    -------
+    (list of int, bool)
+        The exits that were evaluated, and whether the sample is offloaded.
+    """
+    exits: list[int] = []
+    action = _checked(policy.begin(t, context), 0, problem, t, name)
+    offloaded = action == 0
+    while action > 0:
+        exits.append(action)
+        said = see(action)
+        if action == problem.exits:
+            break
+        action = _checked(policy.decide(action, *said), action, problem, t, name)
+        offloaded = action == OFFLOAD
+    return exits, offloaded
 
 
 def play_loop(
@@ -172,19 +225,15 @@ def play_loop(
             taken += 1
         length = None if table.length is None else int(table.length[s])
         timed = (start, known_rate(world, lane, taken) / 1e3, queue) if world.timed else ()
-        exits: list[int] = []
-        action = _checked(policy.begin(t, Context(length, *timed)), 0, problem, t, name)
-        if action == 0 and not world.timed and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
+        context = Context(length, *timed)
+
+        def see(exit_: int, s: int = s) -> tuple[float, ...]:
+            more = () if entropy is None else (float(entropy[s, exit_ - 1]),)
+            return float(table.confidence[s, exit_]), _answer(table, s, exit_), *more
+
+        exits, offloaded = decide_round(policy, problem, t, context, see, name)
+        if not exits and not world.timed and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
             raise InputError(f"policy {name} offloads the input in round {t}, and its cost is not given")
-        offloaded = action == 0
-        while action > 0:
-            exits.append(action)
-            if action == problem.exits:
-                break
-            seen = (action, float(table.confidence[s, action]), _answer(table, s, action))
-            more = () if entropy is None else (float(entropy[s, action - 1]),)
-            action = _checked(policy.decide(*seen, *more), action, problem, t, name)
-            offloaded = action == OFFLOAD
         rounds.append((exits[-1] if exits else 0, offloaded, tuple(exits)))
         ms, mj = _spent(world, s, exits)
         stop(world, lane, t - 1, s, start, taken, rounds[-1][0], ms, mj, offloaded)
@@ -234,7 +283,11 @@ def _feedback(
         cost = float(table.gamma[len(exits), layer])
     if offloaded:
         cost = cost + float(lane.paid[t - 1])
-    lost = bool(lane.lost[t - 1])
+    lost, k, m = bool(lane.lost[t - 1]), world.kind[s], world.last
+    costs = offload_costs(world, s, lane.rate[t - 1])
+    if offloaded:
+        costs[layer] = lane.paid[t - 1]
+    late = m, float(table.confidence[s, m]), _answer(table, s, m)
     return Feedback(
         tuple(exits),
         tuple(float(table.confidence[s, i]) for i in exits),
@@ -243,6 +296,9 @@ def _feedback(
         cost,
         float(table.confidence[s, 0]) if offloaded and not lost else None,
         int(table.prediction[s, 0]) if offloaded and not lost else None,
+        late if lost and layer == 0 else None,
+        world.device[:, k],
+        costs,
     )
 
 

@@ -70,10 +70,9 @@ class Problem:
     def worth(self, threshold: Threshold, every_exit: bool) -> tuple[Floats, float, Floats, Floats]:
         """Return (α by layer, μ, γ, o) as `reward` takes them, shapes (L + 1,) and (1, L + 1).
 
-        Entries of layers that the device does not hold are 0.
+        Entries of layers that the device does not hold are 0. In a System they are constants near its costs;
+        what a sample costs is in `Feedback`.
         """
-        if self.timed:
-            raise InputError("the package's learners play in a System compiled only: give the policy itself")
         if self.costs.sample_offload is not None:
             raise InputError("a live device does not know the cost of a sample: give costs without any")
         m = self.device_exits

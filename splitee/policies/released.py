@@ -23,6 +23,7 @@ from splitee.policies.fixed import exit_actions, split_rounds
 from splitee.policies.played import Played
 from splitee.policies.problem import Orders, Table, check_threshold
 from splitee.policies.rules import Confidence
+from splitee.policies.setting import Name
 from splitee.policies.ucb import logarithms
 from splitee.system.world import World
 
@@ -174,3 +175,10 @@ class ElasticBERT(_Released):
         first = first_sure(Confidence(self.threshold), table, table.layers)
         late = np.minimum(first + 1, table.layers).astype(np.int16)
         return exit_actions(table, late, self.every_exit)
+
+
+NAMES = (
+    Name("splitee-released", lambda s: SplitEE(s.threshold)),
+    Name("splitee-s-released", lambda s: SplitEES(s.threshold)),
+    Name("elasticbert-released", lambda s: ElasticBERT(s.threshold)),
+)

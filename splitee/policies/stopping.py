@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.numbers import check_share
-from splitee.policies import drift
+from splitee._internal.numbers import check_share, share
+from splitee.policies import drift, labels
 from splitee.policies.base import Policy, check_switch
 from splitee.policies.certified_rounds import joined
 from splitee.policies.drift import begin_watch
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
+from splitee.policies.labels import NO_LABELS, bought_by, check_labels, with_labels
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import Costs, rank
 from splitee.policies.played import Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
+from splitee.policies.setting import Name
 from splitee.policies.stopping_fit import (
     CELLS,
     EDGES,
@@ -40,6 +42,7 @@ from splitee.policies.stopping_rounds import (
     EXIT,
     EXPECTED,
     KIND,
+    LABELS,
     LOST,
     PRIOR,
     RULE,
@@ -55,13 +58,14 @@ from splitee.policies.stopping_rounds import (
     close_round,
     play,
     take,
+    take_arrived,
     tell,
 )
-from splitee.system.world import World
+from splitee.policies.timed import Clock
+from splitee.system.world import World, new_lane
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
-NO_SCORES = "audited stopping needs classes: scores of a regression neither agree nor disagree"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class AuditedStopping(Policy):
     It aims at answering otherwise than the last exit on a share `max_disagreement` of samples; that is
     steered, not guaranteed. Guaranteed is the bound that `Result.certificate` reports: with probability at
     least 1 − `failure`, at all times at once, the share of the samples so far that were answered on the
-    device otherwise than the last exit would have answered is at most `bound`. No label is read.
+    device otherwise than the last exit would have answered is at most `bound`. No label is read by default.
 
     Parameters
     ----------
@@ -81,6 +85,14 @@ class AuditedStopping(Policy):
         η of the bound.
     drift : bool
         Whether the change test runs. After an alarm all audits are forgotten; account and bound go on.
+    loss : {"disagreement", "error"}
+        What `max_disagreement` and the bound speak of. "error": how much less often the device is right than
+        the last exit would have been, [wrong] − [last exit wrong]. Labels are bought for that, of audited
+        samples on which an exit disagrees; without one, a disagreement counts as an error.
+    labels : int
+        The most labels that are bought, if loss is "error".
+    label_cost : float
+        The cost of one label; it is charged.
 
     See Also
     --------
@@ -100,6 +112,9 @@ class AuditedStopping(Policy):
     max_disagreement: float = 0.01
     failure: float = 0.05
     drift: bool = True
+    loss: str = "disagreement"
+    labels: int = 0
+    label_cost: float = 1.0
     name: ClassVar[str] = "audited stopping"
     learns: ClassVar[bool] = True
     has_arms: ClassVar[bool] = False
@@ -108,21 +123,26 @@ class AuditedStopping(Policy):
         check_share("max_disagreement", self.max_disagreement, 1e-4, 0.5)
         check_share("failure", self.failure, 1e-12, 0.5)
         check_switch("drift", self.drift)
+        check_labels(self.loss, self.labels, self.label_cost)
 
     @property
     def label(self) -> str:  # noqa: D102
-        return f"{self.name} (δ = {self.max_disagreement:g})"
+        return f"{self.name} (δ = {self.max_disagreement:g}{bought_by(self)})"
+
+    @property
+    def buys_labels(self) -> bool:  # noqa: D102
+        return self.loss == "error"
 
     def check_trace(self, trace: Trace) -> None:  # noqa: D102
-        if trace.value is not None:
-            raise InputError(NO_SCORES)
+        labels.check_trace(self, trace)
 
     def learner(self, stops: Stops) -> Learner:
         """Return a learner before its first round."""
         reach, alarm = len(stops.ask) - 1, drift.ALARM if self.drift else math.inf
         total = np.zeros(SPENT + len(STAKES))
         total[LOST], total[EXPECTED] = PRIOR, PRIOR
-        whole = np.zeros(10, dtype=np.int64)
+        whole = np.zeros(12, dtype=np.int64)
+        whole[LABELS] = self.labels if self.buys_labels else 0
         setting = np.array([self.max_disagreement, self.failure, alarm])
         return Learner(
             stops, begin_audits(reach), begin_rules(reach), begin_watch(CELLS), whole, total, setting
@@ -131,29 +151,44 @@ class AuditedStopping(Policy):
     def play(  # noqa: D102
         self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
     ) -> Played:
-        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
-            live = LiveStopping(self)
-            played = play_custom(live, table, order, list(rngs), world, self.label)
-            return replace(played, journal=joined(live.journals()))
+        labels.check_world(self, world)
+        world = table.in_rounds(0) if world is None else world
+        clock = Clock(world, order.shape)
         stops, actions = stops_of(Costs(table.gamma, table.offload, table.problem))
-        action = room_for(order.shape, actions)
-        journals, delay = [], 0 if world is None else world.delay
+        label, kinds = NO_LABELS, len(actions)
+        if self.buys_labels and table.labels is not None:
+            label, actions = table.labels, with_labels(actions, float(self.label_cost))
+        action, layers, journals = room_for(order.shape, actions), actions.layer.astype(np.int64), []
         for lane, rng in enumerate(rngs):
-            learner, ends = self.learner(stops), np.zeros(2, dtype=np.int64)
-            queue = np.zeros((min(delay, len(order)) + 1, 7))
+            waiting = len(order) if world.timed else min(world.delay, len(order)) + 1
+            learner, queue = self.learner(stops), np.zeros((waiting + 2, 8))
+            taken, samples, clocked = (
+                np.empty(len(order), action.dtype),
+                order[:, lane].copy(),
+                new_lane(len(order)),
+            )
             for start in range(0, len(order), CHUNK):
-                some = order[start : start + CHUNK, lane].copy()
-                taken, told = np.empty(len(some), dtype=action.dtype), np.zeros((len(some) + 2, 6))
+                coins = rng.random((min(CHUNK, len(order) - start), 4))
+                told = np.zeros((len(coins) + 2, 6))
                 play(
-                    learner, queue, ends, actions.offloaded, table.rows, table.prediction, some,
-                    rng.random((len(some), 4)), delay, taken, told,
+                    learner, queue, layers, actions.offloaded, world, clocked, table.rows, table.prediction,
+                    samples, lane, coins, taken, start, label, kinds, told,
                 )  # fmt: skip
-                action[start : start + CHUNK, lane] = taken
                 journals.append(as_columns(told, lane))
-        return Played(action, actions, journal=joined(journals))
+            take_arrived(
+                learner, queue, clocked, table.rows, table.prediction, label, clock.end(clocked, lane), taken,
+                kinds,
+            )  # fmt: skip
+            told = np.zeros((2, 6))
+            tell(learner, told)
+            journals.append(as_columns(told, lane))
+            action[:, lane] = taken
+        return replace(clock.played(table, action, actions), journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""
+        if self.buys_labels:
+            raise InputError(f"{self.label} cannot run on a device: its feedback has no labels")
         return LiveStopping(self)
 
 
@@ -212,8 +247,7 @@ class LiveStopping:
 
     def decide(self, exit: int, confidence: float, prediction: int) -> int:
         """Answer, go on, or ask the last exit: offload, or run on to it."""
-        if isinstance(prediction, float):
-            raise InputError(NO_SCORES)
+        labels.check_answer(self.policy, prediction)
         rules, cell = self.learner.rules, rank(EDGES, 0, float(np.float32(confidence))) + 1
         self.evaluated += 1
         if exit == self.watched:
@@ -265,4 +299,10 @@ class LiveStopping:
         prediction = np.zeros((1, self.exits + 1), dtype=np.int32)
         confidence[0, at], prediction[0, at] = feedback.confidences, feedback.predictions
         prediction[0, 0] = -1 if last is None else last
-        take(self.learner, t, kept, confidence, prediction, np.uintp(0))
+        take(self.learner, t, kept, confidence, prediction, NO_LABELS, np.uintp(0))
+
+
+NAMES = (
+    Name("audited-stopping", lambda s: AuditedStopping()),
+    Name("audited-stopping:SHARE", lambda s, delta: AuditedStopping(share(delta))),
+)

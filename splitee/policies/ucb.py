@@ -35,6 +35,7 @@ from splitee._internal.jit import AHEAD, LARGE, aligned, inlined, kernel, prefet
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
+from splitee.policies.setting import Name
 from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
 
 ALONE, CAUSAL, PUBLISHED, SKIP = range(4)  # ALONE: SplitEE; else what SplitEE-S takes for an unseen C_L
@@ -417,3 +418,11 @@ class LiveUCB(SplitLearner):
         known = known or mode == ALONE
         far = seen[0, 0] if known else seen[0, i]
         learn(mode, self.policy.first, seen, *self.worth, s, i, known, far, s, self.roots, *self.state)
+
+
+NAMES = (
+    Name("splitee", lambda s: SplitEE(s.threshold, s.exploration, s.send_input)),
+    Name("splitee-s", lambda s: SplitEES(s.threshold, s.exploration, "causal", s.send_input)),
+    Name("splitee-s-published", lambda s: SplitEES(s.threshold, s.exploration, "published", s.send_input)),
+    Name("splitee-s-skip", lambda s: SplitEES(s.threshold, s.exploration, "skip", s.send_input)),
+)

@@ -26,6 +26,7 @@ from splitee._internal.jit import AHEAD, LARGE, aligned, inlined, kernel, prefet
 from splitee.policies.base import SplitLearner, SplitPolicy, check_switch
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
+from splitee.policies.setting import Name
 from splitee.policies.ucb import VECTOR, logarithms, whole_vectors
 from splitee.system.world import World, act, begin_round, new_lane, taken_in
 
@@ -306,3 +307,9 @@ class LiveByVariance(SplitLearner):
         s, i = np.uintp(0), np.uintp(split)
         gain = reward(seen, *self.worth, s, i, seen[0, 0])
         learn(self.policy.rule, self.span, i, s, gain, *self.state)
+
+
+NAMES = (
+    Name("ucb-tuned", lambda s: UCBTuned(s.threshold, s.send_input)),
+    Name("thompson", lambda s: ThompsonSplit(s.threshold, s.send_input), ("ThompsonSplit",)),
+)

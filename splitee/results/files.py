@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 SCHEMA = 2  # 1: without checksums
 MANIFEST = "manifest.json"
 _ALSO_CSV = ("summary", "repeats")
-_TABLES = ("summary", "repeats", "regret", "samples", "choices")
+_OPTIONAL = ("choices", "certificate")
+_TABLES = ("summary", "repeats", "regret", "samples", *_OPTIONAL)
 FILES = (MANIFEST, *(f"{name}.parquet" for name in _TABLES), *(f"{name}.csv" for name in _ALSO_CSV))
 REMEDY = "run what wrote it again, with overwriting (--overwrite)"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet computes if a text starts with it
@@ -135,7 +136,7 @@ def read_tables(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     for name in _TABLES:
         file = folder / f"{name}.parquet"
         if not file.exists():
-            if name != "choices" or file.name in (written or ()):
+            if name not in _OPTIONAL or file.name in (written or ()):
                 raise InputError(f"{folder} holds no whole results ({file.name} is missing): {REMEDY}")
             continue
         data = read_bytes(file)

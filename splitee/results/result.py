@@ -57,6 +57,7 @@ class Result:
     on_device: bool
     threshold: float
     saved_choices: pd.DataFrame | None = field(default=None, repr=False)
+    saved_certificate: pd.DataFrame | None = field(default=None, repr=False)
     # makes a table of this result alone
     alone: Callable[[dict[str, Result]], Table] | None = field(default=None, repr=False)
 
@@ -148,6 +149,11 @@ class Result:
                 "regret_threshold": self.threshold,
             }
             | ({"latency": quantiles} if quantiles else {})
+            | (
+                {"certificate": {name: str(kind) for name, kind in self.certificate().dtypes.items()}}
+                if self.certified
+                else {}
+            )
         )
 
     def _by_round(self, of_actions: NDArray[Any]) -> NDArray[Any]:
@@ -244,14 +250,25 @@ class Result:
         """
         import pandas as pd
 
-        blocks = self.measures.rounds.blocks if isinstance(self.measures, Counted) else []
-        journals = [(first, played.journal) for first, played in blocks if played.journal is not None]
-        if not journals:
-            raise InputError(f"{self.name} reports no certificate, or it was loaded from a file")
+        if self.saved_certificate is not None:
+            return self.saved_certificate
+        if not self.certified:
+            raise InputError(f"{self.name} reports no certificate")
+        journals = [(first, journal) for first, journal in self._journals if journal is not None]
         frames = [pd.DataFrame(journal) for _, journal in journals]
         for frame, (first, _) in zip(frames, journals, strict=True):
             frame["repeat"] += first + 1
         return pd.concat(frames, ignore_index=True)
+
+    @property
+    def certified(self) -> bool:
+        """Whether it has a certificate."""
+        return self.saved_certificate is not None or any(journal for _, journal in self._journals)
+
+    @property
+    def _journals(self) -> list[tuple[int, dict[str, NDArray[Any]] | None]]:
+        blocks = self.measures.rounds.blocks if isinstance(self.measures, Counted) else []
+        return [(first, played.journal) for first, played in blocks]
 
     def _saved(self, column: str) -> NDArray[Any]:
         table = self.choices()

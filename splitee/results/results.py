@@ -280,7 +280,8 @@ class Results(Mapping[str, Result]):
         """Write tables (Parquet, the small ones also CSV) and a manifest to a folder.
 
         ``summary`` (both intervals), ``repeats``, ``regret``, ``samples`` (sums over repeats, by sample id)
-        and, where `choices` is true, ``choices`` (every one, with its sample id).
+        ``certificate`` if a policy has one, and, where `choices` is true, ``choices`` (every one, with its
+        sample id).
 
         Raises
         ------
@@ -297,6 +298,9 @@ class Results(Mapping[str, Result]):
             "regret": self.curves(),
             "samples": self.by_sample(),
         }
+        if audited := {name: result for name, result in self.items() if result.certified}:
+            every = [result.certificate().assign(policy=name) for name, result in audited.items()]
+            tables["certificate"] = pd.concat(every, ignore_index=True)
         if choices:
             every = [result.choices().assign(policy=name) for name, result in self.items()]
             tables["choices"] = pd.concat(every, ignore_index=True)
@@ -318,8 +322,8 @@ def load_results(folder: str | Path) -> Results:
     """Read results that `Results.save` wrote.
 
     A folder that `splitee run --out` wrote loads if it holds one scenario. Summaries, intervals, regret
-    curves and, if they were saved, choices are as they were; what was not
-    saved says so when it is asked for.
+    curves, certificates and, if they were saved, choices are as they were; what was not saved says so when it
+    is asked for.
 
     Raises
     ------
@@ -344,7 +348,9 @@ def _reloaded(name: str, policy: dict[str, Any], tables: dict[str, pd.DataFrame]
     columns = list(map(str, repeats))
     terms = (column for column in columns if column.startswith("cost_"))
     metrics = (*METRICS, *(name for name in MEASURED if name in columns), *terms)
-    kept = "choices" in tables and name != REFERENCE
+    choices = _of(name, tables["choices"]) if "choices" in tables and name != REFERENCE else None
+    columns_of = policy.get("certificate")  # other policies' certificates have other columns
+    audits = columns_of and _of(name, tables["certificate"])[list(columns_of)].astype(columns_of)
     return Result(
         name=name,
         policy=policy,
@@ -363,7 +369,8 @@ def _reloaded(name: str, policy: dict[str, Any], tables: dict[str, pd.DataFrame]
         ),
         on_device=bool(policy["on_device"]),
         threshold=float(policy["regret_threshold"]),
-        saved_choices=_of(name, tables["choices"]) if kept else None,
+        saved_choices=choices,
+        saved_certificate=audits,
     )
 
 

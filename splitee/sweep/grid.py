@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitee._internal.errors import InputError, suggest
-from splitee._internal.numbers import (
-    ALL,
-    each,
-    layer_count,
-    layers_held,
-    listed,
-    number,
-    share,
-    threshold,
-    whole,
-)
+from splitee._internal.numbers import ALL, layers_held
 from splitee._internal.yaml import read_yaml
 from splitee.costs import CostModel
 from splitee.policies.base import Policy
 from splitee.policies.names import (
     DEFAULT,
+    IN_A_SYSTEM,
     OPTIONAL,
-    Setting,
-    canonical,
     parse_policies,
 )
 from splitee.policies.problem import DEFAULT_THRESHOLD
-from splitee.replay.orders import STREAMS
+from splitee.policies.setting import Setting
+from splitee.sweep.keys import READ, NamedSystem
 from splitee.trace import Trace
-from splitee.trace.bundled import trace_names
+
+if TYPE_CHECKING:
+    from splitee.system.system import System
 
 MOST_CELLS, MOST_POLICIES = 100_000, 10_000  # of a grid, and of each of its cells
-_BY_CELL = ("traces", "device_layers", "layer_cost", "mu", "offload")
+_BY_CELL = ("traces", "device_layers", "systems", "layer_cost", "mu", "offload", "stream")
+_IN_LAMBDA: dict[str, Any] = {"layer_cost": (5 / 6,), "offload": (5.0,), "offload_input": None}
 _BY_POLICY = ("policies", "threshold", "exploration")
 
 
@@ -56,16 +48,24 @@ class Cell:
         m, "all" or "half".
     layer_cost : float
         λ₁ in λ; an exit costs the rest, λ₂ = 1 − λ₁.
-    mu, offload : float
-        μ and o.
+    mu : float or "auto"
+        μ.
+    offload : float
+        o.
+    stream : str
+        Name of its orders.
+    system : str, optional
+        The name of its system; None: costs are constants.
     """
 
     number: int
     trace: str
     device_layers: int | str
     layer_cost: float
-    mu: float
+    mu: float | str
     offload: float
+    stream: str = "shuffled"
+    system: str | None = None
 
     def holds(self, layers: int) -> int:
         """Return m, the number of layers on the device, for a trace of L layers."""
@@ -77,7 +77,7 @@ class Cell:
             ) from None
 
     def costs(self, layers: int, offload_input: float | None = None) -> CostModel:
-        """Return the costs of the cell for a trace of L layers."""
+        """Return the constant costs of the cell for a trace of L layers."""
         exit_cost = 1 / 6 if self.layer_cost == 5 / 6 else 1.0 - self.layer_cost
         held = self.holds(layers)
         return CostModel(self.layer_cost, exit_cost, self.offload, offload_input, device_layers=held)
@@ -92,9 +92,14 @@ class Grid:
     traces : sequence of str
         Bundled names or files.
     policies : sequence of str
-        Names that `splitee run --policy` takes.
-    offload, mu, layer_cost : sequence of float
-        o, μ and λ₁ (λ₂ = 1 − λ₁). Fractions such as "5/6" are numbers too.
+        Names that `splitee run --policy` takes. Default: those of `splitee run`.
+    systems : sequence of mapping
+        Devices, links and clouds, in which costs are measured, instead of `offload` and `layer_cost`. Keys
+        are the options of `splitee run` (see `splitee.system.settings.SystemSettings`), and `name`.
+    offload, layer_cost : sequence of float
+        o and λ₁ (λ₂ = 1 − λ₁). Fractions such as "5/6" are numbers too.
+    mu : sequence of float or str
+        μ; "auto" is 0.1, in a system 0.1 per layer with its exit on the device.
     device_layers : sequence of int or str
         m, "all" or "half".
     threshold : sequence of float or str
@@ -103,8 +108,8 @@ class Grid:
         β, of the policies that have one.
     repeats, seed : int
         Number of random orders, and their seed.
-    stream : str
-        "shuffled", or another of `splitee.streams.STREAMS`.
+    stream : sequence of str
+        "shuffled", or others of `splitee.streams.STREAMS`.
     offload_input : float, optional
         Cost of offloading the input. Default: o.
     send_input : bool
@@ -123,26 +128,34 @@ class Grid:
 
     traces: Sequence[str]
     policies: Sequence[str] = DEFAULT
-    offload: Sequence[float] = (5.0,)
-    mu: Sequence[float] = (0.1,)
-    layer_cost: Sequence[float] = (5 / 6,)
+    offload: Sequence[float] = _IN_LAMBDA["offload"]
+    mu: Sequence[float | str] = ("auto",)
+    layer_cost: Sequence[float] = _IN_LAMBDA["layer_cost"]
     device_layers: Sequence[int | str] = (ALL,)
     threshold: Sequence[float | str] = ("recommended",)
     exploration: Sequence[float] = (1.0,)
     repeats: int = 20
     seed: int = 0
-    stream: str = "shuffled"
+    stream: Sequence[str] = ("shuffled",)
     offload_input: float | None = None
     send_input: bool = False
     source: str | None = None
     interval: Sequence[str] = ("data",)
+    systems: Sequence[NamedSystem | Mapping[str, Any] | None] = (None,)
 
     def __post_init__(self) -> None:
-        for key, read in _READ.items():
+        for key, read in READ.items():
             try:
                 object.__setattr__(self, key, read(getattr(self, key)))
             except InputError as error:
                 raise InputError(f"{key}: {error}") from error
+        if self.timed and self.policies == DEFAULT:
+            object.__setattr__(self, "policies", IN_A_SYSTEM)
+        if not self.timed:
+            object.__setattr__(self, "mu", tuple(0.1 if mu == "auto" else mu for mu in self.mu))
+        for key, default in _IN_LAMBDA.items():
+            if self.timed and getattr(self, key) != default:
+                raise InputError(f"{key} is a constant cost: leave it out with systems")
         cells = math.prod(len(getattr(self, key)) for key in _BY_CELL)
         policies = math.prod(len(getattr(self, key)) for key in _BY_POLICY)
         for many, most, keys in ((cells, MOST_CELLS, _BY_CELL), (policies, MOST_POLICIES, _BY_POLICY)):
@@ -153,14 +166,39 @@ class Grid:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid in plain types."""
-        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        if self.stream == "shuffled":  # as in sweeps that were written before there were others
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+        if self.stream == ("shuffled",):  # as in sweeps that were written before there were others
             del plain["stream"]
+        if self.timed:
+            plain["systems"] = [one.to_dict() for one in self.systems if isinstance(one, NamedSystem)]
+            for key in _IN_LAMBDA:
+                del plain[key]
+        else:
+            del plain["systems"]
         return plain
+
+    @property
+    def timed(self) -> bool:
+        """Whether costs are measured in systems."""
+        return self.systems != (None,)
+
+    def loaded(self) -> dict[str, System]:
+        """Return the systems by name, their files read; `device_layers` is left to the cells."""
+        made = {}
+        for one in self.systems:
+            if isinstance(one, NamedSystem):
+                try:
+                    made[one.name] = one.settings.system()
+                except InputError as error:
+                    raise InputError(f"system {one.name}: {error}") from error
+        return made
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order of the results."""
-        every = product(self.traces, self.device_layers, self.layer_cost, self.mu, self.offload)
+        names = [one.name if isinstance(one, NamedSystem) else None for one in self.systems]
+        costs = self.layer_cost, self.mu, self.offload
+        every = product(self.traces, self.device_layers, *costs, self.stream, names)
         return [Cell(number, *values) for number, values in enumerate(every)]
 
     def members(
@@ -215,56 +253,11 @@ def read_grid(path: str | Path) -> Grid:
     for key in found:
         if key not in known:
             raise InputError(f"{path}: no key is called {key!r}: {suggest(key, known)}")
+        if "systems" in found and key in _IN_LAMBDA:
+            raise InputError(f"{path}: {key} is a constant cost: leave it out with systems")
     if "traces" not in found:
         raise InputError(f"{path} has no traces: name them, such as 'traces: [imdb]'")
     try:
         return Grid(**found)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _traces(given: Any) -> tuple[str, ...]:
-    return each(trace_names(given if isinstance(given, Sequence) else [given]), _text)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{value!r} is not a name or file: give one such as imdb")
-    return value
-
-
-def _interval(value: object) -> str:
-    if value not in ("data", "run"):
-        raise InputError(f"{value!r} is not an interval: choose data or run")
-    return str(value)
-
-
-def _stream(value: object) -> str:
-    if value not in STREAMS:
-        raise InputError(f"{value!r} is not a stream: choose one of {', '.join(STREAMS)}")
-    return str(value)
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{value!r} is not a switch: give true or false")
-    return value
-
-
-_READ: dict[str, Callable[[Any], Any]] = {
-    "traces": _traces,
-    "policies": partial(listed, read=canonical),
-    "offload": partial(listed, read=number),
-    "mu": partial(listed, read=number),
-    "layer_cost": partial(listed, read=share),
-    "device_layers": partial(listed, read=layer_count),
-    "threshold": partial(listed, read=threshold),
-    "exploration": partial(listed, read=number),
-    "repeats": partial(whole, least=1),
-    "seed": whole,
-    "stream": _stream,
-    "offload_input": lambda given: None if given is None else number(given),
-    "send_input": _switch,
-    "source": lambda given: None if given is None else _text(given),
-    "interval": partial(listed, read=_interval),
-}

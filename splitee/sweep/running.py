@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from splitee._internal.ray import Cluster
+    from splitee.costs import CostModel
     from splitee.results.results import Results
+    from splitee.system.system import System
 
 _GRID = "grid.json"
 TABLES = ("repeats", "summary")  # in this order: the last one marks the cell as done
 COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are replayed together: 128 MB
 
 Tables = dict[str, "pd.DataFrame"]
+Needed = tuple[Trace, Trace | None, "dict[str, System]"]
 Play = Callable[["Sweep", Sequence[Cell]], Iterable[tuple[Cell, Tables]]]
 
 
@@ -66,19 +71,33 @@ class Sweep:
     def sizes(self) -> list[int]:
         """Number of decisions of each cell."""
         members: dict[tuple[str, int | str], int] = {}  # costs do not change which policies are replayed
+        met: set[tuple[str, int | str, str]] = set()  # systems that fit their traces
         sizes = []
         for cell in self.grid.cells():
             facts = self.manifests[cell.trace]
-            cell.costs(facts["layers"], self.grid.offload_input)
             key = cell.trace, cell.device_layers
             if key not in members:
                 members[key] = len(self._members(cell, facts))
+            if cell.system is None:
+                cell.costs(facts["layers"], self.grid.offload_input)
+            elif (*key, cell.system) not in met:
+                met.add((*key, cell.system))
+                trace = self.trace(cell.trace)
+                assert system_of(self.systems, cell, trace).on(trace).world
             sizes.append(members[key] * self.grid.repeats * facts["samples"])
         return sizes
 
     def _members(self, cell: Cell, facts: dict[str, Any]) -> list[Policy]:
         source, alpha = self.source(cell.trace), recommended_threshold(facts)
-        return self.grid.members(cell, facts["layers"], alpha, source, facts["classes"])
+        members = self.grid.members(cell, facts["layers"], alpha, source, facts["classes"])
+        if self.grid.timed and (unfit := [policy.label for policy in members if not policy.in_time]):
+            raise InputError(f"policies: {unfit[0]} knows constant costs only: leave it out with systems")
+        return members
+
+    @cached_property
+    def systems(self) -> dict[str, System]:
+        """The systems of the grid by name, for devices that hold all layers."""
+        return self.grid.loaded()
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
@@ -101,6 +120,10 @@ class Sweep:
         """Return a trace and keep it until another is asked for: cells come trace by trace."""
         return _kept(self._traces, name)
 
+    def needed(self, cell: Cell) -> Needed:
+        """Return what a cell is replayed with: its trace, the source's, and all systems."""
+        return self.trace(cell.trace), self.source(cell.trace), self.systems
+
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Everything that the results depend on, in plain types."""
@@ -111,8 +134,24 @@ class Sweep:
                 name: None if source is None else read_manifest(find_trace(source))["fingerprint"]
                 for name, source in self.sources.items()
             },
+            **(
+                {"systems": {name: _digest(system) for name, system in self.systems.items()}}
+                if self.grid.timed
+                else {}
+            ),
             "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "pandas", "pyarrow")},
         }
+
+
+def _digest(system: System) -> str:
+    """Return the SHA-256 of all that a system says, the rates of its link included."""
+    return hashlib.sha256(json.dumps(system.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def system_of(systems: Mapping[str, System], cell: Cell, trace: Trace) -> System:
+    """Return the system of a cell, with its device's layers."""
+    assert cell.system is not None
+    return replace(systems[cell.system], device_layers=cell.holds(trace.layers))
 
 
 def _kept(last: dict[str, Trace], name: str) -> Trace:
@@ -123,8 +162,24 @@ def _kept(last: dict[str, Trace], name: str) -> Trace:
     return last[name]
 
 
-def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None) -> Tables:
+def play_cell(
+    grid: Grid,
+    cell: Cell,
+    trace: Trace,
+    source: Trace | None = None,
+    systems: Mapping[str, System] | None = None,
+) -> Tables:
     """Replay all policies of a cell.
+
+    Parameters
+    ----------
+    grid : Grid
+    cell : Cell
+    trace : Trace
+    source : Trace, optional
+        The source's validation trace, for policies that need it.
+    systems : mapping of str to System, optional
+        `Grid.loaded`, if it has been called already.
 
     Returns
     -------
@@ -135,15 +190,19 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
     import pandas as pd
 
     members = grid.members(cell, trace.layers, trace.recommended_threshold, source, trace.classes)
-    costs = cell.costs(trace.layers, grid.offload_input)
-    settings = {
-        "trace": trace.name,
-        "device_layers": cell.holds(trace.layers),
-        "layer_cost": costs.layer,
-        "exit_cost": costs.exit,
-        "offload": cell.offload,
-        "mu": cell.mu,
-    }
+    settings: dict[str, Any] = {"trace": trace.name, "device_layers": cell.holds(trace.layers)}
+    if cell.system is None:
+        constant = cell.costs(trace.layers, grid.offload_input)
+        settings |= {"layer_cost": constant.layer, "exit_cost": constant.exit, "offload": cell.offload}
+        costs: CostModel | System = constant
+        settings["mu"] = cell.mu
+    else:
+        costs = system = system_of(grid.loaded() if systems is None else systems, cell, trace)
+        settings["system"] = cell.system
+        settings["mu"] = system.on(trace).usual_mu if cell.mu == "auto" else cell.mu
+    if grid.stream != ("shuffled",):
+        settings["stream"] = cell.stream
+    orders = stream_of(cell.stream, trace, grid.repeats, grid.seed)
     several = max(1, COUNTS_AT_A_TIME // (trace.samples * (trace.layers + 1)))
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for first in range(0, len(members), several):
@@ -152,10 +211,10 @@ def play_cell(grid: Grid, cell: Cell, trace: Trace, source: Trace | None = None)
             trace,
             {str(k): policy for k, policy in some.items()},
             costs,
-            cell.mu,
+            settings["mu"],
             repeats=grid.repeats,
             seed=grid.seed,
-            orders=stream_of(grid.stream, trace, grid.repeats, grid.seed),
+            orders=orders,
             threshold=grid.alphas(trace.recommended_threshold)[0],
         )
         parameters = pd.DataFrame(
@@ -207,24 +266,24 @@ def _parameter(policy: object, name: str) -> float:
 def play_here(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
     """Replay cells one after the other in this process, each with all threads."""
     for cell in cells:
-        yield cell, play_cell(work.grid, cell, work.trace(cell.trace), work.source(cell.trace))
+        yield cell, play_cell(work.grid, cell, *work.needed(cell))
 
 
 def play_on(cluster: Cluster) -> Play:
     """Return a function that replays cells on a cluster, one task and thread each; traces are sent once."""
 
     def play(work: Sweep, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Tables]]:
-        def common(cell: Cell) -> tuple[str, Callable[[], tuple[Grid, Trace, Trace | None]]]:
-            return cell.trace, lambda: (work.grid, work.trace(cell.trace), work.source(cell.trace))
+        def common(cell: Cell) -> tuple[str, Callable[[], tuple[Grid, Needed]]]:
+            return cell.trace, lambda: (work.grid, work.needed(cell))
 
         return cluster.map(_play_task, cells, common)
 
     return play
 
 
-def _play_task(common: tuple[Grid, Trace, Trace | None], cell: Cell) -> Tables:
-    grid, trace, source = common
-    return play_cell(grid, cell, trace, source)
+def _play_task(common: tuple[Grid, Needed], cell: Cell) -> Tables:
+    grid, needed = common
+    return play_cell(grid, cell, *needed)
 
 
 def sweep(

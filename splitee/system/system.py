@@ -249,6 +249,15 @@ class SystemOn:
         regular = self._regular()
         return sum(regular) if regular else float(device.mean()) / self.trace.layers
 
+    @property
+    def usual_mu(self) -> float:
+        """0.1 per λ; InputError if a layer costs nothing in these weights."""
+        if self.unit_cost == 0:
+            raise InputError(
+                f"a layer costs nothing in {self.system.unit}, so that mu has no default: give a number"
+            )
+        return 0.1 / self.unit_cost
+
     def _regular(self) -> tuple[float, float] | None:
         """Return the cost of a layer and of an exit, if all layers cost the same for all samples."""
         device, weights = self.system.device, self.system.weights

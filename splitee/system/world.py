@@ -137,7 +137,7 @@ class Lane(NamedTuple):
     at: NDArray[np.int64]
 
 
-@inlined
+@kernel
 def new_lane(rounds):  # type: ignore[no-untyped-def]
     """Return the state of a repeat before its first round."""
     return Lane(
@@ -456,6 +456,22 @@ def walk(world, order, action, layer, offloads, ms, mj, measured, lost):  # type
 def observe(world, lane, order, action, r, layer, offloads, ms, mj):  # type: ignore[no-untyped-def]
     """Play the rounds of repeat r, and leave in the lane what the device observes; see `walk`."""
     _walk(world, lane, order, action, r, layer, offloads, ms, mj)
+
+
+@kernel
+def _offload_costs(world, s, rate, costs):  # type: ignore[no-untyped-def]
+    for i in range(len(costs)):
+        costs[i] = offload_cost(world, s, world.kind[s], i, rate)
+
+
+def offload_costs(world: World, s: int, rate: float) -> Floats:
+    """Return what offloading sample s after layers 0..L costs at a rate, shape (L + 1,)."""
+    if not world.timed:
+        row: Floats = world.offload[s if len(world.offload) > 1 else 0].copy()
+        return row
+    costs = np.empty(world.device.shape[2])
+    _offload_costs(world, s, rate, costs)
+    return costs
 
 
 @kernel

@@ -1,10 +1,10 @@
 """The options of a device, a link and a cloud (`splitee.cli.systems`, `splitee.cli.system_options`)."""
 
-from splitee.cli.system_options import NAMES
 from splitee.cli.systems import system_of
+from splitee.system.settings import SystemSettings
 from splitee.trace import Trace
 
-GIVEN = dict.fromkeys(NAMES) | {
+GIVEN = vars(SystemSettings()) | {
     "layer_ms": 15.0,
     "outages": ("60:90", "100:101.5"),
     "rtt": 40.0,

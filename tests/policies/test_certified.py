@@ -6,10 +6,12 @@ import naive
 import naive_certified
 import numpy as np
 import pytest
+from audited import check_in_a_system
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import easy
+from made_up import easy, harmless
 from strategies import Case, cases, worlds
+from systems import SystemCase, system_cases
 from twins import check, replayed, trace_of
 
 import splitee
@@ -258,18 +260,6 @@ def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
     assert len(set(late.split[0].tolist())) > 1
 
 
-def harmless(n: int = 3000) -> splitee.Trace:
-    """Exit 3 disagrees with the last exit on 6 % of the samples, and is right on half of these."""
-    rng = np.random.default_rng(2)
-    label = rng.integers(2, size=n)
-    last = np.where(rng.random(n) < 0.03, 1 - label, label)
-    prediction = np.stack([rng.integers(2, size=n), rng.integers(2, size=n), last, last], axis=1)
-    swap = rng.random(n) < 0.03
-    prediction[:, 2] = np.where((last != label) | swap, 1 - last, last)
-    confidence = np.stack([np.full(n, 0.55), np.full(n, 0.55), rng.uniform(0.9, 1, n), np.ones(n)], axis=1)
-    return splitee.Trace(confidence, prediction, label, "harmless")
-
-
 def test_labels_license_an_exit_that_disagrees_harmlessly() -> None:
     trace = harmless()
     silent = splitee.replay(trace, splitee.CertifiedSplit(0.05), HALF, repeats=4)
@@ -287,35 +277,19 @@ def test_labels_license_an_exit_that_disagrees_harmlessly() -> None:
     assert result.name == "certified (δ = 0.05, error, ≤ 500 labels)"
 
 
-def test_labels_that_were_not_bought_change_no_decision() -> None:
-    trace = harmless()
-    policy = splitee.CertifiedSplit(0.03, loss="error", labels=500)
-    order = [np.arange(trace.samples)]
-    result = splitee.replay(trace, policy, HALF, orders=order)
-    bought = result.per_sample[:, result.measures.metrics.index("cost_labels")] > 0
-    assert 0 < bought.sum() < 200
-    changed = trace.replace(label=np.where(bought, trace.label, 1 - trace.label))
-    again = splitee.replay(changed, policy, HALF, orders=order)
-    assert again.split.tolist() == result.split.tolist()
-    assert again.cost.tolist() == result.cost.tolist()
-
-
-def test_labels_are_refused_where_there_are_none() -> None:
-    policy = splitee.CertifiedSplit(0.03, loss="error", labels=5)
-    with pytest.raises(splitee.InputError, match="buys labels, and trace bare has none"):
-        splitee.replay(splitee.Trace([[0.6, 0.9]], [[0, 1]], name="bare"), policy)
-    with pytest.raises(splitee.InputError, match="cannot run on a device: its feedback has no labels"):
-        policy.live()
-    system = splitee.System(
-        splitee.DeviceProfile(layer_ms=1.0, exit_ms=0.2), splitee.Link(uplink=1.0), tokens=9
-    )
-    with pytest.raises(splitee.InputError, match="give a CostModel"):
-        splitee.replay(harmless(50), policy, system)
+def test_bad_losses_are_refused() -> None:
     for wrong, words in (
-        ({"loss": "none"}, "loss is 'none': choose disagreement or error"),
-        ({"labels": -1}, "labels is -1"),
-        ({"label_cost": -0.5}, "label_cost is -0.5"),
         ({"loss": "error", "horizon": 9, "without_replacement": True}, "not available without replacement"),
     ):
         with pytest.raises(splitee.InputError, match=words):
             splitee.CertifiedSplit(**wrong)
+
+
+@settings(max_examples=25)
+@given(system_cases(), st.sampled_from([0.05, 0.2, 0.5]), st.sampled_from([20.0, 1e6]), st.booleans())
+def test_in_a_system_it_decides_as_its_device_loop(
+    one: SystemCase, delta: float, alarm: float, sourced: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift, "ALARM", alarm)
+        check_in_a_system(one, splitee.CertifiedSplit(delta, 0.5, source=one.trace if sourced else None))

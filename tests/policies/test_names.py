@@ -9,13 +9,13 @@ import splitee
 from splitee._internal.errors import InputError
 from splitee.policies.names import (
     DEFAULT,
-    NAMES,
     PAPER,
-    Setting,
+    all_names,
     canonical,
     parse_policies,
     policy_named,
 )
+from splitee.policies.setting import Setting
 
 SETTING = Setting(layers=6, arms=4, threshold=0.8, classes=3)
 
@@ -75,17 +75,18 @@ def test_every_public_class_and_every_listed_name_is_known() -> None:
     source = random_trace(20, layers=6)
     setting = Setting(6, 6, 0.8, source=source, classes=2)
     values = {"LAYER": "1", "ALPHA": "0.5", "NATS": "0.5", "PATIENCE": "1", "SAMPLES": "9", "SHARE": "0.02"}
+    values["DISCOUNT"] = "0.99"
     for name in splitee.__all__:
         if isinstance(getattr(splitee, name), type) and issubclass(
             getattr(splitee, name), splitee.policies.Policy
         ):
             (made,) = parse_policies(name + parameters.get(name, ""), setting)
             assert type(made).__name__ == name
-    for name in NAMES:
+    for name in all_names():
         kind, colon, what = name.partition(":")
         assert parse_policies(f"{kind}:{values[what]}" if colon else name, setting)
         assert canonical(name) == name
-    assert {*DEFAULT, *PAPER} <= set(NAMES)
+    assert {*DEFAULT, *PAPER} <= set(all_names())
 
 
 def test_lists_mix_names_and_policies_and_make_each_name_once() -> None:

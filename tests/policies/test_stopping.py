@@ -4,10 +4,12 @@ import naive
 import naive_stopping
 import numpy as np
 import pytest
+from audited import check_in_a_system
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import easy
 from strategies import Case, cases, worlds
+from systems import SystemCase, system_cases
 from twins import check, replayed
 
 import splitee
@@ -23,6 +25,7 @@ SETTINGS = st.fixed_dictionaries(
         "delay": st.sampled_from([0, 0, 1, 3, 40, 1000]),
         "alarm": st.sampled_from([20.0, 1e6]),
         "disagreement": st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+        "labels": st.sampled_from([None, None, 0, 3, 1000]),
     }
 )
 
@@ -50,6 +53,10 @@ def coins(rounds: int) -> list[tuple[float, float, float, float]]:
 def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
     case = of(case, given, seed)
     ours = {name: given[name] for name in ("max_disagreement", "failure", "drift")}
+    bought = {}
+    if case.world.label is not None and given["labels"] is not None:
+        bought = {"labels": given["labels"], "label_cost": 0.7}
+        ours |= {"loss": "error", **bought}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drift, "ALARM", given["alarm"])
         result = replayed(case, splitee.AuditedStopping(**ours), given["delay"])
@@ -62,6 +69,7 @@ def test_it_is_the_specification(case: Case, given: dict, seed: int) -> None:
         drift=given["drift"],
         delay=given["delay"],
         alarm=given["alarm"],
+        **bought,
     )
     check(result, rounds, case, has_arms=False)
     for row in result.certificate().itertuples():
@@ -178,7 +186,7 @@ def test_the_account_and_the_bound_are_fair_whatever_the_loss() -> None:
 
     for q in (LEAST_ASKED, 0.1, 0.5):
         for expected in (0.0, 0.01, 1.0):
-            for loss in (0.0, 1.0):
+            for loss in (-1.0, 0.0, 1.0):
                 account = expected * (1 - q) + q * (loss - expected) * (1 - q) / q
                 assert account == pytest.approx(loss * (1 - q))
                 for stake in STAKES:
@@ -207,3 +215,11 @@ def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
     late = splitee.replay(trace, policy, crowded, repeats=1)
     assert late.certificate()["audits"].max() > 0
     assert len(set(late.split[0].tolist())) > 1
+
+
+@settings(max_examples=15)
+@given(system_cases(), st.sampled_from([0.05, 0.2, 0.5]), st.sampled_from([20.0, 1e6]))
+def test_in_a_system_it_decides_as_its_device_loop(one: SystemCase, delta: float, alarm: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift, "ALARM", alarm)
+        check_in_a_system(one, splitee.AuditedStopping(delta))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import commands
 import pytest
-from made_up import random_trace
+from made_up import easy, random_trace
+from pandas.testing import assert_frame_equal
 
 import splitee
 from splitee.results.files import results_folder
@@ -20,6 +21,25 @@ def test_the_folder_of_a_run_loads(tmp_path: Path) -> None:
     assert commands.splitee(*words, "--offload", "1,2", "--out", tmp_path / "two").code == 0
     with pytest.raises(splitee.InputError, match=r"load one of its scenarios, .*random_o1_mu0\.1_m5, .*_o2_"):
         splitee.load_results(tmp_path / "two")
+
+
+def test_certificates_are_saved(tmp_path: Path) -> None:
+    policies = [splitee.CertifiedSplit(0.05), splitee.AuditedStopping(0.05), splitee.SplitEE(0.7)]
+    costs = splitee.CostModel(offload=12.0, device_layers=3)
+    results = splitee.replay(easy(n=1500), policies, costs, repeats=2)
+    results.save(tmp_path / "all")
+    loaded = splitee.load_results(tmp_path / "all")
+    for name in list(results)[:2]:
+        assert len(results[name].certificate()) > 2
+        assert_frame_equal(loaded[name].certificate(), results[name].certificate())
+    with pytest.raises(splitee.InputError, match="SplitEE reports no certificate"):
+        loaded["SplitEE"].certificate()
+    loaded.save(tmp_path / "again")
+    again = splitee.load_results(tmp_path / "again")
+    assert_frame_equal(again[name].certificate(), results[name].certificate())
+    (tmp_path / "all" / "certificate.parquet").unlink()
+    with pytest.raises(splitee.InputError, match=r"certificate.parquet is missing"):
+        splitee.load_results(tmp_path / "all")
 
 
 def test_results_without_checksums_load_and_damaged_ones_do_not(tmp_path: Path) -> None:

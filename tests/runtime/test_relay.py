@@ -280,7 +280,7 @@ def test_the_command_passes_connections_on(tmp_path: Path) -> None:
     ("options", "line"),
     [
         (("--to", "nothing"), "no address"),
-        (("--to", "http://x", "--loss", "2"), "loss"),
+        (("--to", "http://x", "--packet-loss", "2"), "loss"),
         (("--to", "http://x", "--outage", "3"), "outage"),
     ],
 )

@@ -35,3 +35,15 @@ def easy(rate: float = 0.002, n: int = 4000, seed: int = 0) -> splitee.Trace:
     prediction[:, -1] = last
     confidence = np.where(sure, rng.uniform(0.9, 1, (n, 4)), rng.uniform(0.5, 0.7, (n, 4)))
     return splitee.Trace(confidence, prediction, last, "easy")
+
+
+def harmless(n: int = 3000) -> splitee.Trace:
+    """Exit 3 disagrees with the last exit on 6 % of the samples, and is right on half of these."""
+    rng = np.random.default_rng(2)
+    label = rng.integers(2, size=n)
+    last = np.where(rng.random(n) < 0.03, 1 - label, label)
+    prediction = np.stack([rng.integers(2, size=n), rng.integers(2, size=n), last, last], axis=1)
+    swap = rng.random(n) < 0.03
+    prediction[:, 2] = np.where((last != label) | swap, 1 - last, last)
+    confidence = np.stack([np.full(n, 0.55), np.full(n, 0.55), rng.uniform(0.9, 1, n), np.ones(n)], axis=1)
+    return splitee.Trace(confidence, prediction, label, "harmless")

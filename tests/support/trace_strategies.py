@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from splitee.trace import Trace
+from splitee.trace.columns import entropy_bounds
 
 
 @st.composite
@@ -18,10 +19,16 @@ def traces(draw, unique_ids=False, with_logits=True):
 
     lowest = float(np.nextafter(np.float32(1 / classes), np.float32(1))) if softmax else 0.0
     confidences = st.floats(lowest, 1, width=32)
+    confidence = column(confidences, n, layers)
     numbers = st.integers(0, classes - 1)
+
+    def entropies(shares):
+        low, high = entropy_bounds(confidence, classes) if softmax else (0.0, 0.6875)
+        return (low + shares * (high - low)).astype(np.float32)
+
     optional = {
         "label": lambda: column(numbers, n),
-        "entropy": lambda: column(st.floats(0, 0.6875, width=32), n, layers),
+        "entropy": lambda: entropies(column(st.floats(0, 1, width=32), n, layers)),
         "length": lambda: column(st.integers(0, 512), n),
         "group": lambda: draw(st.lists(st.text(max_size=4), min_size=n, max_size=n)),
         "id": lambda: draw(st.lists(st.text(max_size=4), min_size=n, max_size=n, unique=unique_ids)),
@@ -32,7 +39,7 @@ def traces(draw, unique_ids=False, with_logits=True):
     if draw(st.booleans()):
         columns |= {"cloud_confidence": column(confidences, n), "cloud_prediction": column(numbers, n)}
     return Trace(
-        column(confidences, n, layers),
+        confidence,
         column(numbers, n, layers),
         name=draw(st.text(min_size=1, max_size=5)),
         classes=classes,

@@ -5,6 +5,7 @@ import pytest
 
 from splitee._internal.errors import InputError
 from splitee.sweep.grid import Cell, Grid
+from splitee.sweep.keys import READ
 
 
 def test_cells_are_all_combinations_in_order():
@@ -42,6 +43,13 @@ def test_policies_without_a_setting_are_made_once():
     assert sorted(labels) == ["CloudOnly", "FixedSplit", "FixedSplit", *["SplitEE"] * 4]
     assert grid.alphas(None) == [0.7, 0.9]
     assert Grid("a", threshold=["recommended", 0.9]).alphas(0.9) == [0.9]
+
+
+def test_systems_are_read_key_by_key():
+    systems = READ["systems"]([{"layer-ms": "1/2", "weights": {"mJ": 2}}, {"name": "b", "device": "pi.json"}])
+    assert [one.name for one in systems] == ["1", "b"]
+    assert systems[0].to_dict() == {"name": "1", "layer_ms": 0.5, "weights": "mJ=2.0"}
+    assert READ["systems"]([one.to_dict() for one in systems]) == systems
 
 
 def test_what_a_grid_says_makes_it_again():

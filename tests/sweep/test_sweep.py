@@ -11,12 +11,15 @@ import commands
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from grids import bytes_of, grid_file
 
 import splitee
 from splitee._internal.errors import InputError
 from splitee.sweep import Grid, Sweep, read_grid, sweep
 from splitee.sweep.running import play_here
+
+BARE = {"offload": None}  # without constant costs
 
 
 def test_every_row_is_what_a_replay_by_hand_gives(folder: Path) -> None:
@@ -61,11 +64,15 @@ def test_every_row_is_what_a_replay_by_hand_gives(folder: Path) -> None:
 
 
 def test_a_stream_that_changes_is_played(folder: Path) -> None:
-    grid = read_grid(grid_file(folder, policies=["splitee"], stream="recurring", interval=["run"]))
-    assert grid.to_dict()["stream"] == "recurring"
+    grid = read_grid(grid_file(folder, policies=["splitee"], stream=["own", "recurring"], interval=["run"]))
+    assert grid.to_dict()["stream"] == ["own", "recurring"]
     assert "stream" not in read_grid(grid_file(folder)).to_dict()
     repeats = pd.read_parquet(sweep(grid, folder / "out") / "repeats.parquet")
-    row = repeats.iloc[0]
+    assert repeats["stream"].value_counts().to_dict() == {
+        "own": len(repeats) // 4,
+        "recurring": len(repeats) * 3 // 4,
+    }
+    row = repeats[repeats["stream"] == "recurring"].iloc[0]
     trace = splitee.load_trace(f"{row['trace']}.parquet")
     costs = splitee.CostModel(
         row["layer_cost"], row["exit_cost"], row["offload"], device_layers=row["device_layers"]
@@ -73,6 +80,46 @@ def test_a_stream_that_changes_is_played(folder: Path) -> None:
     orders = splitee.streams.stream_of("recurring", trace, 3, grid.seed)
     policy = splitee.SplitEE(row["threshold"], row["exploration"])
     assert row["cost"] == splitee.replay(trace, policy, costs, row["mu"], orders=orders).cost[0]
+
+
+def test_a_system_stands_where_the_costs_do(folder: Path) -> None:
+    for name in ("one", "two"):
+        trace = splitee.load_trace(f"{name}.parquet")
+        lengths = np.arange(trace.samples) % 30 + 3
+        trace.replace(length=lengths).save(folder / f"{name}.parquet", overwrite=True)
+    fading = {"name": "fading", "layer-ms": 15, "exit_ms": 1, "link": "hsdpa_bus_1_down", "deadline": 300}
+    slow = {"layer_ms": "1/2", "uplink": 0.5, "rtt": 90, "arrivals": "5/s", "weights": {"ms": 1, "KB": 2}}
+    keys = {"systems": [fading, slow], "policies": "splitee, thompson, cloud-only", "threshold": 0.8}
+    path = folder / "grid.yaml"
+    path.write_text(json.dumps({"traces": ["one.parquet", "two.parquet"], "repeats": 3} | keys))
+    grid = read_grid(path)
+    assert Grid(**grid.to_dict()) == grid
+    assert len(grid.cells()) == 4
+    out = sweep(grid, folder / "out")
+    summary, repeats = (pd.read_parquet(out / f"{name}.parquet") for name in ("summary", "repeats"))
+    assert summary["system"].tolist() == ["fading"] * 3 + ["2"] * 3 + ["fading"] * 3 + ["2"] * 3
+    assert "offload" not in summary
+    systems = {
+        "fading": splitee.System(
+            splitee.DeviceProfile(15.0, 1.0), splitee.load_link("hsdpa_bus_1_down"), deadline=300.0
+        ),
+        "2": splitee.System(
+            splitee.DeviceProfile(0.5), splitee.Link(0.5, 90), arrivals="5/s", weights={"ms": 1, "KB": 2}
+        ),
+    }
+    for row in summary[summary["policy"] == "SplitEE"].to_dict("records"):
+        trace = splitee.load_trace(f"{row['trace']}.parquet")
+        by_hand = splitee.replay(
+            trace, splitee.SplitEE(0.8), systems[row["system"]], repeats=3, threshold=0.8
+        )
+        told = by_hand.summary("data").iloc[0]
+        assert row["mu"] == pytest.approx(0.1 / systems[row["system"]].on(trace).unit_cost)
+        for name in ("latency_p95", "cost", "accuracy", "kilobytes", "missed"):
+            assert row[name] == told[name], name
+        here = (repeats["trace"] == row["trace"]) & (repeats["system"] == row["system"])
+        assert repeats["cost"][here & (repeats["policy"] == "SplitEE")].tolist() == by_hand.cost.tolist()
+    again = sweep(grid, folder / "again")
+    assert bytes_of(again) == bytes_of(out)
 
 
 def test_the_settings_say_what_was_played(folder: Path) -> None:
@@ -297,6 +344,14 @@ def test_another_source_is_another_sweep(folder: Path) -> None:
         ({"device_layers": [2.5]}, "device_layers: 2.5 is not a number of layers"),
         ({"repeats": 0}, "repeats: 0 is not a whole number of at least 1"),
         ({"seed": -1}, "seed: -1 is not a whole number of at least 0"),
+        ({"systems": [{"layer_ms": 15}], "offload": 5}, "offload is a constant cost"),
+        ({**BARE, "systems": [{"layer_ms": 15}, {"layerms": 15}]}, "systems: 2: no key is called 'layerms'"),
+        ({**BARE, "systems": [{"exit_ms": 15}]}, "system 1: what the device takes: give either device FILE"),
+        ({**BARE, "systems": [{"layer_ms": -1}]}, "systems: 1: layer_ms: -1 is not a finite number"),
+        ({**BARE, "systems": {"layer_ms": 1}, "policies": "oracle"}, "knows constant costs only"),
+        ({**BARE, "systems": {"layer_ms": 1}, "policies": "splitee"}, "does not say how large an input is"),
+        ({**BARE, "systems": [{"layer_ms": 1, "name": "a"}] * 2}, "two are called a"),
+        ({**BARE, "systems": "pi.json"}, "is not a list of systems"),
         ({"stream": "as-is"}, "stream: 'as-is' is not a stream: choose one of shuffled, own"),
         ({"interval": ["both"]}, "interval: 'both' is not an interval"),
         ({"send_input": "no"}, "send_input: 'no' is not a switch"),
@@ -304,7 +359,11 @@ def test_another_source_is_another_sweep(folder: Path) -> None:
     ],
 )
 def test_bad_grids_are_told_in_one_line(folder: Path, keys: dict[str, object], words: str) -> None:
-    ran = commands.splitee("sweep", grid_file(folder, **keys), "--out", "out")
+    path = grid_file(folder, **keys)
+    if "systems" in keys:
+        found = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({key: value for key, value in found.items() if value is not None}))
+    ran = commands.splitee("sweep", path, "--out", "out")
     assert words in ran.complaint
     assert not (folder / "out").exists()
     assert not (folder / "out.partial").exists()

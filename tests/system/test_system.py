@@ -117,6 +117,27 @@ def test_ucb_tuned_and_thompson(one: SystemCase, tuned: bool) -> None:
     check(one, replayed(one, policy), rounds)
 
 
+@EXAMPLES
+@given(
+    system_cases(),
+    st.sampled_from(
+        [
+            lambda c: splitee.SplitEE(c.threshold, c.exploration, c.send_input),
+            lambda c: splitee.SplitEES(c.threshold, c.exploration, "causal", c.send_input),
+            lambda c: splitee.SplitEES(c.threshold, c.exploration, "skip", c.send_input),
+            lambda c: splitee.UCBTuned(c.threshold, c.send_input),
+            lambda c: splitee.ThompsonSplit(c.threshold, c.send_input),
+            lambda c: splitee.ExploreThenCommit(c.threshold, 5),
+        ]
+    ),
+)
+def test_a_live_learner_decides_as_the_compiled_one(one: SystemCase, make) -> None:  # type: ignore[no-untyped-def]
+    compiled = replayed(one, make(one.case))
+    live = replayed(one, make(one.case).live())
+    assert live.split.tolist() == compiled.split.tolist()
+    assert live.offloaded.tolist() == compiled.offloaded.tolist()
+
+
 class AsSplit:
     """A fixed split, or a cascade up to it, as a custom policy; remembers what it was shown."""
 
@@ -354,9 +375,14 @@ def test_bad_systems_are_one_line(changes: dict[str, object], line: str) -> None
     assert "\n" not in str(error.value)
 
 
+def test_mu_has_no_default_where_a_layer_costs_nothing() -> None:
+    bytes_only = small(weights={"KB": 1.0})
+    with pytest.raises(splitee.InputError, match="a layer costs nothing in KB, so that mu has no default"):
+        splitee.replay(TRACE, "splitee", bytes_only)
+    assert splitee.replay(TRACE, "splitee", bytes_only, mu=0.1, repeats=1).cost[0] >= 0
+
+
 def test_what_knows_constant_costs_only_is_refused() -> None:
     for name in ("oracle", "splitee-released"):
         with pytest.raises(splitee.InputError, match="knows constant costs only"):
             splitee.replay(TRACE, name, small())
-    with pytest.raises(splitee.InputError, match="compiled only"):
-        splitee.replay(TRACE, splitee.SplitEE(0.7).live(), small())
