@@ -27,24 +27,25 @@ WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a syst
 
 @click.command("device")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--cloud", "url", metavar="URL", help="The cloud half, such as http://10.0.0.2:8000.")
+@options.cloud("The cloud half, such as http://10.0.0.2:8000.", "URL")
 @click.option("--cloud-model", help="The model's name there.  [default: that of the checkpoint]")
 @click.option("--cloud-ca", metavar="FILE", help="Certificates to trust, for https.")
 @live_options.token_file("File with the token that the cloud wants.")
-@click.option("--policy", "policy", metavar="NAME", help="The policy.  [default: that of --plan]")
+@options.policy("The policy, one.  [default: that of --plan]")
 @click.option("--plan", "plan_file", metavar="FILE", help="What splitee plan --json wrote: system and rule.")
 @texts
 @click.option("--listen", metavar="HOST:PORT", help="Take texts by HTTP: POST /, GET /status.")
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
 @options.threshold(options.THRESHOLD, "α.  [default: the model's recommended one, else 0.7]")
-@click.option("--exploration", type=options.NUMBER, default="1", show_default=True, help="β of SplitEE.")
-@click.option("--send-input", is_flag=True, help="Let learners offload the input too.")
+@options.exploration()
+@options.send_input()
 @options.source("The source's validation trace, for policies that use it.")
 @options.offload(options.NUMBER, "o in λ, without a system.")
-@click.option("--mu", type=options.NUMBER, help="μ.  [default: 0.1 per λ]")
+@options.mu(options.NUMBER, "μ.  [default: 0.1 per λ]", None)
 @options.seed("Seed of the policy's random numbers and of random arrivals.")
 @system_options.live_system
-@click.option("--every-exit", is_flag=True, help="Compute all exits after the answer: the log is a trace.")
+@options.threads()
+@click.option("--complete-log", is_flag=True, help="Compute all exits after the answer: the log is a trace.")
 @options.out("The log to write (.parquet); LOG.journal is kept while the device runs.")
 @options.overwrite("Replace --out, and begin anew.")
 @options.as_json("Print answers as JSON lines, and at the end a summary as JSON.")
@@ -89,7 +90,7 @@ def run(given: dict[str, Any]) -> None:
         refuse_place(out, given["overwrite"])
         journal_file.unlink(missing_ok=True)
     token = live_options.read_token(given["token_file"])
-    half = open_half(given["model"], given["device_layers"] or "all")
+    half = open_half(given["model"], given["device_layers"] or "all", given["threads"])
     setting = _setting(given, half, rows)
     rules = Rules(setting)
     source = rows.identity if rows is not None else "stream"
@@ -97,9 +98,9 @@ def run(given: dict[str, Any]) -> None:
     if resumes:
         _say(f"{journal_file}: goes on after {len(journal.records):,} samples")
     connection = None
-    if given["url"] is not None:
+    if given["cloud"] is not None:
         connection = Connection(
-            given["url"], interface_of(half.facts), token=token, model=given["cloud_model"],
+            given["cloud"], interface_of(half.facts), token=token, model=given["cloud_model"],
             verify=given["cloud_ca"] or True, say=_say,
         )  # fmt: skip
     try:
@@ -169,17 +170,19 @@ def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
     from splitee.runtime.setting import Setting
 
     described, system, costs = given["given"], None, None
-    policy, threshold = given["policy"], given["threshold"]
+    threshold, policy = given["threshold"], next(iter(given["policies"]), None)
+    if len(given["policies"]) > 1:
+        raise InputError(f"--policy is given {len(given['policies'])} times: a device runs one")
     held = half.facts["device_exits"]
     if given["plan_file"] is not None:
-        if name := systems.set_by_hand(*system_options.NAMES):
+        if name := systems.set_by_hand(*system_options.LIVE_NAMES):
             raise InputError(f"--plan describes the system: leave {systems.option(name)} out")
         system, rule, alpha = planned(given["plan_file"])
         policy, threshold = policy or rule, alpha if threshold is None else threshold
     elif described["device"] is not None or described["layer_ms"] is not None:
         system = SystemSettings(**described).system(held, systems.option).to_dict()
     else:
-        if name := systems.set_by_hand(*(set(system_options.NAMES) - set(WITHOUT_SYSTEM))):
+        if name := systems.set_by_hand(*(set(system_options.LIVE_NAMES) - set(WITHOUT_SYSTEM))):
             raise InputError(f"{systems.option(name)} is of a system: give --device FILE or --layer-ms too")
         costs = {"offload": given["offload"]}
     if policy is None:
@@ -204,7 +207,7 @@ def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
         arrivals=arrivals,
         deadline=timing["deadline"],
         one_at_a_time=rows is not None and arrivals is None,
-        every_exit=given["every_exit"],
+        every_exit=given["complete_log"],
     )
 
 

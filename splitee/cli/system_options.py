@@ -12,7 +12,7 @@ import click
 from splitee.cli import options
 from splitee.system.settings import SystemSettings
 
-_CLOUD = click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms.")
+_CLOUD = options.cloud("Profile of the cloud, instead of --cloud-ms.", "FILE")
 _ROOT = options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
 _OPTIONS = (
     options.device("Profile of the device: a file of splitee profile, or a bundled name.", "FILE"),
@@ -21,7 +21,7 @@ _OPTIONS = (
     click.option("--layer-mj", type=options.NUMBER, help="mJ of a layer on the device."),
     click.option("--exit-mj", type=options.NUMBER, help="mJ of an exit."),
     click.option("--uplink", type=options.NUMBER, help="Mbit/s from the device to the cloud.  [default: 5]"),
-    options.rtt(),
+    options.rtt(SystemSettings.rtt),
     click.option("--link", metavar="FILE", help="Rates over time: a file, or a name."),
     options.outages(),
     click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
@@ -47,20 +47,25 @@ _OPTIONS = (
 NAMES = tuple(field.name for field in fields(SystemSettings))
 
 
+LIVE_NAMES = tuple(name for name in NAMES if name not in ("cloud", "data_root"))
+
+
 def system(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a system; the command gets them as one dict, `given`."""
-    return _gathering(command, _OPTIONS)
+    return _gathering(command, _OPTIONS, NAMES)
 
 
 def live_system(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add those of the system that a device is part of: its --cloud is an address, not a profile."""
-    return _gathering(command, tuple(one for one in _OPTIONS if one not in (_CLOUD, _ROOT)))
+    return _gathering(command, tuple(one for one in _OPTIONS if one not in (_CLOUD, _ROOT)), LIVE_NAMES)
 
 
-def _gathering(command: Callable[..., Any], added: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+def _gathering(
+    command: Callable[..., Any], added: tuple[Callable[..., Any], ...], names: tuple[str, ...]
+) -> Callable[..., Any]:
     @wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> Any:
-        given = {name: kwargs.pop(name, None) for name in NAMES}
+        given = {name: kwargs.pop(name) for name in names}
         return command(*args, given=given, **kwargs)
 
     for option in reversed(added):

@@ -119,9 +119,13 @@ class HalfModel:
     checkpoint : str or path
     exits : int, "half" or "all"
         m; see `load_half`.
+    threads : int, optional
+        Threads of torch. Default: its choice.
     """
 
-    def __init__(self, checkpoint: str | Path, exits: int | str = "all") -> None:
+    def __init__(self, checkpoint: str | Path, exits: int | str = "all", threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.model = load_half(checkpoint, exits)
         self.facts = half_facts(checkpoint, self.model)
         self._tokenizer = load_tokenizer(checkpoint)

@@ -61,11 +61,13 @@ def half_files(checkpoint: str | Path, exits: int | str = "all") -> dict[str, by
     """
     model = load_half(checkpoint, exits)
     facts = half_facts(checkpoint, model)
-    backend = getattr(load_tokenizer(checkpoint), "backend_tokenizer", None)
+    tokenizer = load_tokenizer(checkpoint)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"{checkpoint}: its tokenizer is one of Python, a device runs those of tokenizers")
     graphs = _graphs(model, facts["token_types"] > 0)
-    manifest = {"splitee_half": SCHEMA, **facts}
+    gives_types = "token_type_ids" in tokenizer.model_input_names
+    manifest = {"splitee_half": SCHEMA, **facts, "gives_types": gives_types}
     text = json.dumps(manifest, indent=1) + "\n"
     return {**graphs, "tokenizer.json": backend.to_str().encode(), HALF: text.encode()}
 

@@ -161,7 +161,7 @@ class Connection:
         response, lost = None, ""
         try:
             async with asyncio.timeout(left):
-                found = await self._client.post(f"{self._place}/infer", content=body, headers=headers)
+                found = await self._post(headers, body)
             response = read_response(found.status_code, found.content, found.headers.get(HEAD_LENGTH))
             self._check_outputs(response)
         except TimeoutError:
@@ -180,6 +180,14 @@ class Connection:
         told = {} if response is None else response.parameters
         cloud = sum(_number(told.get(name)) for name in ("waited_ms", "computed_ms"))
         done(Outcome(response, lost, net, cloud))
+
+    async def _post(self, headers: dict[str, str], body: bytes) -> httpx.Response:
+        """Ask; once more if a kept connection had been closed by the other side meanwhile."""
+        place = f"{self._place}/infer"
+        try:
+            return await self._client.post(place, content=body, headers=headers)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return await self._client.post(place, content=body, headers=headers)
 
     def _check_outputs(self, response: Response) -> None:
         found = response.outputs

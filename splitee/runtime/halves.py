@@ -73,7 +73,7 @@ def interface_of(facts: Mapping[str, Any]) -> Interface:
     )
 
 
-def open_half(model: str | Path, exits: int | str = "all") -> Half:
+def open_half(model: str | Path, exits: int | str = "all", threads: int | None = None) -> Half:
     """Open the device's half of a model.
 
     Parameters
@@ -83,6 +83,8 @@ def open_half(model: str | Path, exits: int | str = "all") -> Half:
         checkpoint, or the bundled "sst2_slender": torch runs it.
     exits : int, "half" or "all"
         m, the number of exits that the device holds.
+    threads : int, optional
+        Threads of the library that runs it. Default: its choice.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def open_half(model: str | Path, exits: int | str = "all") -> Half:
     if (Path(model) / HALF).is_file():
         from splitee.runtime.onnx_half import OnnxHalf
 
-        return OnnxHalf(model, exits)
+        return OnnxHalf(model, exits, threads)
     try:
         from splitee.models.half import HalfModel
     except ModuleNotFoundError as error:
@@ -107,4 +109,4 @@ def open_half(model: str | Path, exits: int | str = "all") -> Half:
             f"{model} is a checkpoint, which needs {error.name}: pip install 'splitee[models]', or run "
             "splitee export onnx elsewhere and give the folder that it writes"
         ) from error
-    return HalfModel(model, exits)
+    return HalfModel(model, exits, threads)

@@ -31,6 +31,7 @@ _FACTS = {
     "token_types": int,
     "states": int,
     "confidence": str,
+    "gives_types": bool,
 }
 
 
@@ -52,8 +53,8 @@ class OnnxHalf:
         Of `splitee export onnx`.
     exits : int, "half" or "all"
         m; all: those that were exported, half: of those of the model.
-    threads : int
-        Threads of one layer range.
+    threads : int, optional
+        Threads of ONNX Runtime. Default: its choice.
 
     Raises
     ------
@@ -61,12 +62,13 @@ class OnnxHalf:
         If the folder is damaged, or holds fewer exits.
     """
 
-    def __init__(self, folder: str | Path, exits: int | str = "all", threads: int = 0) -> None:
+    def __init__(self, folder: str | Path, exits: int | str = "all", threads: int | None = None) -> None:
         from tokenizers import Tokenizer
 
         folder = Path(folder)
         check_files(folder)
         self.facts = _manifest(folder)
+        self._gives_types = self.facts.pop("gives_types")
         held = self.facts["device_exits"]
         exits = held if exits == "all" else layers_held(exits, len(self.facts["exits"]))
         if exits > held:
@@ -83,12 +85,14 @@ class OnnxHalf:
         found = self._tokenizer.encode(text[0], text[1] if len(text) > 1 else None)
         if not found.ids:
             raise InputError("the text has no tokens")
-        return {"input_ids": found.ids, "token_type_ids": found.type_ids}
+        types = {"token_type_ids": found.type_ids} if self._gives_types else {}
+        return {"input_ids": found.ids, **types}
 
     def advance(self, place: Place | Encoded, exit: int) -> Place:
         """Run the layers up to an exit, from token ids or from an earlier place."""
         if not isinstance(place, Place):
-            place = Place(0, {name: np.array([values], np.int64) for name, values in place.items()}, {})
+            given = {"token_type_ids": [0] * len(place["input_ids"]), **place}
+            place = Place(0, {name: np.array([values], np.int64) for name, values in given.items()}, {})
         held, shared = place.held, place.shared
         for session in self._ranges[place.exit : exit]:
             found = _run(session, held | shared)
@@ -107,11 +111,11 @@ class OnnxHalf:
         return place.held["hidden"], np.stack(recent, 1) if recent else None
 
 
-def _session(file: Path, threads: int) -> Any:
+def _session(file: Path, threads: int | None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

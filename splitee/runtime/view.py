@@ -42,14 +42,14 @@ class View:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; agreement is that of the device's exit with the cloud, where both answered."""
-        p50, p95 = np.percentile(self.latencies or [0.0], [50, 95]).tolist()
+        p50, p95 = np.percentile(list(self.latencies) or [0.0], [50, 95]).tolist()
         return {
             "answered": self.answered,
             "latency_p50": round(p50, 3),
             "latency_p95": round(p95, 3),
             "offloaded": self.offloaded,
             "lost": self.lost,
-            "exits": {str(exit_): count for exit_, count in sorted(self.exits.items())},
+            "exits": {str(exit_): count for exit_, count in sorted(dict(self.exits).items())},
             "agreement": self.agreed / self.compared if self.compared else None,
         }
 

@@ -179,7 +179,7 @@ class SystemSettings:
 
 
 def span(text: str, name: str) -> tuple[float, float]:
-    """Return start and end (s) of an outage, written as FROM:TO; `name` is what an error line calls it."""
+    """Return start and end (s) of an outage, written as FROM:TO; `name` is what the error line calls it."""
     start, colon, end = text.partition(":")
     try:
         return float(start), float(end) if colon else float("nan")

@@ -113,7 +113,7 @@ def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
             if not table.num_rows:
                 raise InputError(
                     "is the log of a device without a sample of which every exit is known: run "
-                    "splitee device with --every-exit"
+                    "splitee device with --complete-log"
                 )
         return _columns(table), manifest
 

@@ -32,7 +32,7 @@ def test_a_run_and_its_proof(model: Path, place: Path) -> None:
     assert json.loads(made.out)["device_exits"] == 2
     with serving.serving(model) as server:
         given = ("--cloud", server.url, "--cloud-model", "model", "--text", "t.csv", "--out", "log.parquet")
-        ran = commands.splitee("device", "half", *given, "--policy", "splitee-s", "--every-exit", "--json")
+        ran = commands.splitee("device", "half", *given, "--policy", "splitee-s", "--complete-log", "--json")
         assert ran.code == 0, ran.err
         *answers, summary = map(json.loads, ran.out.splitlines())
         assert [one["id"] for one in answers] == [str(k) for k in range(30)]

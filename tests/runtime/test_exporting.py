@@ -55,8 +55,8 @@ def test_a_place_goes_on_from_where_it_is(half: Path) -> None:
     ("kind", "options"),
     [
         ("mpnet", {"exit_states": 2}),
-        ("roberta", {"exits": [2, 4], "pooling": "first"}),
-        ("distilbert", {"confidence": "learned"}),
+        pytest.param("roberta", {"exits": [2, 4], "pooling": "first"}, marks=pytest.mark.slow),
+        pytest.param("distilbert", {"confidence": "learned"}, marks=pytest.mark.slow),
     ],
 )
 def test_masks_position_biases_and_several_states(kind: str, options: dict, tmp_path: Path) -> None:
@@ -73,6 +73,19 @@ def test_every_kind_of_backbone(name: str, tmp_path: Path) -> None:
     assert done["difference"] < 1e-4
 
 
+def test_token_types_are_given_where_the_tokenizer_gives_them(checkpoint: Path, tmp_path: Path) -> None:
+    files = half_files(checkpoint, 1)
+    files["half.json"] = files["half.json"].replace(b'"gives_types": true', b'"gives_types": false')
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with_types, without = OnnxHalf(tmp_path), open_half(checkpoint, 1)
+    assert list(with_types.encode(["good", "bad"])) == ["input_ids"]
+    for text in (["good w1"], ["dull"]):
+        a, b = (one.outputs(one.advance(one.encode(text), 1))[0] for one in (with_types, without))
+        assert np.allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_positions_that_a_graph_cannot_hold(tmp_path: Path) -> None:
     backbones.model("gpt2", max_tokens=20).save_pretrained(tmp_path / "model")
     toys.tokenizer().save_pretrained(tmp_path / "model")

@@ -131,10 +131,6 @@ def killed_cloud(folder: Path, kills: int, seed: int) -> list[float]:
     return back
 
 
-def test_a_device_killed_once(tmp_path: Path) -> None:
-    killed_device(tmp_path, "splitee-s", 1)
-
-
 def test_a_cloud_that_stops_and_comes_back(tmp_path: Path) -> None:
     model = toys.checkpoint(tmp_path / "model")
     half, said, row = open_half(model, 3), [], 0

@@ -68,7 +68,7 @@ def test_a_log_without_a_whole_sample_is_no_trace(run, tmp_path: Path) -> None:
     write_log(
         setting, [one for one in records if not one.offloaded][:3], tmp_path / "log.parquet", overwrite=False
     )
-    with pytest.raises(InputError, match="--every-exit"):
+    with pytest.raises(InputError, match="--complete-log"):
         splitee.load_trace(tmp_path / "log.parquet")
     assert len(load_log(tmp_path / "log.parquet").records) == 3
 
