@@ -56,16 +56,28 @@ _HOME = {  # name: the module it lives in
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
     "ThompsonSplit": "policies.variance",
+    "HILCB": "policies.thresholds.hierarchical",
+    "AdaEE": "policies.thresholds.arms",
+    "BufferAwareAdaEE": "policies.thresholds.arms",
+    "CeeBERT": "policies.thresholds.arms",
+    "CeeBERTReleased": "policies.thresholds.arms",
+    "UEEUCB": "policies.thresholds.dominance",
 }
 
 __all__ = [
     "ANSWER",
+    "HILCB",
     "OFFLOAD",
     "PABEE",
+    "UEEUCB",
+    "AdaEE",
     "AuditedStopping",
     "BestFixedSplit",
     "BestRule",
+    "BufferAwareAdaEE",
     "CascadeSplit",
+    "CeeBERT",
+    "CeeBERTReleased",
     "CertifiedSplit",
     "CloudOnly",
     "CostModel",
@@ -114,6 +126,9 @@ if TYPE_CHECKING:
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
+    from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
+    from splitee.policies.thresholds.dominance import UEEUCB
+    from splitee.policies.thresholds.hierarchical import HILCB
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams

@@ -281,6 +281,22 @@ def cloud(help: str, metavar: str) -> Decorator[Any]:
     return click.option("--cloud", metavar=metavar, help=help)
 
 
+def rtt() -> Decorator[Any]:
+    """--rtt."""
+    return click.option("--rtt", type=NUMBER, default="40", show_default=True, help="Round trip in ms.")
+
+
+def outages() -> Decorator[Any]:
+    """--outage, as the argument `outages`."""
+    return click.option(
+        "--outage",
+        "outages",
+        multiple=True,
+        metavar="FROM:TO",
+        help="The link is down from FROM to TO, in seconds; repeatable.",
+    )
+
+
 def max_drop(type_: click.ParamType[Any], default: str | None, help: str) -> Decorator[Any]:
     """--max-drop: points of accuracy that may be lost."""
     return click.option(

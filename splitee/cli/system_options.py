@@ -21,15 +21,9 @@ _OPTIONS = (
     click.option("--layer-mj", type=options.NUMBER, help="mJ of a layer on the device."),
     click.option("--exit-mj", type=options.NUMBER, help="mJ of an exit."),
     click.option("--uplink", type=options.NUMBER, help="Mbit/s from the device to the cloud.  [default: 5]"),
-    click.option(
-        "--rtt", type=options.NUMBER, default=f"{SystemSettings.rtt:g}", show_default=True,
-        help="Round trip in ms.",
-    ),
+    options.rtt(),
     click.option("--link", metavar="FILE", help="Rates over time: a file, or a name."),
-    click.option(
-        "--outage", "outages", multiple=True, metavar="FROM:TO",
-        help="The link is down from FROM to TO, in seconds; repeatable.",
-    ),
+    options.outages(),
     click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
     _CLOUD,
     click.option(

@@ -61,7 +61,8 @@ def load_half(checkpoint: str | Path, exits: int | str = "all") -> MultiExitMode
     except InputError as error:
         raise InputError(f"layers of the device: {error}") from error
     if held == len(layers):
-        return load_checkpoint(folder)
+        whole: MultiExitModel = load_checkpoint(folder)
+        return whole
     check_files(folder)
     try:
         model, loading = _First.from_pretrained(

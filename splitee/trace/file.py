@@ -32,7 +32,7 @@ _FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
 
 _MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; all others are (n,)
 _OPTIONAL = (
-    *("entropy", "label", "length", "group", "text_hash", "logits"),
+    *("entropy", "label", "length", "input_bytes", "group", "text_hash", "logits"),
     *("cloud_confidence", "cloud_prediction", "value", "target"),
 )
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
