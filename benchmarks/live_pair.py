@@ -3,7 +3,7 @@
 python benchmarks/live_pair.py TEXTS.csv [COUNT]      (a column "text"; default: 1000 of them)
 
 `splitee profile` measures sst2_slender on this machine, one thread. `splitee serve` runs as a process of
-its own behind a relay that is as slow as each link (tests/support/slow_link.py). A device in this process
+its own behind a relay that is as slow as each link (`splitee link relay`). A device in this process
 holds half of the layers and answers the texts one at a time with each policy. The log is replayed, and the
 System (profile, link, the profile as the cloud's) plays the same decisions by its clock, shown in brackets.
 Times of a busy machine say little.
@@ -20,6 +20,7 @@ import splitee
 from splitee.runtime.halves import open_half
 from splitee.runtime.log import load_log, write_log
 from splitee.runtime.predicting import measured, predicted
+from splitee.runtime.relay import relaying
 from splitee.runtime.replaying import replay
 from splitee.runtime.setting import Rules
 from splitee.system.link_files import load_link
@@ -29,7 +30,6 @@ sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "support")]
 import commands  # noqa: E402
 import pairs  # noqa: E402
 import serving  # noqa: E402
-from slow_link import slow_link  # noqa: E402
 
 POLICIES = ("splitee", "splitee-s", "certified:0.02")
 INPUT_BYTES = 950.0  # of a request with the tokens of a sentence: 16 per token, and the protocol's head
@@ -71,8 +71,8 @@ def run(half, texts, folder: Path, url: str, system: splitee.System, policy: str
     """Answer the texts over a link; return what the log says: measured, and predicted in brackets."""
     setting = pairs.setting_of(half, policy, costs=None, system=system.to_dict(), typical_tokens=24)
     out = folder / "log.parquet"
-    with slow_link(url, system.link) as relay:
-        device = pairs.opened(half, setting, folder / "journal", relay.url)
+    with relaying(url, system.link) as address:
+        device = pairs.opened(half, setting, folder / "journal", address)
         records = pairs.play(device, texts)
         pairs.shut(device)
     (folder / "journal").unlink()
