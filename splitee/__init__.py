@@ -56,16 +56,33 @@ _HOME = {  # name: the module it lives in
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
     "ThompsonSplit": "policies.variance",
+    "HILCB": "policies.thresholds.hierarchical",
+    "AdaEE": "policies.thresholds.arms",
+    "BufferAwareAdaEE": "policies.thresholds.arms",
+    "CeeBERT": "policies.thresholds.arms",
+    "CeeBERTReleased": "policies.thresholds.arms",
+    "UEEUCB": "policies.thresholds.dominance",
+    "PCEE": "policies.thresholds.pcee",
+    "PCEEOnline": "policies.thresholds.pcee",
+    "BEEM": "policies.thresholds.beem",
 }
 
 __all__ = [
     "ANSWER",
+    "BEEM",
+    "HILCB",
     "OFFLOAD",
     "PABEE",
+    "PCEE",
+    "UEEUCB",
+    "AdaEE",
     "AuditedStopping",
     "BestFixedSplit",
     "BestRule",
+    "BufferAwareAdaEE",
     "CascadeSplit",
+    "CeeBERT",
+    "CeeBERTReleased",
     "CertifiedSplit",
     "CloudOnly",
     "CostModel",
@@ -81,6 +98,7 @@ __all__ = [
     "Link",
     "LinkAware",
     "Oracle",
+    "PCEEOnline",
     "RandomSplit",
     "Result",
     "Results",
@@ -114,6 +132,11 @@ if TYPE_CHECKING:
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
+    from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
+    from splitee.policies.thresholds.beem import BEEM
+    from splitee.policies.thresholds.dominance import UEEUCB
+    from splitee.policies.thresholds.hierarchical import HILCB
+    from splitee.policies.thresholds.pcee import PCEE, PCEEOnline
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams

@@ -43,7 +43,7 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
     type=options.NUMBER,
     help="Power of this machine while it computes, if RAPL cannot be read; the profile calls it assumed.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]")
+@options.threads()
 @options.codec(_CODECS, ",".join(CODECS), "Codecs to time.")
 @click.option(
     "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."

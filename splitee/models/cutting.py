@@ -9,7 +9,7 @@ this reproduces the library is checked in `splitee.models.opening`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
+from splitee.models.network import State
 
 Call = tuple[
     tuple[Any, ...], dict[str, Any]
@@ -59,8 +60,8 @@ class Stack:
 
 
 @dataclass
-class Cut:
-    """A batch part-way through the layers: what a device transfers so that a cloud can continue.
+class Cut(State):
+    """A batch of texts part-way through the layers of an encoder or decoder.
 
     Attributes
     ----------
@@ -78,11 +79,13 @@ class Cut:
         `first_layer` it is the state of the embedding, not pooled.
     """
 
-    hidden: Tensor
-    layer: int
     mask: Tensor
     calls: tuple[Call, ...]
     recent: tuple[Tensor, ...] = ()
+
+    def branch(self, change: Callable[[Tensor], Tensor]) -> Cut:
+        """Return the state for an exit: `change` is applied to the earlier states that it reads too."""
+        return replace(self, recent=tuple(change(state) for state in self.recent))
 
     def take(self, rows: Tensor) -> Cut:
         """Return the batch restricted to some samples (0-based indices), shape (k,)."""
@@ -185,12 +188,15 @@ def position_table(backbone: nn.Module) -> tuple[int, int] | None:
 
 
 class Record:
-    """What the library passed to its layers: states, further arguments, and the output of the last one."""
+    """What the library passed to its layers: states, further arguments, and the output of the last one.
 
-    def __init__(self) -> None:
+    With `first`, an output of the first layer from before, no layer is run.
+    """
+
+    def __init__(self, first: Any = None) -> None:
         self.states: list[Tensor] = []
         self.calls: list[Call] = []
-        self.first: Any = None
+        self.first = first
         self.output: Any = None
 
     def __call__(self, layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -202,7 +208,7 @@ class Record:
             state = options.pop("hidden_states")
         self.states.append(state)
         self.calls.append((arguments, options))
-        if len(self.calls) == 1:
+        if self.first is None:
             self.first = layer(state, *arguments, **options)
             self.output = _state(self.first)
             return self.first
@@ -231,9 +237,9 @@ class _StandIn(nn.Module):
 
 
 @contextmanager
-def stand_ins(stack: Stack) -> Iterator[Record]:
-    """Replace the layers by stand-ins, of which only the first one called runs its layer."""
-    layers, record = getattr(stack.parent, stack.name), Record()
+def stand_ins(stack: Stack, first: Any = None) -> Iterator[Record]:
+    """Replace the layers by stand-ins, of which only the first one called runs its layer; see `Record`."""
+    layers, record = getattr(stack.parent, stack.name), Record(first)
     setattr(stack.parent, stack.name, nn.ModuleList(_StandIn(layer, record) for layer in layers))
     try:
         yield record

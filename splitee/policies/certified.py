@@ -50,11 +50,12 @@ from splitee.policies.certified_rounds import (
     close_round,
     joined,
     play,
+    take_back,
 )
 from splitee.policies.commit import check_source
 from splitee.policies.drift import begin_watch
 from splitee.policies.labels import NO_LABELS, bought_by, check_labels, with_labels
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import (
     ACTION,
     ANSWERS,
@@ -66,13 +67,15 @@ from splitee.policies.paths import (
     SAFE,
     Costs,
     Paths,
+    paths_in_time,
     paths_of,
     rank,
 )
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
 from splitee.policies.setting import Name
-from splitee.system.world import World
+from splitee.policies.timed import Clock
+from splitee.system.world import World, new_lane
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
@@ -222,30 +225,34 @@ class CertifiedSplit(Policy):
         if self.without_replacement and self.horizon is not None and len(order) > self.horizon:
             raise InputError(f"horizon is {self.horizon}, and the stream has {len(order)} samples")
         labels.check_world(self, world)
-        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
-            live = LiveCertified(self)
-            played = play_custom(live, table, order, list(rngs), world, self.label)
-            return replace(played, journal=joined(live.journals()))
-        journals, delay = [], 0 if world is None else world.delay
+        world = table.in_rounds(0) if world is None else world
+        times = paths_in_time(world, paths, actions)
+        clock = Clock(world, order.shape)
+        journals = []
         label, kinds = NO_LABELS, len(actions)
         if self.buys_labels and table.labels is not None:
             label, actions = table.labels, with_labels(actions, float(self.label_cost))
-        action = room_for(order.shape, actions)
+        action, layers = room_for(order.shape, actions), actions.layer.astype(np.int64)
         for lane, rng in enumerate(rngs):
             learner, journal = self.learner(paths, weights), None
-            queue, taken = begin_queue(min(delay, len(order)) + 1), np.empty(len(order), dtype=action.dtype)
-            samples = order[:, lane].copy()
+            waiting = len(order) if world.timed else min(world.delay, len(order)) + 1
+            queue, taken = begin_queue(waiting), np.empty(len(order), dtype=action.dtype)
+            samples, clocked = order[:, lane].copy(), new_lane(len(order))
             for start in range(0, len(order), CHUNK):
                 coins = rng.random((min(CHUNK, len(order) - start), 2))
                 journal = begin_journal(len(coins), journal)
                 play(
                     learner.paths, learner.bets, learner.state, queue, learner.watch, journal, learner.needed,
-                    learner.alarm, actions.offloaded, table.rows, table.prediction, samples, coins,
-                    delay, taken, start, label, kinds,
+                    learner.alarm, layers, actions.offloaded, *times, world, clocked,
+                    table.rows, table.prediction, samples, lane, coins, taken, start, label, kinds,
                 )  # fmt: skip
                 journals.append(as_columns(journal, paths, lane, first=int(start > 0)))
+            take_back(
+                learner.paths, learner.bets, learner.state, queue, clocked, table.rows, table.prediction,
+                label, clock.end(clocked, lane), taken, kinds,
+            )  # fmt: skip
             action[:, lane] = taken
-        return Played(action, actions, journal=joined(journals))
+        return replace(clock.played(table, action, actions), journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""

@@ -49,6 +49,8 @@ from splitee.policies.paths import (
     rank,
 )
 from splitee.policies.problem import Floats
+from splitee.system.world import act, taken_in
+from splitee.system.world import begin_round as begin_time
 
 Whole = NDArray[np.int64]
 Columns = dict[str, NDArray[np.generic]]
@@ -58,9 +60,9 @@ def begin_queue(capacity: int) -> Whole:
     """Return an empty queue of rounds that will teach, in order.
 
     Row 0: the first entry, and how many there are, of a ring in the rows after it. An entry: round, sample,
-    mode, path, rule, index of the share, whether the last exit was asked, whether offloaded.
+    mode, path, rule, index of the share, whether the last exit was asked.
     """
-    return np.zeros((capacity + 1, 8), dtype=np.int64)
+    return np.zeros((capacity + 1, 7), dtype=np.int64)
 
 
 def begin_journal(rounds: int, last: Floats | None = None) -> Floats:
@@ -122,24 +124,32 @@ def begin_round(paths, bets, state, journal):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def take_back(paths, bets, state, queue, confidence, prediction, label, before, action, kinds):  # type: ignore[no-untyped-def]
-    """Learn from the rounds at the head of the queue that did not offload, or came before round `before`.
+def take_back(paths, bets, state, queue, lane, confidence, prediction, label, now, action, kinds):  # type: ignore[no-untyped-def]
+    """Learn from the rounds at the head of the queue whose feedback has arrived by `now`.
 
-    The action of a round whose label is bought becomes the one with that label.
+    The action of a round whose label is bought becomes the one with that label. If an answer is lost, a full
+    audit teaches nothing, and another round counts as a disagreement.
     """
     while queue[0, 1] > 0:
         at = 1 + queue[0, 0]
-        if queue[at, 7] == 1 and queue[at, 0] >= before:
+        t, s = queue[at, 0] - 1, queue[at, 1]
+        if lane.due[t] > now:
             return
+        lost, bought = lane.lost[t] > 0, False
         if queue[at, 2] == FULL:
             state.whole[FLYING] -= 1
-            bought = learn_full(paths, bets, state, confidence, prediction, label, queue[at, 1])
+            if not lost:
+                bought = learn_full(paths, bets, state, confidence, prediction, label, s)
         else:
             p, rule, x, asked = queue[at, 3], queue[at, 4], queue[at, 5], queue[at, 6] == 1
-            s = queue[at, 1]
-            bought = learn_conditional(
-                paths, bets, state, confidence, prediction, label, s, p, rule, x, asked
-            )
+            if lost:
+                seen, answer = confidence[s : s + 1].copy(), prediction[s : s + 1].copy()
+                answer[0, 0] = -1
+                learn_conditional(paths, bets, state, seen, answer, label, 0, p, rule, x, asked)
+            else:
+                bought = learn_conditional(
+                    paths, bets, state, confidence, prediction, label, s, p, rule, x, asked
+                )
         if bought:
             action[queue[at, 0] - 1] += kinds
         queue[0, 0] = at if at < len(queue) - 1 else 0
@@ -172,20 +182,20 @@ def close_round(state, watch, needed, alarm, watched, place, coin):  # type: ign
 
 
 @inlined
-def enqueue(state, queue, s, asked, offloaded):  # type: ignore[no-untyped-def]
+def enqueue(state, queue, s, asked):  # type: ignore[no-untyped-def]
     """Queue a round that will teach."""
     whole, at = state.whole, 1 + (queue[0, 0] + queue[0, 1]) % (len(queue) - 1)
     queue[at, 0], queue[at, 1], queue[at, 2] = np.int64(state.total[ROUNDS]) + 1, s, whole[MODE]
     queue[at, 3], queue[at, 4], queue[at, 5] = whole[PATH], whole[RULE], whole[SHARE]
-    queue[at, 6], queue[at, 7] = asked, offloaded
+    queue[at, 6] = asked
     queue[0, 1] += 1
     whole[FLYING] += whole[MODE] == FULL
 
 
 @kernel
 def play(  # type: ignore[no-untyped-def]
-    paths, bets, state, queue, watch, journal, needed, alarm, offloads, confidence, prediction, order, coins,
-    delay, action, start, label, kinds,
+    paths, bets, state, queue, watch, journal, needed, alarm, layers, offloads, ms, mj, world, lane,
+    confidence, prediction, order, r, coins, action, start, label, kinds,
 ):  # fmt: skip
     """Play rounds start, start + 1, … of one repeat, as many as there are coins.
 
@@ -193,12 +203,17 @@ def play(  # type: ignore[no-untyped-def]
     ----------
     paths, bets, state, queue, watch, journal, needed, alarm
         See `Paths`, `bets_of`, `State`, `begin_queue`, `begin_watch`, `begin_journal`, `close_round`.
-    offloads : bool array, shape (actions,)
+    layers, offloads : int64 and bool arrays, shape (actions,)
+    ms, mj : float64 arrays, shape (P + 1, 4, k)
+        What the device spends, by path (last: before any), action of `Paths` and row of the sample's length.
+    world : World
+    lane : Lane
     confidence : float32 array, shape (n, W)
     prediction : int32 array, shape (n, L + 1)
     order : int32 array, shape (m,)
+    r : int
+        The repeat.
     coins : float64 array, shape (rounds, 2)
-    delay : int
     action : uint8 or uint16 array, shape (m,)
         Filled in.
     start : int
@@ -208,36 +223,39 @@ def play(  # type: ignore[no-untyped-def]
     kinds : int
         How much greater the number of an action is if the sample's label was bought.
     """
-    whole = state.whole
+    whole, known = state.whole, np.int64(lane.taken[start - 1] if start > 0 else 0)
     for k in range(len(coins)):
         t = start + k
+        now = begin_time(world, lane, t, r, order[t])
+        if queue[0, 1] > 0:
+            take_back(paths, bets, state, queue, lane, confidence, prediction, label, now, action, kinds)
+        while taken_in(lane, t, now, known):
+            known += 1
         if whole[T] == 0 or whole[T] >= whole[DUE]:
             begin_round(paths, bets, state, journal)
         s, p, rule, watched, place = np.uintp(order[t]), whole[PATH], whole[RULE], 0, -1
-        asked = False
+        asked, row = False, len(paths.way) - 1
         if whole[MODE] == FULL:
-            asked, watched = True, paths.way[p, FIRST_EXIT]
-            cost, taken = paths.cost[-1, FULL_AUDIT], paths.way[-1, ACTION + FULL_AUDIT]
+            asked, watched, column = True, paths.way[p, FIRST_EXIT], FULL_AUDIT
         elif p < 0:
-            cost, taken = paths.cost[-1, SAFE], paths.way[-1, ACTION + SAFE]
+            column = SAFE
         else:
-            watched = paths.way[p, FIRST_EXIT]
+            row, watched = p, paths.way[p, FIRST_EXIT]
             asked = whole[MODE] == CONDITIONAL and coins[k, 0] < 0.5 ** whole[SHARE]
             a, b = ranks(paths, p, confidence, s)
             if rule <= a:
                 column = ASKS if asked else ANSWERS
             else:
                 column = ASKS_LATER if asked or rule > b else ANSWERS_LATER
-            cost, taken = paths.cost[p, column], paths.way[p, ACTION + column]
+        cost, taken, length = paths.cost[row, column], paths.way[row, ACTION + column], world.kind[s]
         action[t] = taken
+        spent_ms, spent_mj = ms[row, column, length], mj[row, column, length]
+        act(world, lane, t, s, now, known, layers[taken], spent_ms, spent_mj, offloads[taken])
         if whole[MODE] == FULL or whole[POPULATION] == 0:
             state.total[SPENT] += cost - paths.cost[-1, SAFE]
         if watched > 0:
             place = rank(paths.grid, 0, np.float64(confidence[s, watched]))
         if whole[MODE] != PLAIN:
-            enqueue(state, queue, s, asked, offloads[taken])
+            enqueue(state, queue, s, asked)
         if close_round(state, watch, needed, alarm, watched, place, coins[k, 1]):
             queue[0, 1] = 0
-        if queue[0, 1] > 0:
-            before = np.int64(state.total[ROUNDS]) - delay + 1
-            take_back(paths, bets, state, queue, confidence, prediction, label, before, action, kinds)

@@ -21,6 +21,7 @@ from splitee._internal.errors import InputError
 from splitee._internal.jit import inlined
 from splitee.policies.played import Actions
 from splitee.policies.problem import Floats, Problem, Table
+from splitee.system.world import World, time_of
 
 Whole = NDArray[np.int64]
 Action = tuple[int, bool, int]  # layer, offloaded, exits evaluated
@@ -174,6 +175,27 @@ def paths_of(
     cost = np.array([[each for each, _ in options] for options in on], dtype=np.float64)
     actions = actions_of(kinds)
     return Paths(grid, np.array(way, dtype=np.int64), cost), actions, weight
+
+
+def paths_in_time(world: World, paths: Paths, actions: Actions) -> tuple[Floats, Floats]:
+    """Return ms and mJ of the device by path, action of `Paths` and row of a length, shape (P + 1, 4, k)."""
+    layer, reach = actions.layer.tolist(), int(paths.way[-1, FIRST_EXIT])
+    before: list[list[int]] = []  # the exits on the way, before exit L
+    for first, second, *_ in paths.way[:-1].tolist():
+        before += [[first], [first], *([[first, second]] * 2 if second else [[first]] * 2)]
+    before += [[], list(range(1, reach + 1))] * 2
+    exits = [list(some) for some in before]
+    for number, some in zip(paths.way[:, ACTION : ACTION + 4].ravel().tolist(), exits, strict=True):
+        if layer[number] > (some[-1] if some else 0):
+            some.append(layer[number])
+    shape = len(paths.way), 4, world.device_ms.shape[1]
+    if not world.timed:
+        return np.zeros(shape), np.zeros(shape)
+    ms, mj = (
+        np.array([[time_of(each, some) for each in device.swapaxes(0, 1)] for some in exits]).reshape(shape)
+        for device in (world.device_ms, world.device_mj)
+    )
+    return ms, mj
 
 
 def _on_source(

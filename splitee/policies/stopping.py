@@ -23,7 +23,7 @@ from splitee.policies.base import Policy, check_switch
 from splitee.policies.certified_rounds import joined
 from splitee.policies.drift import begin_watch
 from splitee.policies.labels import NO_LABELS, bought_by, check_labels, with_labels
-from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback, play_custom
+from splitee.policies.loop import ANSWER, OFFLOAD, Context, DeviceLoop, Feedback
 from splitee.policies.paths import Costs, rank
 from splitee.policies.played import Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
@@ -58,9 +58,11 @@ from splitee.policies.stopping_rounds import (
     close_round,
     play,
     take,
+    take_arrived,
     tell,
 )
-from splitee.system.world import World
+from splitee.policies.timed import Clock
+from splitee.system.world import World, new_lane
 from splitee.trace import Trace
 
 CHUNK = 2**16  # rounds whose random numbers are drawn at a time
@@ -139,7 +141,7 @@ class AuditedStopping(Policy):
         reach, alarm = len(stops.ask) - 1, drift.ALARM if self.drift else math.inf
         total = np.zeros(SPENT + len(STAKES))
         total[LOST], total[EXPECTED] = PRIOR, PRIOR
-        whole = np.zeros(11, dtype=np.int64)
+        whole = np.zeros(12, dtype=np.int64)
         whole[LABELS] = self.labels if self.buys_labels else 0
         setting = np.array([self.max_disagreement, self.failure, alarm])
         return Learner(
@@ -150,30 +152,38 @@ class AuditedStopping(Policy):
         self, table: Table, order: Orders, rngs: Sequence[np.random.Generator], world: World | None
     ) -> Played:
         labels.check_world(self, world)
-        if world is not None and world.timed:  # few play there, so that no kernel is compiled for it
-            live = LiveStopping(self)
-            played = play_custom(live, table, order, list(rngs), world, self.label)
-            return replace(played, journal=joined(live.journals()))
+        world = table.in_rounds(0) if world is None else world
+        clock = Clock(world, order.shape)
         stops, actions = stops_of(Costs(table.gamma, table.offload, table.problem))
         label, kinds = NO_LABELS, len(actions)
         if self.buys_labels and table.labels is not None:
             label, actions = table.labels, with_labels(actions, float(self.label_cost))
-        action = room_for(order.shape, actions)
-        journals, delay = [], 0 if world is None else world.delay
+        action, layers, journals = room_for(order.shape, actions), actions.layer.astype(np.int64), []
         for lane, rng in enumerate(rngs):
-            learner, ends = self.learner(stops), np.zeros(2, dtype=np.int64)
-            queue, taken = np.zeros((min(delay, len(order)) + 1, 7)), np.empty(len(order), action.dtype)
-            samples = order[:, lane].copy()
+            waiting = len(order) if world.timed else min(world.delay, len(order)) + 1
+            learner, queue = self.learner(stops), np.zeros((waiting + 2, 8))
+            taken, samples, clocked = (
+                np.empty(len(order), action.dtype),
+                order[:, lane].copy(),
+                new_lane(len(order)),
+            )
             for start in range(0, len(order), CHUNK):
                 coins = rng.random((min(CHUNK, len(order) - start), 4))
                 told = np.zeros((len(coins) + 2, 6))
                 play(
-                    learner, queue, ends, actions.offloaded, table.rows, table.prediction, samples, coins,
-                    delay, taken, start, label, kinds, told,
+                    learner, queue, layers, actions.offloaded, world, clocked, table.rows, table.prediction,
+                    samples, lane, coins, taken, start, label, kinds, told,
                 )  # fmt: skip
                 journals.append(as_columns(told, lane))
+            take_arrived(
+                learner, queue, clocked, table.rows, table.prediction, label, clock.end(clocked, lane), taken,
+                kinds,
+            )  # fmt: skip
+            told = np.zeros((2, 6))
+            tell(learner, told)
+            journals.append(as_columns(told, lane))
             action[:, lane] = taken
-        return Played(action, actions, journal=joined(journals))
+        return replace(clock.played(table, action, actions), journal=joined(journals))
 
     def live(self) -> DeviceLoop:
         """Return this learner as a device loop: the same compiled code."""

@@ -29,13 +29,15 @@ from splitee.policies.stopping_fit import (
     forget_audits,
     solve,
 )
+from splitee.system.world import act, taken_in
+from splitee.system.world import begin_round as begin_time
 
 WARM = 80  # full audits at the beginning
 E_FULL, E_EXIT, SETTLE = 0.004, 0.03, 1000.0
 LEAST_ASKED = 0.02  # of q
 FORGET, PRIOR = 0.995, 1.0
 STAKES = (0.002, 0.006, 0.012, 0.018)  # θ of the bound
-T, BEGUN, ALARMS, SEEN, FULL, DUE, ENOUGH, FITTED, KIND, SLOT, LABELS = range(11)
+T, BEGUN, ALARMS, SEEN, FULL, DUE, ENOUGH, FITTED, KIND, SLOT, LABELS, TELLS = range(12)
 ACCOUNT, LOST, EXPECTED, MIX, SPENT = range(5)  # SPENT: the first of the bound's sums
 RULE, SAFE, WHOLE = range(3)  # kinds of rounds: by the rule, the fallback, a full audit
 EXIT, CHANCE, ASKED, PREDICTED, CELL = range(5)  # what is kept of an audit; EXIT 0: a full one
@@ -48,10 +50,11 @@ class Learner(NamedTuple):
     ----------
     stops, audits, rules, watch
         See `Stops`, `Audits`, `Rules`, `begin_watch`.
-    whole : ndarray of int, shape (11,)
+    whole : ndarray of int, shape (12,)
         T: rounds; BEGUN: rounds before the last alarm; ALARMS; SEEN: pairs, and FULL: full audits, since
         then; DUE and ENOUGH: the round and the pairs from which it is fitted anew; FITTED: whether it is;
-        KIND and SLOT of this round; LABELS that may still be bought.
+        KIND and SLOT of this round; LABELS that may still be bought; TELLS: whether a row
+        is due.
     total : ndarray, shape (8,)
         ACCOUNT: A; LOST and EXPECTED: of which g is the quotient; MIX: probability of the riskier rule;
         SPENT: ΣX for each θ.
@@ -197,8 +200,8 @@ def close_round(learner, watched, cell, coin):  # type: ignore[no-untyped-def]
 
 @kernel
 def play(  # type: ignore[no-untyped-def]
-    learner, queue, ends, offloads, confidence, prediction, order, coins, delay, action, start, label, kinds,
-    told,
+    learner, queue, layers, offloads, world, lane, confidence, prediction, order, r, coins, action, start,
+    label, kinds, told,
 ):  # fmt: skip
     """Play rounds start, start + 1, … of one repeat, as many as there are coins.
 
@@ -206,15 +209,16 @@ def play(  # type: ignore[no-untyped-def]
     ----------
     learner : Learner
     queue : float64 array, shape (capacity, 7)
-        Audits that have not arrived: round, sample, and what `answer` keeps. A ring.
-    ends : int64 array, shape (2,)
-        Its first entry, and how many there are.
-    offloads : bool array, shape (actions,)
+        Audits whose feedback has not been taken in; see `take_arrived`.
+    layers, offloads : int64 and bool arrays, shape (actions,)
+    world : World
+    lane : Lane
     confidence : float32 array, shape (n, W)
     prediction : int32 array, shape (n, L + 1)
     order : int32 array, shape (m,)
+    r : int
+        The repeat.
     coins : float64 array, shape (rounds, 4)
-    delay : int
     action : uint8 or uint16 array, shape (m,)
         Filled in.
     start : int
@@ -227,16 +231,31 @@ def play(  # type: ignore[no-untyped-def]
         Filled in, a row per fit and one for the last round: see `as_columns`. Row 0, column 0: rows so far.
     """
     stops, rules, whole = learner.stops, learner.rules, learner.whole
-    kept = np.zeros(5)
+    kept, known, reach = np.zeros(5), np.int64(lane.taken[start - 1] if start > 0 else 0), len(stops.ask) - 1
     for k in range(len(coins)):
-        due, u = whole[DUE], start + k
+        t = start + k
+        now = begin_time(world, lane, t, r, order[t])
+        if queue[0, 0] > 0:
+            take_arrived(learner, queue, lane, confidence, prediction, label, now, action, kinds)
+        while taken_in(lane, t, now, known):
+            known += 1
+        if whole[TELLS] == 1:
+            tell(learner, told)
+        due = whole[DUE]
         begin_round(learner, coins[k, 0], coins[k, 2])
-        s, slot, watched, first = np.uintp(order[u]), whole[SLOT], 0, 0
-        teaches = whole[KIND] == WHOLE
+        whole[TELLS] = whole[DUE] != due
+        s, slot, watched, first = np.uintp(order[t]), whole[SLOT], 0, 0
+        teaches, length = whole[KIND] == WHOLE, world.kind[order[t]]
         kept[EXIT] = 0.0
+        i, evaluated, ms, mj = 0, 0, 0.0, 0.0  # of the exits before i
         if whole[KIND] == WHOLE:
             watched, taken = 1, int(stops.full[1])
             first = rank(EDGES, 0, np.float64(confidence[s, 1])) + 1
+            i, evaluated = reach, reach
+            if world.timed:
+                for j in range(1, reach):
+                    ms += exit_time(world.device_ms, length, j)
+                    mj += exit_time(world.device_mj, length, j)
         elif whole[KIND] == SAFE:
             taken = stops.asks[0, 0]
         else:
@@ -247,31 +266,80 @@ def play(  # type: ignore[no-untyped-def]
                 j = rules.target[slot, i, rules.place[i, cell]]
                 if j == 0:
                     break
+                if world.timed:
+                    ms += exit_time(world.device_ms, length, i)
+                    mj += exit_time(world.device_mj, length, i)
                 i, evaluated = j, evaluated + 1
                 cell = rank(EDGES, 0, np.float64(confidence[s, i])) + 1
             taken = stops.asks[i, evaluated]
             if rules.answers[slot, i, cell]:
                 teaches = answer(learner, i, cell, coins[k, 1], kept)
                 taken = stops.asks[i, evaluated] if teaches else stops.answers[i, evaluated]
-        action[u] = taken
+        action[t] = taken
+        at = layers[taken]
+        if world.timed:
+            if at > i and i > 0:  # it runs on to the last exit
+                ms += exit_time(world.device_ms, length, i)
+                mj += exit_time(world.device_mj, length, i)
+                evaluated += 1
+            ms = stop_time(world.device_ms, length, at, ms, evaluated)
+            mj = stop_time(world.device_mj, length, at, mj, evaluated)
+        act(world, lane, t, s, now, known, at, ms, mj, offloads[taken])
         close_round(learner, watched, first, coins[k, 3])
-        if ends[1] > 0 and queue[ends[0], 0] <= whole[T] - delay:
-            entry = queue[ends[0]]
-            t = int(entry[0])
-            if take(learner, t, entry[2:], confidence, prediction, label, np.uintp(entry[1])):
+        if teaches:
+            enqueue(queue, whole[T], lane.due[t], s, kept)
+
+
+@inlined
+def exit_time(device, length, j):  # type: ignore[no-untyped-def]
+    """Return what exit j takes, where a deeper one follows; `device` has shape (2, k, L + 1)."""
+    one, every = device[0, length], device[1, length]
+    return (every[j + 1] - one[j + 1]) - (every[j] - one[j])
+
+
+@inlined
+def stop_time(device, length, layer, before, evaluated):  # type: ignore[no-untyped-def]
+    """Return what stopping at a layer takes, `before` being what the exits before it took."""
+    if layer == 0:
+        return 0.0
+    return device[1, length, layer] if evaluated == layer else device[0, length, layer] + before
+
+
+@inlined
+def enqueue(queue, t, due, s, kept):  # type: ignore[no-untyped-def]
+    """Add an audit of round t that is due."""
+    at = int(queue[0, 0]) + 1
+    queue[0, 0] = at
+    queue[0, 1] = min(queue[0, 1], due) if at > 1 else due
+    queue[at, 0], queue[at, 1], queue[at, 2] = t, due, s
+    for c in range(5):
+        queue[at, 3 + c] = kept[c]
+
+
+@kernel
+def take_arrived(learner, queue, lane, confidence, prediction, label, now, action, kinds):  # type: ignore[no-untyped-def]
+    """Learn from the audits that have arrived by `now`, in the order of arrival.
+
+    Row 0 of the queue: how many follow, and when the first is due. A row: round, when it is due, sample, and
+    what `answer` keeps. If an answer is lost, a full audit teaches nothing, and another counts as a loss.
+    """
+    while queue[0, 0] > 0 and queue[0, 1] <= now:
+        many, at = int(queue[0, 0]), 1
+        for row in range(2, many + 1):
+            if queue[row, 1] < queue[at, 1]:
+                at = row
+        t, s, kept = int(queue[at, 0]), np.uintp(queue[at, 2]), queue[at, 3:].copy()
+        for row in range(at, many):
+            for c in range(queue.shape[1]):
+                queue[row, c] = queue[row + 1, c]
+        queue[0, 0], queue[0, 1] = many - 1, math.inf
+        for row in range(1, many):
+            queue[0, 1] = min(queue[0, 1], queue[row, 1])
+        if lane.lost[t - 1] == 0:
+            if take(learner, t, kept, confidence, prediction, label, s):
                 action[t - 1] += kinds
-            ends[0] = (ends[0] + 1) % len(queue)
-            ends[1] -= 1
-        if teaches and offloads[taken] and delay > 0:
-            entry = queue[(ends[0] + ends[1]) % len(queue)]
-            entry[0], entry[1] = whole[T], s
-            for c in range(5):
-                entry[2 + c] = kept[c]
-            ends[1] += 1
-        elif teaches and take(learner, whole[T], kept, confidence, prediction, label, s):
-            action[u] += kinds
-        if whole[DUE] != due or k == len(coins) - 1:
-            tell(learner, told)
+        elif kept[EXIT] > 0:
+            learn_exit(learner, t, kept, 1)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from splitee.policies.played import Actions, Played, room_for_floats
 from splitee.policies.problem import Floats, Orders, Table, alpha_by_layer
-from splitee.system.world import World, time_of, walk
+from splitee.system.world import Lane, World, end, time_of, walk
 
 Spent = tuple[NDArray[np.int64], NDArray[np.bool_], Floats, Floats]
 
@@ -35,9 +36,38 @@ def in_time(table: Table, world: World, order: Orders, played: Played) -> Played
     measured = room_for_floats((3, *order.shape))
     lost = np.zeros(order.shape, dtype=np.uint8)
     walk(world, order, action, *spent(world, actions), measured, lost)
-    if lost.any():
-        action, actions = _answered_by_device(action, actions, lost > 0, table.arms)
-    return Played(action, actions, measured, lost)
+    return _with_answers(table, Played(action, actions, measured, lost))
+
+
+class Clock:
+    """What a policy whose kernel plays through a world leaves behind, repeat by repeat.
+
+    Parameters
+    ----------
+    world : World
+    shape : tuple of int
+        Rounds and repeats.
+    """
+
+    def __init__(self, world: World, shape: tuple[int, ...]) -> None:
+        self.world = world
+        if world.timed:
+            self.measured = room_for_floats((3, *shape))
+            self.lost = np.zeros(shape, dtype=np.uint8)
+
+    def end(self, lane: Lane, r: int) -> float:
+        """End the stream of repeat r; return the time until which feedback counts."""
+        if self.world.timed:
+            end(self.world, lane)
+            self.measured[:, :, r] = lane.latency, lane.energy, lane.kilobytes
+            self.lost[:, r] = lane.lost
+        return float(len(lane.due))
+
+    def played(self, table: Table, action: NDArray[np.unsignedinteger], actions: Actions) -> Played:
+        """Return the rounds, with what was measured if there is a clock."""
+        if not self.world.timed:
+            return Played(action, actions)
+        return _with_answers(table, Played(action, actions, self.measured, self.lost))
 
 
 def rewards_in_time(
@@ -55,6 +85,15 @@ def rewards_in_time(
     cost = np.tensordot(world.weights, played.measured, axes=1)
     rewards: Floats = confidence - table.mu * cost
     return rewards
+
+
+def _with_answers(table: Table, played: Played) -> Played:
+    """Return measured rounds in which the device has answered where the cloud's answer was lost."""
+    assert played.lost is not None
+    if not played.lost.any():
+        return played
+    action, actions = _answered_by_device(played.action, played.actions, played.lost > 0, table.arms)
+    return replace(played, action=action, actions=actions)
 
 
 def _answered_by_device(

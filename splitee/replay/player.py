@@ -94,7 +94,7 @@ class Player:
             played = self.policy.play(self.table, order, rngs, world)
         else:
             played = play_custom(self.policy, self.table, order, rngs, world, self.name)
-        if world is None or not world.timed:
+        if world is None or not world.timed or played.measured is not None:
             return played
         return replace(in_time(self.table, world, order, played), journal=played.journal)
 

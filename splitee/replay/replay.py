@@ -125,7 +125,7 @@ def replay(
         raise InputError(f"costs is {costs!r}: give a CostModel, such as CostModel(offload=5.0), or a System")
     system = costs.on(trace) if isinstance(costs, System) else None
     if isinstance(mu, str) and mu == "auto":
-        mu = 0.1 if system is None else 0.1 / system.unit_cost
+        mu = 0.1 if system is None else system.usual_mu
     if not isinstance(mu, Real) or not (math.isfinite(mu) and mu >= 0):
         raise InputError(f"mu is {mu!r}: give a finite number, at least 0")
     for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("delay", delay, 0)):

@@ -199,7 +199,7 @@ def play_cell(
     else:
         costs = system = system_of(grid.loaded() if systems is None else systems, cell, trace)
         settings["system"] = cell.system
-        settings["mu"] = 0.1 / system.on(trace).unit_cost if cell.mu == "auto" else cell.mu
+        settings["mu"] = system.on(trace).usual_mu if cell.mu == "auto" else cell.mu
     if grid.stream != ("shuffled",):
         settings["stream"] = cell.stream
     orders = stream_of(cell.stream, trace, grid.repeats, grid.seed)

@@ -6,10 +6,12 @@ import naive
 import naive_certified
 import numpy as np
 import pytest
+from audited import check_in_a_system
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import easy, harmless
 from strategies import Case, cases, worlds
+from systems import SystemCase, system_cases
 from twins import check, replayed, trace_of
 
 import splitee
@@ -281,3 +283,13 @@ def test_bad_losses_are_refused() -> None:
     ):
         with pytest.raises(splitee.InputError, match=words):
             splitee.CertifiedSplit(**wrong)
+
+
+@settings(max_examples=25)
+@given(system_cases(), st.sampled_from([0.05, 0.2, 0.5]), st.sampled_from([20.0, 1e6]), st.booleans())
+def test_in_a_system_it_decides_as_its_device_loop(
+    one: SystemCase, delta: float, alarm: float, sourced: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift, "ALARM", alarm)
+        check_in_a_system(one, splitee.CertifiedSplit(delta, 0.5, source=one.trace if sourced else None))

@@ -4,10 +4,12 @@ import naive
 import naive_stopping
 import numpy as np
 import pytest
+from audited import check_in_a_system
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import easy
 from strategies import Case, cases, worlds
+from systems import SystemCase, system_cases
 from twins import check, replayed
 
 import splitee
@@ -213,3 +215,11 @@ def test_in_a_system_feedback_comes_when_the_answer_is_back() -> None:
     late = splitee.replay(trace, policy, crowded, repeats=1)
     assert late.certificate()["audits"].max() > 0
     assert len(set(late.split[0].tolist())) > 1
+
+
+@settings(max_examples=15)
+@given(system_cases(), st.sampled_from([0.05, 0.2, 0.5]), st.sampled_from([20.0, 1e6]))
+def test_in_a_system_it_decides_as_its_device_loop(one: SystemCase, delta: float, alarm: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift, "ALARM", alarm)
+        check_in_a_system(one, splitee.AuditedStopping(delta))

@@ -375,6 +375,13 @@ def test_bad_systems_are_one_line(changes: dict[str, object], line: str) -> None
     assert "\n" not in str(error.value)
 
 
+def test_mu_has_no_default_where_a_layer_costs_nothing() -> None:
+    bytes_only = small(weights={"KB": 1.0})
+    with pytest.raises(splitee.InputError, match="a layer costs nothing in KB, so that mu has no default"):
+        splitee.replay(TRACE, "splitee", bytes_only)
+    assert splitee.replay(TRACE, "splitee", bytes_only, mu=0.1, repeats=1).cost[0] >= 0
+
+
 def test_what_knows_constant_costs_only_is_refused() -> None:
     for name in ("oracle", "splitee-released"):
         with pytest.raises(splitee.InputError, match="knows constant costs only"):

@@ -1,0 +1,1 @@
+"""The live pair: a device and a cloud that do what a replay says."""
