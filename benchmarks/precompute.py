@@ -12,6 +12,7 @@ works, with what they change.
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -55,7 +56,8 @@ def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) ->
                 inputs = pad([*encoded[first : first + 32], {"input_ids": [1] * 128}], 1)
                 model(**{name: values[:-1] for name, values in inputs.items()}).logits.numpy()
 
-    passes = Passes(model, 1, "float32")
+    batch = partial(pad, pad_id=1)
+    passes = Passes(model, batch, "float32")
     ours = lambda: passes.outputs(shard)  # noqa: E731
     print(f"{trace}: {beside(ours, bare):.3f} of the bare encoder, {texts / clock(ours):.1f} texts/s")
     if lengths.mean() < 64:
@@ -64,10 +66,10 @@ def measure(model: MultiExitModel, trace: str, texts: int, tokenizer: object) ->
         words = [" ".join(["good"] * int(length)) for length in lengths]
         share = 1 / beside(lambda: encode(tokenizer, [words], 512), ours)
         print(f"  tokenising takes {100 * share:.2f} % of that time")
-    half = Passes(model, 1, "bfloat16")
+    half = Passes(model, batch, "bfloat16")
     _told("bfloat16", beside(lambda: half.outputs(shard), ours), half.outputs(shard), ours())
     try:
-        whole = Passes(torch.compile(model, dynamic=True), 1, "float32")
+        whole = Passes(torch.compile(model, dynamic=True), batch, "float32")
         compiling = clock(lambda: whole.outputs(shard))
         faster = beside(lambda: whole.outputs(shard), ours)
         _told(f"torch.compile (after {compiling:.0f} s)", faster, whole.outputs(shard), ours())

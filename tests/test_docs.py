@@ -38,7 +38,7 @@ LINKING = [
 ]
 WALKED = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 TORCH = {"torch", "transformers", "safetensors", "datasets", "accelerate"}
-TORCH_PAGE = "models.md"
+TORCH_PAGES = ("models.md", "images.md")
 NOT_OURS = {"duckdb", "polars"}  # a block that imports one of these is left out where it is not installed
 COMMANDS = ("console", "sh", "bash", "shell")
 
@@ -106,8 +106,8 @@ def test_python_runs_and_prints_what_the_page_says(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_only_the_page_on_models_needs_torch(page: Path) -> None:
-    if page.name == TORCH_PAGE:
+def test_only_the_pages_on_models_need_torch(page: Path) -> None:
+    if page.name in TORCH_PAGES:
         return
     for block in blocks(page):
         if block.language == "python":

@@ -48,7 +48,7 @@ def command(
     from splitee._internal.reading import read_json
     from splitee.models import cost_eff, elasticbert_tuned
     from splitee.models.checkpoints import MOST_CONFIG
-    from splitee.models.encode import load_tokenizer
+    from splitee.models.inputs import load_inputs
     from splitee.training.finishing import write_checkpoint
 
     file = source / "config.json"
@@ -75,7 +75,7 @@ def command(
             f"without exits gets them by splitee train --backbone {source}"
         )
     model.config.training = {"converted_from": source.resolve().name}
-    write_checkpoint(model, load_tokenizer(source), out, overwrite)
+    write_checkpoint(model, load_inputs(source, model), out, overwrite)
     summary = {
         "checkpoint": str(out),
         "exits": list(model.exits),

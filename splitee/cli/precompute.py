@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from splitee._internal.errors import InputError
 from splitee.cli import options
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, need_models_extra
 from splitee.cli.texts import Texts, flush, hold, keep, texts
 from splitee.models.checkpoints import BUNDLED
 
+if TYPE_CHECKING:
+    from splitee.data.images import Images
+    from splitee.data.rows import Rows
+
+_SHARED = ("--label-column", "--class-names")  # options of texts that images have too
+
 
 @click.command("precompute")
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
 @options.task(options.DATA_SET)
 @texts
+@click.option(
+    "--images",
+    "images_path",
+    metavar="PATH",
+    help="For a model of images: a folder of them, one folder per class, or a Parquet file.",
+)
+@click.option(
+    "--distort",
+    metavar="NAMES",
+    help="With --images: distort them, such as blur2, noise1, jpeg3, brightness1 or resolution2 "
+    "(levels 1 to 3), or clean; of several, separated by commas, one is drawn for each image.",
+)
+@options.seed("With --distort: of the noise and of the draw.")
 @options.split("With --task: its split, or two as validation+test.  [default: test]")
 @click.option(
     "--label-map",
@@ -27,9 +48,12 @@ from splitee.models.checkpoints import BUNDLED
 )
 @options.out("The trace file to write (.parquet).")
 @options.name("Name of the trace.  [default: the name of the file]")
-@options.batch_size("Texts per forward pass.")
+@options.batch_size("Samples per forward pass.")
 @click.option(
-    "--shard-size", default=256, show_default=True, help="Texts per shard; finished shards are not repeated."
+    "--shard-size",
+    default=256,
+    show_default=True,
+    help="Samples per shard; finished shards are not repeated.",
 )
 @options.max_tokens("Truncate texts to this many tokens.  [default: as in training]")
 @options.precision(("float32", "bfloat16"), "Precision of the encoder.")
@@ -45,6 +69,9 @@ def command(
     checkpoint: Path,
     texts: Texts,
     task: str | None,
+    images_path: str | None,
+    distort: str | None,
+    seed: int,
     split: str | None,
     label_map: tuple[str, ...],
     out: Path,
@@ -61,7 +88,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Run CHECKPOINT over data, one forward pass per text, and write the trace.
+    """Run CHECKPOINT over data, one forward pass per sample, and write the trace.
 
     The default CHECKPOINT is sst2_slender, a small bundled model: six layers that classify sentences as
     negative or positive. An interrupted command continues when it is run again, and writes the same file,
@@ -71,6 +98,7 @@ def command(
     Examples:
       splitee precompute sst2-model --task imdb --split test --out imdb.parquet
       splitee precompute --text reviews.csv --out mine.parquet
+      splitee precompute photo-model --images photos --distort blur2 --out blurred.parquet
     """
     need_models_extra()
     from splitee._internal.files import refuse_place
@@ -78,9 +106,18 @@ def command(
     from splitee.models.multi_exit import load_config
 
     refuse_place(out, overwrite, texts.text_file)
-    check_source(task, texts.text_file, texts.of_text, {"--split": split})
+    if images_path is None:
+        if distort:
+            raise InputError("--distort goes with --images")
+        check_source(task, texts.text_file, texts.of_text, {"--split": split})
     config = load_config(checkpoint)
-    if task is not None:
+    rows: Rows | Images
+    if images_path is not None:
+        others = {"--task": task, "--text": texts.text_file, "--split": split, **texts.of_text}
+        for option in [option for option, value in others.items() if value and option not in _SHARED]:
+            raise InputError(f"{option} does not go with --images: leave it out")
+        rows = read_images(images_path, texts, distort, seed, config)
+    elif task is not None:
         rows = load_task(task, split or "test", texts.data_root)
         keep(rows.name, rows)
     else:
@@ -102,7 +139,7 @@ def command(
 
         run = run_on(Cluster(ray_address, cpus=torch.get_num_threads()))
 
-    with Meter(out.name, "{:.1f} texts/s") as progress:
+    with Meter(out.name, "{:.1f} samples/s") as progress:
 
         def advance(texts: int, tokens: int) -> None:
             flush(progress.say)  # now that the model works on these texts
@@ -128,3 +165,19 @@ def command(
     labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
     line = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"
     click.echo(json.dumps(summary) if as_json else line)
+
+
+def read_images(path: str, texts: Texts, distort: str | None, seed: int, config: Any) -> Images:
+    """Read the images of a command, distorted if it asks for it."""
+    from splitee.data.distortions import SIZE
+    from splitee.data.images import load_images
+
+    label, names = texts.label_column, options.names_list(texts.class_names)
+    images = load_images(path, label=label, label_names=names)
+    keep(path, images)
+    if not distort:
+        return images
+    given = options.names_list(distort) or []
+    return images.distorted(
+        given[0] if len(given) == 1 else given, seed=seed, size=getattr(config, "image_size", SIZE)
+    )

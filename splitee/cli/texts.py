@@ -13,6 +13,7 @@ from splitee._internal.errors import InputError
 from splitee.cli import options
 
 if TYPE_CHECKING:
+    from splitee.data.images import Images
     from splitee.data.rows import Rows
     from splitee.data.tables import Reading
 
@@ -89,7 +90,7 @@ def texts(command: Callable[..., Any]) -> Callable[..., Any]:
     return options.text(gathered)
 
 
-def keep(where: str, rows: Rows) -> None:
+def keep(where: str, rows: Rows | Images) -> None:
     """Keep the notes on how rows were read until the work begins: an error is to be the only line."""
     _kept.append(f"{where}: {'; '.join(rows.notes)}")
 

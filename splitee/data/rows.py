@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import Field, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,51 @@ class Rows:
         if self.label is not None:
             digest.update(self.label.astype(f"<{self.label.dtype.kind}8").tobytes())
         return digest.hexdigest()
+
+
+class Samples(Protocol):
+    """What rows of texts and images (`splitee.data.images.Images`) share: see `Rows`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """Name for tables and messages."""
+        ...
+
+    @property
+    def label(self) -> NDArray[Any] | None:
+        """Classes or scores."""
+        ...
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """Class names in order."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Where the samples come from."""
+        ...
+
+    @property
+    def regression(self) -> bool:
+        """Whether labels are scores."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: NDArray[np.int64]) -> Any:
+        """Return the given samples (0-based), in the given order."""
+        ...
+
+
+Some = TypeVar("Some", bound=Samples)
 
 
 def load_file(
@@ -331,12 +376,12 @@ def _empty(table: Table, columns: tuple[str, ...], texts: tuple[list[str], ...])
     return notes
 
 
-def map_labels(rows: Rows, model_names: Sequence[str], label_map: Mapping[str, str]) -> Rows:
+def map_labels(rows: Some, model_names: Sequence[str], label_map: Mapping[str, str]) -> Some:
     """Convert labels to the class order of a model.
 
     Parameters
     ----------
-    rows : Rows
+    rows : Rows or Images
         The data; rows without labels are returned unchanged.
     model_names : sequence of str
         The model's class names, in order.
@@ -376,7 +421,7 @@ def _no_class(unknown: str, names: Sequence[str], model_names: Sequence[str]) ->
     return f"{line}: map each label to a class with --label-map {unknown}=CLASS"
 
 
-def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
+def hold_out(rows: Some, count: int, seed: int) -> tuple[Some, Some]:
     """Split rows at random into the rest and `count` held-out rows; both keep their order.
 
     Raises
@@ -395,7 +440,7 @@ def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
     return rest, held
 
 
-def check_learnable(rows: Rows) -> None:
+def check_learnable(rows: Samples) -> None:
     """Raise InputError if rows have no labels, or all labels are equal."""
     if rows.label is None:
         raise InputError(f"{rows.name} has no labels: training needs them")

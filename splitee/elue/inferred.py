@@ -16,7 +16,7 @@ from splitee.elue.metrics import class_numbers, get_task, source_names
 from splitee.elue.predictions import Method, Setting, modules_run
 from splitee.models.early_exit import infer
 from splitee.models.encode import check_tokens, encode, load_tokenizer, pad, truncation_note
-from splitee.models.multi_exit import load_checkpoint
+from splitee.models.multi_exit import load_encoder
 from splitee.models.passes import plan_batches
 from splitee.policies.rules import AtExit, Rule
 
@@ -61,7 +61,7 @@ def inferred(
         If the checkpoint cannot be loaded, or model and task do not fit.
     """
     about = get_task(task)
-    model = load_checkpoint(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_encoder(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     if model.config.regresses != about.regression:
         kinds = ("classes", "scores")
         raise InputError(

@@ -17,6 +17,7 @@ from splitee.data import BUNDLED as _DATA
 
 MOST_CONFIG = 2**24  # bytes of JSON
 MODEL_TYPE = "splitee_multi_exit"
+STAGED_TYPE = "splitee_staged"
 BUNDLED = "sst2_slender"  # the checkpoint that comes with splitee
 
 
@@ -68,7 +69,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     check_files(find_checkpoint(folder), "config.json")
     config = read_json(file, MOST_CONFIG)
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != MODEL_TYPE:
+    if kind not in (MODEL_TYPE, STAGED_TYPE):
         raise InputError(
             f"{folder} is a checkpoint without exits (type {kind!r}): add exits with "
             f"splitee train --backbone {folder}"
@@ -122,6 +123,10 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < math.inf
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 def _are_exits(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -135,12 +140,13 @@ _MOST = dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers")
     "num_labels": 2**20,
     "max_tokens": 2**20,
     "exits": 1000,
+    "image_size": 4096,
     "exit_states": 1001,
 }
 _Fits = Callable[[Any], bool]
 _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits, in code and in words
     "exits": (lambda v: v is None or _are_exits(v), "a list of rising layer numbers"),
-    "pooling": (lambda v: isinstance(v, str), "a text"),
+    "pooling": (lambda v: isinstance(v, str) or _are_texts(v), "a text, or one per exit"),
     "exit_dropout": (lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to 1"),
     "exit_dense": (lambda v: isinstance(v, bool), "true or false"),
     "gradient_equilibrium": (lambda v: isinstance(v, bool), "true or false"),
@@ -149,6 +155,9 @@ _VALUES: dict[str, tuple[_Fits, str]] = {  # keys of MultiExitConfig: what fits,
     "max_tokens": (_is_whole, "a whole number above 0"),
     "confidence": (lambda v: v in ("softmax", "learned"), "softmax or learned"),
     "exit_states": (_is_whole, "a whole number above 0"),
+    "image_size": (_is_whole, "a whole number above 0"),
+    "image_mean": (lambda v: isinstance(v, list) and all(map(_is_number, v)), "a list of numbers"),
+    "image_std": (lambda v: isinstance(v, list) and all(map(_is_number, v)), "a list of numbers"),
     "exit_join": (lambda v: v in ("concat", "mean"), "concat or mean"),
     "num_labels": (_is_whole, "a whole number above 0"),
     "score_range": (

@@ -9,7 +9,7 @@ this reproduces the library is checked in `splitee.models.opening`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from splitee._internal.errors import InputError
+from splitee.models.network import State
 
 Call = tuple[
     tuple[Any, ...], dict[str, Any]
@@ -59,8 +60,8 @@ class Stack:
 
 
 @dataclass
-class Cut:
-    """A batch part-way through the layers: what a device transfers so that a cloud can continue.
+class Cut(State):
+    """A batch of texts part-way through the layers of an encoder or decoder.
 
     Attributes
     ----------
@@ -78,11 +79,13 @@ class Cut:
         `first_layer` it is the state of the embedding, not pooled.
     """
 
-    hidden: Tensor
-    layer: int
     mask: Tensor
     calls: tuple[Call, ...]
     recent: tuple[Tensor, ...] = ()
+
+    def branch(self, change: Callable[[Tensor], Tensor]) -> Cut:
+        """Return the state for an exit: `change` is applied to the earlier states that it reads too."""
+        return replace(self, recent=tuple(change(state) for state in self.recent))
 
     def take(self, rows: Tensor) -> Cut:
         """Return the batch restricted to some samples (0-based indices), shape (k,)."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from splitee._internal.errors import InputError
 from splitee.models.cutting import evaluating
-from splitee.models.multi_exit import MultiExitModel
+from splitee.models.network import ExitNetwork
 from splitee.policies.rules import Memory, Rule, Said
 from splitee.trace.columns import read_logits, read_scores, round_scores
 
@@ -38,7 +38,7 @@ class Answers:
 
 @torch.inference_mode()
 def infer(
-    model: MultiExitModel,
+    model: ExitNetwork,
     batch: Mapping[str, Tensor],
     rule: Rule,
     *,
@@ -54,10 +54,11 @@ def infer(
 
     Parameters
     ----------
-    model : MultiExitModel
+    model : ExitNetwork
         The model.
-    batch : mapping of str to Tensor, shape (b, tokens)
-        ``input_ids`` and optionally ``attention_mask`` and ``token_type_ids``.
+    batch : mapping of str to Tensor
+        Of texts: ``input_ids``, shape (b, tokens), and optionally ``attention_mask`` and ``token_type_ids``.
+        Of images: ``pixel_values``, shape (b, channels, height, width).
     rule : Rule
         From `splitee.policies.rules`, or a policy's rule, such as ``splitee.PABEE(3).rule``.
     last : int, optional
@@ -86,7 +87,7 @@ def infer(
     >>> config = MultiExitConfig(
     ...     BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
     ...                intermediate_size=16).to_dict(), num_labels=2)
-    >>> model = MultiExitModel(config).eval()
+    >>> model = ExitNetwork(config).eval()
     >>> infer(model, {"input_ids": torch.tensor([[1, 2, 3], [4, 5, 6]])}, AtExit(2)).exit
     array([2, 2])
     """
@@ -95,7 +96,8 @@ def infer(
     rule.check(exits)
     if not 1 <= last <= exits:
         raise InputError(f"exit {last}: the model has exits 1 to {exits}")
-    if (empty := len(batch["input_ids"]) == 0) or batch["input_ids"].shape[1] == 0:
+    first = batch[model.main_input_name]
+    if (empty := len(first) == 0) or first.shape[1] == 0:
         raise InputError(f"the batch holds no {'samples' if empty else 'tokens'}: give at least one")
     learned = model.config.learned(confidence)
     with evaluating(model):
@@ -103,14 +105,14 @@ def infer(
 
 
 def _infer(
-    model: MultiExitModel,
+    model: ExitNetwork,
     batch: Mapping[str, Tensor],
     rule: Rule,
     last: int,
     learned: bool,
     mark: Callable[[], object],
 ) -> Answers:
-    count = len(batch["input_ids"])
+    count = len(batch[model.main_input_name])
     prediction = np.zeros(count, dtype=np.int64)
     answered = np.zeros(count, dtype=np.int64)
     logits_at_exit = np.zeros((count, model.config.num_labels), dtype=np.float32)
@@ -146,9 +148,7 @@ def _infer(
     return Answers(prediction, answered, logits_at_exit)
 
 
-def exit_output(
-    model: MultiExitModel, logits: NDArray[np.float32], before: NDArray[np.float32] | None
-) -> Said:
+def exit_output(model: ExitNetwork, logits: NDArray[np.float32], before: NDArray[np.float32] | None) -> Said:
     """Convert logits as `splitee.models.precompute` does; compare a score with that of the exit before."""
     if not model.config.regresses:
         confidence, entropy, prediction = read_logits(logits)

@@ -12,48 +12,44 @@ from torch.utils.flop_counter import FlopCounterMode
 from splitee.models.config import MultiExitConfig
 from splitee.models.cutting import evaluating
 from splitee.models.multi_exit import MultiExitModel
+from splitee.models.network import ExitNetwork
 
 
-def count_flops(model: MultiExitModel, tokens: int) -> dict[str, Any]:
-    """Count the floating-point operations of every layer and every exit for one text.
+def count_flops(model: ExitNetwork, size: int) -> dict[str, Any]:
+    """Count the floating-point operations of every layer and every exit for one sample.
 
-    Only matrix products are counted, with two operations per multiply-add. Attention runs in eager mode,
-    because the counter does not see fused attention on the CPU.
+    Only matrix products and convolutions are counted, with two operations per multiply-add. Attention
+    runs in eager mode, because the counter does not see fused attention on the CPU.
 
     Parameters
     ----------
-    model : MultiExitModel
+    model : ExitNetwork
         The model.
-    tokens : int
-        Length of the text.
+    size : int
+        Length of the text in tokens, or pixels per side of the image.
 
     Returns
     -------
     dict
-        ``tokens``; ``layers``, one count per layer (the first includes the embeddings); ``exits``, one count
-        per exit.
+        ``tokens`` (or ``pixels``); ``layers``, one count per layer (the first includes the embeddings);
+        ``exits``, one count per exit.
     """
-    ids = torch.full((1, tokens), min(5, model.backbone.config.vocab_size - 1), device=model.device)
-    before = model.backbone.config._attn_implementation
-    model.backbone.set_attn_implementation("eager")
+    batch = model.probe(size)
     layers, exits = [], []
-    try:
-        with torch.no_grad(), evaluating(model), _without_gradients(model):
-            with FlopCounterMode(display=False) as counter:
-                cut = model.start(ids, torch.ones_like(ids))
-            layers.append(counter.get_total_flops())
-            for layer in range(1, len(model.layers) + 1):
-                if layer > 1:
-                    with FlopCounterMode(display=False) as counter:
-                        cut = model.run_layers(cut, layer)
-                    layers.append(counter.get_total_flops())
-                if layer in model.exits:
-                    with FlopCounterMode(display=False) as counter:
-                        model.exit_outputs(cut)
-                    exits.append(counter.get_total_flops())
-    finally:
-        model.backbone.set_attn_implementation(before)
-    return {"tokens": tokens, "layers": layers, "exits": exits}
+    with torch.no_grad(), evaluating(model), model.eager_attention(), _without_gradients(model):
+        with FlopCounterMode(display=False) as counter:
+            cut = model.start(**batch)
+        layers.append(counter.get_total_flops())
+        for layer in range(1, len(model.layers) + 1):
+            if layer > 1:
+                with FlopCounterMode(display=False) as counter:
+                    cut = model.run_layers(cut, layer)
+                layers.append(counter.get_total_flops())
+            if layer in model.exits:
+                with FlopCounterMode(display=False) as counter:
+                    model.exit_outputs(cut)
+                exits.append(counter.get_total_flops())
+    return {model.size_unit: size, "layers": layers, "exits": exits}
 
 
 def count_flops_of(config: Mapping[str, Any], lengths: Sequence[int]) -> list[dict[str, Any]]:
@@ -64,7 +60,7 @@ def count_flops_of(config: Mapping[str, Any], lengths: Sequence[int]) -> list[di
 
 
 @contextmanager
-def _without_gradients(model: MultiExitModel) -> Iterator[None]:
+def _without_gradients(model: ExitNetwork) -> Iterator[None]:
     """Freeze all parameters for a while: the counter fails if some are passed as arguments (DeBERTa)."""
     trained = [values for values in model.parameters() if values.requires_grad]
     for values in trained:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,37 +13,25 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.modeling_utils import PreTrainedModel
-from transformers.utils import ModelOutput
 
 import splitee.models.slender  # noqa: F401  # registers its classes with the Auto classes
-from splitee._internal.checksums import check_files, refresh_fingerprints
+from splitee._internal.checksums import check_files
 from splitee._internal.errors import InputError
 from splitee.models.checkpoints import find_checkpoint, read_config
-from splitee.models.config import MultiExitConfig, layers_from
+from splitee.models.config import ExitConfig, MultiExitConfig, StagedConfig, layers_from
 from splitee.models.cutting import Cut, Stack, first_layer, position_table, prepared, run_layers
 from splitee.models.elasticbert import pretrained_pooler, take_poolers
 from splitee.models.encode import padding_without_mask
-from splitee.models.equilibrium import after_exit, before_exit
-from splitee.models.exits import CertaintyHead, ExitHead, certainty_loss, exit_losses, joined, pool
+from splitee.models.exits import CertaintyHead, ExitHead, joined, pool
 from splitee.models.loading import WRONG_VALUES, check_weights, load_backbone, start_exits
+from splitee.models.network import ExitNetwork, MultiExitOutput, check_exits
 from splitee.models.opening import find_layers, open_backbone
+from splitee.models.staged import StagedModel
 
 EXIT_STARTS = ("new", "pooler")
 
 
-@dataclass
-class MultiExitOutput(ModelOutput):
-    """Logits of every exit, shape (batch, exits, classes), and the joint loss if labels were given.
-
-    ``certainty``, shape (batch, exits), holds the learned certainties of a model that has some.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    certainty: Tensor | None = None
-
-
-class MultiExitModel(PreTrainedModel):
+class MultiExitModel(ExitNetwork):
     """An encoder with exits.
 
     Parameters
@@ -91,11 +81,7 @@ class MultiExitModel(PreTrainedModel):
         self._stack: Stack | None = None
         self._warned = False
         depth = len(self.stack.order)  # the check, but on "meta" (see `from_pretrained`)
-        self.exits = tuple(config.exits or range(1, depth + 1))
-        if list(self.exits) != sorted(set(self.exits)) or self.exits[0] < 1 or self.exits[-1] != depth:
-            raise InputError(
-                f"exits {list(self.exits)}: give ascending layers from 1 to {depth}, with {depth} among them"
-            )
+        self.exits = check_exits(tuple(config.exits or range(1, depth + 1)), depth)
         width = backbone.config.hidden_size
         if not 1 <= config.exit_states <= depth + 1:
             raise InputError(
@@ -129,13 +115,6 @@ class MultiExitModel(PreTrainedModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         assert model.stack is not None  # checked now that the weights are there
         return loaded
-
-    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
-        """Write a checkpoint as the library does; the fingerprints of an existing folder are renewed."""
-        super().save_pretrained(save_directory, *arguments, **options)
-        folder = Path(save_directory)
-        saved = [*folder.glob("config.json"), *folder.glob("model*.safetensors*")]
-        refresh_fingerprints(folder, *(file.name for file in saved))
 
     @property
     def stack(self) -> Stack:
@@ -262,15 +241,20 @@ class MultiExitModel(PreTrainedModel):
             cut = run_layers(self.stack, replace(cut, recent=recent), cut.layer + 1)
         return cut
 
-    def exit_logits(self, cut: Cut) -> Tensor:
-        """Return the logits of the exit at the layer just run, shape (batch, classes)."""
-        return self.exit_outputs(cut)[0]
+    def probe(self, size: int) -> dict[str, Tensor]:
+        """Return the batch of one text of `size` tokens."""
+        ids = torch.full((1, size), min(5, self.backbone.config.vocab_size - 1), device=self.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
-    def exit_outputs(self, cut: Cut) -> tuple[Tensor, Tensor | None]:
-        """Return the logits of the exit at the layer just run, and learned certainties, shape (batch,)."""
-        if cut.layer not in self.exits:
-            raise InputError(f"layer {cut.layer} has no exit: exits are at {', '.join(map(str, self.exits))}")
-        return self._exit(cut)
+    @contextmanager
+    def eager_attention(self) -> Iterator[None]:
+        """Let attention run as separate products for a while."""
+        before = self.backbone.config._attn_implementation
+        self.backbone.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.backbone.set_attn_implementation(before)
 
     def forward(
         self,
@@ -298,31 +282,12 @@ class MultiExitModel(PreTrainedModel):
             ``logits`` of shape (batch, exits, classes); ``loss``, if `labels` are given, is the sum of
             `exit_losses`, with `certainty_loss` if the confidence is learned.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            cut = self.start(input_ids, attention_mask, token_type_ids)
-        equilibrium = self.training and self.config.gradient_equilibrium and not frozen
-        logits, certainties = [], []
-        for index, at in enumerate(self.exits):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-                cut = self.run_layers(cut, at)
-            above = len(self.exits) - index  # this exit and all later ones
-            exit_cut = cut
-            if equilibrium:
-                cut.hidden = before_exit(cut.hidden, above)
-                recent = tuple(before_exit(state, above) for state in cut.recent)
-                exit_cut = replace(cut, recent=recent)
-            one, certainty = self._exit(exit_cut, frozen=frozen and above == 1)
-            logits.append(one)
-            if certainty is not None:
-                certainties.append(certainty)
-            if equilibrium:
-                cut.hidden = after_exit(cut.hidden, above)
-        stacked = torch.stack(logits, dim=1)
-        certainty = torch.stack(certainties, dim=1) if certainties else None
-        loss = None if labels is None else exit_losses(stacked, labels).sum()
-        if loss is not None and labels is not None and certainty is not None:
-            loss = loss + certainty_loss(certainty, stacked, labels)
-        return MultiExitOutput(loss=loss, logits=stacked, certainty=certainty)
+        batch = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+        }
+        return self.every_exit(batch, labels, frozen)
 
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
@@ -342,7 +307,7 @@ class MultiExitModel(PreTrainedModel):
             return logits, self.certainty_head(features) if learned else None
 
 
-def load_config(folder: str | Path) -> MultiExitConfig:
+def load_config(folder: str | Path) -> ExitConfig:
     """Read the configuration of a multi-exit checkpoint.
 
     Raises
@@ -351,12 +316,13 @@ def load_config(folder: str | Path) -> MultiExitConfig:
         If the folder holds no multi-exit checkpoint, or its configuration is damaged.
     """
     folder = find_checkpoint(folder)
-    read_config(folder)
+    kind = read_config(folder)["model_type"]
     if not (folder / "model.safetensors").is_file():
         raise InputError(f"{folder}: model.safetensors is missing (no other format is supported)")
     try:
-        found: MultiExitConfig = MultiExitConfig.from_pretrained(folder)
-        found.backbone_config()
+        found: ExitConfig = _CLASSES[kind].config_class.from_pretrained(folder)
+        if isinstance(found, MultiExitConfig):
+            found.backbone_config()
     except InputError:
         raise
     except WRONG_VALUES as error:
@@ -365,8 +331,8 @@ def load_config(folder: str | Path) -> MultiExitConfig:
     return found
 
 
-def load_checkpoint(folder: str | Path) -> MultiExitModel:
-    """Load a multi-exit checkpoint for inference in float32.
+def load_checkpoint(folder: str | Path) -> Any:
+    """Load a checkpoint with exits, a `MultiExitModel` or a `StagedModel`, for inference in float32.
 
     Parameters
     ----------
@@ -381,9 +347,9 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
     folder = find_checkpoint(folder)
     config = load_config(folder)
     check_files(folder)
-    model: MultiExitModel
+    model: ExitNetwork
     try:
-        model, loading = MultiExitModel.from_pretrained(
+        model, loading = _CLASSES[config.model_type].from_pretrained(
             folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except InputError as error:
@@ -395,6 +361,25 @@ def load_checkpoint(folder: str | Path) -> MultiExitModel:
     model.eval()
     return model
 
+
+def load_encoder(folder: str | Path) -> MultiExitModel:
+    """Load as `load_checkpoint`, for what works on texts only.
+
+    Raises
+    ------
+    InputError
+        If the model reads images.
+    """
+    if not isinstance(load_config(folder), MultiExitConfig):
+        raise InputError(f"{folder} reads images: this is for models of texts")
+    model: MultiExitModel = load_checkpoint(folder)
+    return model
+
+
+_CLASSES: dict[str, type[Any]] = {
+    MultiExitConfig.model_type: MultiExitModel,
+    StagedConfig.model_type: StagedModel,
+}
 
 AutoConfig.register(MultiExitConfig.model_type, MultiExitConfig, exist_ok=True)
 AutoModelForSequenceClassification.register(MultiExitConfig, MultiExitModel, exist_ok=True)

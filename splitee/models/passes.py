@@ -1,21 +1,22 @@
-"""Forward passes: group texts of similar length into batches and batches into shards, and run the model."""
+"""Forward passes: group samples of similar size into batches and batches into shards, and run the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from splitee._internal.errors import InputError
 from splitee.models.cutting import evaluating
-from splitee.models.encode import pad
-from splitee.models.multi_exit import MultiExitModel
+from splitee.models.network import ExitNetwork
 
-Encoded = list[dict[str, list[int]]]
+Encoded = Sequence[Any]  # of each sample what `Inputs.encode` returns
 Members = NDArray[np.int64]
 
 
@@ -50,14 +51,14 @@ def plan_shards(batches: Sequence[Members], batch_size: int, shard_size: int) ->
 
 @dataclass(frozen=True)
 class Shard:
-    """A group of batches with their encoded texts.
+    """A group of batches with their encoded samples.
 
     Attributes
     ----------
     number : int
         Number of the shard, from 0.
     batches : list of (members, encoded)
-        0-based sample indices, and the encoded texts of these samples.
+        0-based sample indices, and these samples, encoded.
     """
 
     number: int
@@ -75,18 +76,18 @@ class Passes:
 
     Attributes
     ----------
-    model : MultiExitModel
+    model : ExitNetwork
         The model.
-    pad_token : int
-        Token id for padding.
+    batch : callable
+        Puts encoded samples together: `splitee.models.inputs`.
     precision : {"float32", "bfloat16"}
         Precision of the encoder; exits always compute in float32.
     learned : bool
         Whether the outputs include the learned certainties.
     """
 
-    model: MultiExitModel
-    pad_token: int
+    model: ExitNetwork
+    batch: Callable[[Encoded], dict[str, Tensor]]
     precision: str
     learned: bool = False
 
@@ -98,9 +99,8 @@ class Passes:
         return np.concatenate([self._forward(*batch) for batch in shard.batches])
 
     def _forward(self, members: Members, encoded: Encoded) -> NDArray[np.float32]:
-        inputs = pad(encoded, self.pad_token)
         device = self.model.device
-        inputs = {key: value.to(device) for key, value in inputs.items()}
+        inputs = {key: value.to(device) for key, value in self.batch(encoded).items()}
         half = self.precision == "bfloat16"
         cast = torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
         with torch.inference_mode(), evaluating(self.model), cast:

@@ -1,6 +1,6 @@
 """Run a model once over data and store the outputs of every exit as a trace.
 
-Texts are sorted by length and divided into batches that depend on data and options only. Consecutive batches
+Samples are sorted by size and divided into batches that depend on data and options only. Consecutive batches
 form shards, and every finished shard is a file. A run that was killed resumes where it stopped, and writes
 the same trace as an undisturbed run.
 """
@@ -24,12 +24,11 @@ from splitee._internal.errors import InputError
 from splitee._internal.files import refuse_place
 from splitee._internal.folders import claimed_folder, put_in_place
 from splitee._internal.leftovers import FINAL
-from splitee.data.tasks import Rows
 from splitee.models.checkpoints import find_checkpoint
-from splitee.models.encode import check_tokens, encode, load_tokenizer, truncation_note
 from splitee.models.exits import CONFIDENCES
-from splitee.models.flops import count_flops
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.inputs import Inputs, Samples, load_inputs
+from splitee.models.multi_exit import load_checkpoint
+from splitee.models.network import ExitNetwork
 from splitee.models.passes import Encoded, Passes, Shard, plan_batches, plan_shards
 from splitee.trace import Trace
 from splitee.trace.columns import read_logits, read_scores, round_scores, score_classes
@@ -48,9 +47,9 @@ class PrecomputeOptions:
     Parameters
     ----------
     batch_size : int
-        Texts per forward pass.
+        Samples per forward pass.
     shard_size : int
-        Texts per shard, rounded up to whole batches; at most one shard is repeated after an interruption.
+        Samples per shard, rounded up to whole batches; at most one shard is repeated after an interruption.
     max_tokens : int, optional
         Number of tokens that texts are truncated to. Default: as in training.
     precision : {"float32", "bfloat16"}
@@ -84,7 +83,7 @@ class PrecomputeOptions:
 
 def precompute(
     checkpoint: str | Path,
-    rows: Rows,
+    rows: Samples,
     out: str | Path,
     options: PrecomputeOptions | None = None,
     *,
@@ -101,7 +100,7 @@ def precompute(
     ----------
     checkpoint : str or path
         A folder written by `splitee train` or `splitee slim`, or the bundled "sst2_slender".
-    rows : Rows
+    rows : Rows or Images
         The data; labels, if any, must be in the model's class order.
     out : path
         The trace file. ``OUT.partial`` holds the shards until the run is finished.
@@ -134,16 +133,16 @@ def precompute(
     refuse_place(out, overwrite)
     device = _device(options)
     model = load_checkpoint(checkpoint).to(device)
-    tokenizer = load_tokenizer(checkpoint)
+    inputs = load_inputs(checkpoint, model)
     identity = {
         "name": Path(checkpoint).resolve().name,
-        "backbone": model.config.backbone.get("model_type"),
+        "backbone": model.config.backbone.get("model_type") or model.config.backbone.get("stages"),
         "sha256": file_sha256(Path(checkpoint) / "model.safetensors"),
     }
     learned = model.config.learned(options.confidence)
-    encoded = _encode(model, tokenizer, rows, options)
-    lengths = _lengths(encoded)
-    shards = _shards(encoded, options)
+    encoded = inputs.encode(rows, options.max_tokens)
+    lengths = inputs.sizes(encoded)
+    shards = _shards(encoded, lengths, options)
     claim = {
         "model": identity,
         "data": rows.identity,
@@ -156,15 +155,14 @@ def precompute(
         found = [whole_piece(file) for file in files]
         missing = [shard for shard, whole in zip(shards, found, strict=True) if not whole]
         begin(len(rows), int(lengths.sum()))
-        longest = options.max_tokens or model.config.max_tokens
-        if note := truncation_note(tokenizer, rows.text, encoded, longest):
+        if note := inputs.note(rows, encoded, options.max_tokens):
             report(note)
         if damaged := found.count(False):
             report(f"{damaged} of {len(shards)} shards are damaged: they are computed again")
         if len(missing) < len(shards):
             report(f"{len(shards) - len(missing)} of {len(shards)} shards are there from an earlier run")
             advance(0, int(lengths.sum()) - sum(int(lengths[shard.members].sum()) for shard in missing))
-        passes = Passes(model, tokenizer.pad_token_id, options.precision, learned)
+        passes = Passes(model, inputs.batch, options.precision, learned)
         for shard, values in (run or run_here)(passes, missing):
             with piece_path(files[shard.number]) as temporary, temporary.open("wb") as handle:
                 np.save(handle, values, allow_pickle=False)
@@ -172,7 +170,7 @@ def precompute(
         outputs = _room(model, len(rows), learned)
         for shard, file in zip(shards, files, strict=True):
             outputs[shard.members] = np.load(io.BytesIO(read_piece(file)), allow_pickle=False)
-        trace = _assemble(model, rows, encoded, outputs, options, identity, name or out.stem)
+        trace = _assemble(model, inputs, rows, encoded, outputs, options, identity, name or out.stem)
         trace.save(work / FINAL, overwrite=True)
         refuse_place(out, overwrite)  # it may have appeared in the meantime
         put_in_place(work / FINAL, out, work)
@@ -205,8 +203,8 @@ def _run_task(common: tuple[Passes, int], shard: Shard) -> NDArray[np.float32]:
     return passes.outputs(shard)
 
 
-def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
-    batches = plan_batches(_lengths(encoded), options.batch_size)
+def _shards(encoded: Encoded, sizes: NDArray[np.int64], options: PrecomputeOptions) -> list[Shard]:
+    batches = plan_batches(sizes, options.batch_size)
     planned = plan_shards(batches, options.batch_size, options.shard_size)
     return [
         Shard(number, [(members, [encoded[i] for i in members]) for members in shard])
@@ -215,27 +213,28 @@ def _shards(encoded: Encoded, options: PrecomputeOptions) -> list[Shard]:
 
 
 def compute_trace(
-    model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions | None = None
+    model: ExitNetwork, inputs: Inputs, rows: Samples, options: PrecomputeOptions | None = None
 ) -> Trace:
     """Compute a trace in memory (for small data, such as a validation split)."""
     options = options or PrecomputeOptions()
-    encoded = _encode(model, tokenizer, rows, options)
+    encoded = inputs.encode(rows, options.max_tokens)
     learned = model.config.learned(options.confidence)
     outputs = _room(model, len(rows), learned)
-    passes = Passes(model, tokenizer.pad_token_id, options.precision, learned)
-    for shard, values in run_here(passes, _shards(encoded, options)):
+    passes = Passes(model, inputs.batch, options.precision, learned)
+    for shard, values in run_here(passes, _shards(encoded, inputs.sizes(encoded), options)):
         outputs[shard.members] = values
-    return _assemble(model, rows, encoded, outputs, options, {}, rows.name)
+    return _assemble(model, inputs, rows, encoded, outputs, options, {}, rows.name)
 
 
-def _room(model: MultiExitModel, samples: int, learned: bool) -> NDArray[np.float32]:
+def _room(model: ExitNetwork, samples: int, learned: bool) -> NDArray[np.float32]:
     """Return an array for logits and, if wanted, learned certainties; shape (n, exits, classes or more)."""
     return np.empty((samples, len(model.exits), model.config.num_labels + learned), dtype=np.float32)
 
 
 def _assemble(
-    model: MultiExitModel,
-    rows: Rows,
+    model: ExitNetwork,
+    inputs: Inputs,
+    rows: Samples,
     encoded: Encoded,
     values: NDArray[np.float32],
     options: PrecomputeOptions,
@@ -248,10 +247,6 @@ def _assemble(
         outputs |= {"confidence": certainty[..., 0], "softmax": False}
         if not model.config.regresses:
             outputs["entropy"] = read_logits(logits)[1]  # not derived from this confidence
-    lengths = _lengths(encoded)
-    longest = options.max_tokens or model.config.max_tokens
-    width = model.backbone.config.hidden_size
-    pooled = 4 * width * (model.config.exit_states - 1)  # of earlier states that later exits read
     manifest: dict[str, Any] = {
         "model": identity,
         "data": rows.identity,
@@ -260,24 +255,10 @@ def _assemble(
         "pooling": model.config.pooling,
         **({"confidence_from": "learned certainty (BERxiT)"} if certainty.size else {}),
         "parameters": model.num_parameters(),
-        "flops": {
-            "counter": "torch.utils.flop_counter, eager attention",
-            "mean_length": count_flops(model, max(1, round(float(lengths.mean())))),
-            "max_length": count_flops(model, longest),
-            # the mean may equal one of the others: three lengths give the constant, S and S² parts
-            "half_length": count_flops(model, max(1, longest // 2)),
-            "quarter_length": count_flops(model, max(1, longest // 4)),
-        },
-        "hidden_state_bytes": {
-            "per_token_float32": 4 * width,
-            "mean_length_float32": pooled + round(4 * width * float(lengths.mean())),
-            "max_length_float32": pooled + 4 * width * longest,
-        },
+        **inputs.facts(model, encoded, options.max_tokens),
         "dtype": options.precision,
         "device": _device_name(model.device),
         "threads": torch.get_num_threads(),
-        "max_tokens": longest,
-        "reach_max_tokens": int((lengths == longest).sum()),  # truncated, or exactly of this length
         "batch_size": options.batch_size,
         "libraries": _libraries(),
     }
@@ -290,11 +271,11 @@ def _assemble(
     keep_logits = many if options.logits is None else options.logits
     if keep_logits and not model.config.regresses:
         outputs["logits"] = logits.astype(np.float16)
-    outputs |= {"id": rows.id, "text_hash": rows.text_hash}
-    return Trace(**outputs, name=name, length=lengths, manifest=manifest)
+    outputs |= {"id": rows.id, **inputs.columns(rows, encoded)}
+    return Trace(**outputs, name=name, manifest=manifest)
 
 
-def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dict[str, Any]:
+def _read(model: ExitNetwork, rows: Samples, logits: NDArray[np.float32]) -> dict[str, Any]:
     """Convert logits to columns of a trace: classes with confidences, or scores."""
     if rows.label is not None and rows.regression != model.config.regresses:
         kinds = ("classes", "scores")
@@ -324,17 +305,6 @@ def _read(model: MultiExitModel, rows: Rows, logits: NDArray[np.float32]) -> dic
         "class_names": names,
         "entropy": entropy if len(names) > 2 else None,  # derived from the confidence with two classes
     }
-
-
-def _lengths(encoded: Encoded) -> NDArray[np.int64]:
-    return np.array([len(one["input_ids"]) for one in encoded], dtype=np.int64)
-
-
-def _encode(model: MultiExitModel, tokenizer: Any, rows: Rows, options: PrecomputeOptions) -> Encoded:
-    longest = options.max_tokens or model.config.max_tokens
-    encoded = encode(tokenizer, rows.text, longest)
-    check_tokens(encoded, longest, model.backbone.config.vocab_size, model.positions)
-    return encoded
 
 
 def _device(options: PrecomputeOptions) -> torch.device:

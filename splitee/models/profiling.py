@@ -30,7 +30,7 @@ from splitee._internal.numbers import check_whole
 from splitee.models.checkpoints import find_checkpoint
 from splitee.models.early_exit import infer
 from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.multi_exit import MultiExitModel, load_encoder
 from splitee.policies.rules import Confidence, Memory, Rule, Said, Sure
 from splitee.system.codec import CODECS, check_codec, decode, state_bytes
 from splitee.system.codec import encode as encode_state
@@ -153,7 +153,7 @@ def measure(
     """
     options = options or ProfileOptions()
     folder = find_checkpoint(checkpoint)
-    model, tokenizer = load_checkpoint(folder), load_tokenizer(folder)
+    model, tokenizer = load_encoder(folder), load_tokenizer(folder)
     name = name or folder.resolve().name
     counts = _token_counts(model, tokenizer, options.tokens)
     probes = [_Probe([[text]], count) for text, count in zip(_texts(tokenizer, counts), counts, strict=True)]

@@ -21,7 +21,7 @@ from splitee._internal.checksums import file_sha256
 from splitee._internal.errors import shown
 from splitee.models.checkpoints import find_checkpoint
 from splitee.models.encode import check_tokens
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.multi_exit import MultiExitModel, load_encoder
 from splitee.models.resuming import Final, Part, Resumer
 from splitee.runtime import protocol
 from splitee.runtime.batching import Batcher, Done
@@ -55,7 +55,7 @@ class Limits:
     batch_rows: int = 32
     batch_tokens: int = 4096
     waiting: int = 512
-    linger: float = 0.0
+    linger: float = 0.002
     body_bytes: int | None = None
     open_bytes: int = 2**27
 
@@ -284,7 +284,7 @@ def open_cloud(
     (6, ('negative', 'positive'))
     """
     limits = limits or Limits()
-    model = load_checkpoint(checkpoint)
+    model = load_encoder(checkpoint)
     return Cloud(
         model, interface_of(checkpoint, model, rows=limits.rows, max_tokens=max_tokens), limits, token
     )

@@ -57,7 +57,7 @@ class System:
     device_layers : int, optional
         m; see `CostModel`.
     input_bytes : float or array of shape (n,), optional
-        Bytes of the input of each sample. Default: 4 per token.
+        Bytes of the input of each sample. Default: those of the trace, else 4 per token.
     tokens : int, optional
         Tokens per sample, for traces without lengths.
 
@@ -286,8 +286,12 @@ class SystemOn:
         if self.system.sends == "input":
             return bits
         hidden = self.system.device.hidden
+        stored = self.trace.manifest.get("hidden_state_bytes")
+        if isinstance(stored, Mapping) and "by_exit_shape" in stored:
+            shapes = _shapes(stored["by_exit_shape"], self.trace)
+            bits[:, 1:] = [8.0 * float(state_bytes(self.system.codec, *shape)) for shape in shapes]
+            return bits
         if hidden is None:
-            stored = self.trace.manifest.get("hidden_state_bytes")
             per_token = stored.get("per_token_float32") if isinstance(stored, Mapping) else None
             hidden = per_token // 4 if isinstance(per_token, int) and per_token > 0 else None
         if hidden is None or not self._has_tokens:
@@ -303,6 +307,8 @@ class SystemOn:
 
     def _input_bits(self) -> Floats:
         sizes = self.system.input_bytes
+        if sizes is None and self.trace.input_bytes is not None:
+            sizes = self.trace.input_bytes
         if sizes is None:
             if not self._has_tokens:
                 if self.system.sends == "state" and self.system.device_layers is not None:
@@ -361,6 +367,19 @@ def _cloud_times(cloud: DeviceProfile | float | None, kinds: NDArray[np.int64], 
         return whole
     rest = 1.0 - np.arange(layers + 1) / layers
     return np.tile((cloud or 0.0) * rest, (len(kinds), 1))
+
+
+def _shapes(stored: Any, trace: Trace) -> list[tuple[int, int]]:
+    """Return positions and width of the state at every exit, as `splitee precompute` wrote them."""
+    valid = isinstance(stored, list) and all(
+        isinstance(one, list) and len(one) == 2 and all(type(n) is int and 0 < n < 2**31 for n in one)
+        for one in stored
+    )
+    if not valid or len(stored) != trace.layers:
+        raise InputError(
+            f"{trace.name}: manifest: by_exit_shape must be {trace.layers} pairs of positions and width"
+        )
+    return [(positions, width) for positions, width in stored]
 
 
 def _checked_weights(weights: Any) -> dict[str, float]:

@@ -20,6 +20,7 @@ _PER_SAMPLE = (
     "label",
     "id",
     "length",
+    "input_bytes",
     "group",
     "text_hash",
     "cloud_confidence",

@@ -24,7 +24,8 @@ _OPTIONAL = ("entropy", "value")  # per-exit columns
 _PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
 _TEXTS = ("group", "text_hash")
-_PER_SAMPLE = ("label", "target", "length", *_TEXTS, "cloud_confidence", "cloud_prediction")
+_COUNTS = ("length", "input_bytes")
+_PER_SAMPLE = ("label", "target", *_COUNTS, *_TEXTS, "cloud_confidence", "cloud_prediction")
 
 
 @dataclass
@@ -296,7 +297,7 @@ def _arrays(
         elif ours in _TEXTS:
             values = table.texts(theirs).to_numpy(zero_copy_only=False)
         else:
-            values = table.numbers(theirs, np.int64 if ours == "length" else np.float32)
+            values = table.numbers(theirs, np.int64 if ours in _COUNTS else np.float32)
         arrays[ours, exit_] = values
     return arrays, encoded.names
 

@@ -59,10 +59,12 @@ class Trace:
         Name of each sample. Default: "0", "1", ...
     length : array_like, shape (n,), optional
         Number of tokens of each sample.
+    input_bytes : array_like, shape (n,), optional
+        Size of each sample's input, such as an image file; a `System` reads it.
     group : sequence of str, optional
         Group of each sample, such as its domain.
     text_hash : sequence of str, optional
-        A hash of each sample's text, by which `with_cloud` matches samples.
+        A hash of each sample's text or image file, by which `with_cloud` matches samples.
     logits : array_like, shape (n, L, K), optional
         Logits of each exit; stored as float16.
     cloud_confidence, cloud_prediction : array_like, shape (n,), optional
@@ -100,6 +102,7 @@ class Trace:
     prediction: Integers
     label: Integers | None
     length: Integers | None
+    input_bytes: Integers | None
     group: Strings | None
     text_hash: Strings | None
     logits: Halves | None
@@ -123,6 +126,7 @@ class Trace:
         classes: int | None = None,
         id: Any = None,
         length: ArrayLike | None = None,
+        input_bytes: ArrayLike | None = None,
         group: Any = None,
         text_hash: Any = None,
         logits: ArrayLike | None = None,
@@ -155,6 +159,7 @@ class Trace:
             prediction=predictions,
             label=labels,
             length=optional(integers, "length", length, (n,)),
+            input_bytes=optional(integers, "input_bytes", input_bytes, (n,)),
             group=optional(strings, "group", group, (n,)),
             text_hash=optional(strings, "text_hash", text_hash, (n,)),
             logits=optional(halves, "logits", logits, (n, layers, classes)),
@@ -294,6 +299,7 @@ class Trace:
             "prediction": self.prediction,
             "label": self.label,
             "length": self.length,
+            "input_bytes": self.input_bytes,
             "group": self.group,
             "text_hash": self.text_hash,
             "logits": self.logits,

@@ -11,12 +11,14 @@ import transformers
 from splitee._internal.errors import InputError
 from splitee._internal.folders import claimed_folder
 from splitee._internal.reading import read_json
-from splitee.data.tasks import Rows, check_learnable
+from splitee.data.rows import check_learnable
 from splitee.models.checkpoints import check_out, check_sizes
-from splitee.models.encode import load_tokenizer
 from splitee.models.exits import ExitHead
+from splitee.models.inputs import Samples, load_inputs
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
-from splitee.training.finishing import examples, finish, report_truncated
+from splitee.models.network import ExitNetwork
+from splitee.models.staged import StagedModel
+from splitee.training.finishing import examples, finish, report_note
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
@@ -25,15 +27,15 @@ __all__ = ["Recipe", "Report", "finetune"]
 
 
 def finetune(
-    backbone: str | Path,
-    train: Rows,
-    validation: Rows,
+    backbone: str | Path | StagedModel,
+    train: Samples,
+    validation: Samples,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
     overwrite: bool = False,
     report: Report = lambda line: None,
-) -> MultiExitModel:
+) -> ExitNetwork:
     """Train a multi-exit model; write it, its tokenizer and its validation trace to the folder `out`.
 
     Checkpoints are kept in ``OUT.partial`` during training. The same call resumes there after an
@@ -41,9 +43,10 @@ def finetune(
 
     Parameters
     ----------
-    backbone : str or path
-        An encoder for `MultiExitModel.from_backbone`.
-    train, validation : Rows
+    backbone : str, path or StagedModel
+        An encoder for `MultiExitModel.from_backbone`; or a network of stages with as many classes, which is
+        trained in place and whose exits are as they are.
+    train, validation : Rows or Images
         Labelled rows with the same label names. The best epoch (by the last exit) and α are chosen on
         `validation`.
     out : path
@@ -57,8 +60,7 @@ def finetune(
 
     Returns
     -------
-    MultiExitModel
-
+    ExitNetwork
 
     Raises
     ------
@@ -79,8 +81,61 @@ def finetune(
             f"{validation.name} has the labels {', '.join(_names(validation))}, "
             f"but {train.name} has {', '.join(names)}: give the same labels"
         )
-    _check_backbone(backbone)
     transformers.set_seed(recipe.seed)  # for initial weights and dropout; the Trainer seeds the rest
+    if isinstance(backbone, StagedModel):
+        model: ExitNetwork = _named(backbone, names)
+        inputs = load_inputs("", model)
+    else:
+        model = _new_model(backbone, train, names, recipe)
+        inputs = load_inputs(backbone, model)
+    if len(model.exits) < 2 and OBJECTIVES[recipe.objective].second is not None:
+        raise InputError(
+            f"objective {recipe.objective!r} trains the exits before the last: give at least two exits"
+        )
+    size = None if isinstance(backbone, StagedModel) else recipe.max_tokens
+    train_examples = examples(inputs, train, size)
+    validation_examples = examples(inputs, validation, size)
+    origin = _origin(backbone)
+    claim = {
+        "backbone": str(backbone) if size else origin["backbone"],
+        "recipe": asdict(recipe),
+        "data": [train.identity, validation.identity],
+    }
+    with claimed_folder(out, claim) as work:
+        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
+            report_note(inputs, rows, encoded, size, report)
+        state = train_model(model, inputs, train_examples, validation_examples, recipe, work, report)
+        device = model.device
+        if not state.best_global_step:
+            raise InputError(
+                f"the training diverged (the {measure_of(model)} is not a number): lower --learning-rate"
+            )
+        model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
+        model.to(device)
+        history = [
+            {"epoch": entry["epoch"], measure_of(model): by_exit(entry)}
+            for entry in evaluations(state.log_history)
+        ]
+
+        model.config.training = {
+            **origin,
+            "recipe": asdict(recipe),
+            "train": train.identity | {"rows": len(train)},
+            "validation": validation.identity | {"rows": len(validation)},
+            "best_step": state.best_global_step,
+            "history": history,
+            "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
+        }
+        finish(model, inputs, validation, recipe.alpha_rule, work, out, overwrite, report)
+        return model
+
+
+def _new_model(
+    backbone: str | Path, train: Samples, names: tuple[str, ...], recipe: Recipe
+) -> MultiExitModel:
+    """Return an encoder with new exits."""
+    _check_backbone(backbone)
+    assert train.label is not None
     model = MultiExitModel.from_backbone(
         backbone,
         num_labels=len(names),
@@ -99,48 +154,37 @@ def finetune(
         gradient_equilibrium=recipe.equilibrium,
         max_tokens=recipe.max_tokens,
     )
-    if len(model.exits) < 2 and OBJECTIVES[recipe.objective].second is not None:
-        raise InputError(
-            f"objective {recipe.objective!r} trains the exits before the last: give at least two exits"
-        )
     if train.regression:
         _start_from_mean(model, float(train.label.mean()))
-    tokenizer = load_tokenizer(backbone)
-    train_examples = examples(model, tokenizer, train, recipe.max_tokens)
-    validation_examples = examples(model, tokenizer, validation, recipe.max_tokens)
-    claim = {
-        "backbone": str(backbone),
-        "recipe": asdict(recipe),
-        "data": [train.identity, validation.identity],
-    }
-    with claimed_folder(out, claim) as work:
-        for rows, encoded in ((train, train_examples), (validation, validation_examples)):
-            report_truncated(tokenizer, rows, encoded, recipe.max_tokens, report)
-        state = train_model(model, tokenizer, train_examples, validation_examples, recipe, work, report)
-        device = model.device
-        if not state.best_global_step:
-            raise InputError(
-                f"the training diverged (the {measure_of(model)} is not a number): lower --learning-rate"
-            )
-        model = load_checkpoint(work / f"checkpoint-{state.best_global_step}")
-        model.to(device)
-        history = [
-            {"epoch": entry["epoch"], measure_of(model): by_exit(entry)}
-            for entry in evaluations(state.log_history)
-        ]
+    return model
 
-        model.config.training = {
-            "backbone": Path(backbone).name if Path(backbone).is_dir() else str(backbone),
-            "backbone_source": "folder" if Path(backbone).is_dir() else "hub",
-            "recipe": asdict(recipe),
-            "train": train.identity | {"rows": len(train)},
-            "validation": validation.identity | {"rows": len(validation)},
-            "best_step": state.best_global_step,
-            "history": history,
-            "libraries": {"torch": torch.__version__, "transformers": transformers.__version__},
-        }
-        finish(model, tokenizer, validation, recipe.alpha_rule, work, out, overwrite, report)
-        return model
+
+def _named(model: StagedModel, names: tuple[str, ...]) -> StagedModel:
+    """Give a network of stages the names of the classes.
+
+    Raises
+    ------
+    InputError
+        If it has another number of classes.
+    """
+    if model.config.num_labels != len(names):
+        raise InputError(f"the model has {model.config.num_labels} classes, the data {len(names)}")
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: i for i, name in enumerate(names)}
+    return model
+
+
+def _origin(backbone: str | Path | StagedModel) -> dict[str, str]:
+    """Return the name of a backbone, and where it comes from."""
+    if isinstance(backbone, StagedModel):
+        described = backbone.config.backbone
+        name = described.get("stages") or described.get("model_type") or "stages"
+        return {"backbone": str(name), "backbone_source": "stages"}
+    folder = Path(backbone).is_dir()
+    return {
+        "backbone": Path(backbone).name if folder else str(backbone),
+        "backbone_source": "folder" if folder else "hub",
+    }
 
 
 def _start_from_mean(model: MultiExitModel, score: float) -> None:
@@ -151,7 +195,7 @@ def _start_from_mean(model: MultiExitModel, score: float) -> None:
             head.classifier.bias.fill_(score)
 
 
-def _names(rows: Rows) -> tuple[str, ...]:
+def _names(rows: Samples) -> tuple[str, ...]:
     """Return the class names, or ("score",) for regression."""
     return ("score",) if rows.regression else rows.label_names or ()
 

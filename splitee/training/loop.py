@@ -15,7 +15,8 @@ from transformers.trainer_callback import TrainerState
 from splitee._internal.checksums import damaged_file
 from splitee.elue.metrics import pearson_and_spearman
 from splitee.models.exits import certainty_loss
-from splitee.models.multi_exit import MultiExitModel
+from splitee.models.inputs import Inputs
+from splitee.models.network import ExitNetwork
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
 from splitee.training.trainer import (
@@ -32,8 +33,8 @@ Report = Callable[[str], None]
 
 
 def train_model(
-    model: MultiExitModel,
-    tokenizer: Any,
+    model: ExitNetwork,
+    inputs: Inputs,
     train: list[dict[str, Any]],
     validation: list[dict[str, Any]],
     recipe: Recipe,
@@ -52,7 +53,7 @@ def train_model(
         report(
             f"training on {len(train)} rows, at most {recipe.epochs} epochs; validating on {len(validation)}"
         )
-    trainer = _trainer(model, tokenizer, train, validation, recipe, work, report)
+    trainer = _trainer(model, inputs, train, validation, recipe, work, report)
     result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     report(
         f"trained {trainer.state.global_step} steps in {result.metrics['train_runtime']:.0f} s (this session)"
@@ -61,8 +62,8 @@ def train_model(
 
 
 def _trainer(
-    model: MultiExitModel,
-    tokenizer: Any,
+    model: ExitNetwork,
+    inputs: Inputs,
     train: list[dict[str, Any]],
     validation: list[dict[str, Any]],
     recipe: Recipe,
@@ -93,7 +94,7 @@ def _trainer(
         recipe,
         model=model,
         args=arguments,
-        data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+        data_collator=lambda batch: collate(batch, inputs.batch),
         train_dataset=train,
         eval_dataset=validation,
         compute_metrics=lambda output: _scores(by_exits(output.predictions, output.label_ids), recipe),
@@ -166,7 +167,7 @@ class _Trainer(LengthTrainer):
         return (value, outputs) if return_outputs else value
 
 
-def measure_of(model: MultiExitModel) -> str:
+def measure_of(model: ExitNetwork) -> str:
     """Return the validation measure: "accuracy", or "correlation" for regression."""
     return "correlation" if model.config.regresses else "accuracy"
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_finger
 from splitee._internal.reading import read_json
 from splitee._internal.swapping import remove
 from splitee.elue.flops import Flops
+from splitee.models.encode import pad
 from splitee.models.exits import certainty_loss, exit_losses
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.slender import Widths
@@ -64,7 +66,7 @@ class Lesson:
         """Stack examples to a batch with their indices as ``rows``."""
         rows = torch.tensor([one["row"] for one in batch])
         read = [{key: value for key, value in one.items() if key != "row"} for one in batch]
-        return collate(read, self.pad_token) | {"rows": rows}
+        return collate(read, partial(pad, pad_id=self.pad_token)) | {"rows": rows}
 
     def scores(self, model: MultiExitModel) -> list[float]:
         """Return each exit's score on the validation examples."""
@@ -181,7 +183,7 @@ def run_stage(
 
 
 def _loaded(folder: Path, lesson: Lesson) -> MultiExitModel:
-    model = load_checkpoint(folder)
+    model: MultiExitModel = load_checkpoint(folder)
     model.to(lesson.teacher.model.device)
     return model
 

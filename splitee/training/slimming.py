@@ -22,11 +22,12 @@ from splitee._internal.folders import claimed_folder
 from splitee.data.rows import Rows, check_learnable, map_labels
 from splitee.models.checkpoints import check_out, find_checkpoint
 from splitee.models.encode import load_tokenizer
-from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.inputs import TextInputs
+from splitee.models.multi_exit import MultiExitModel, load_encoder
 from splitee.models.slender import check_slimmable
 from splitee.training.assistant import new_assistant
 from splitee.training.distill import Teacher
-from splitee.training.finishing import examples, finish, report_truncated
+from splitee.training.finishing import examples, finish, report_note
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import exits_from, first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
@@ -83,16 +84,15 @@ def slim_checkpoint(
     """
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
     check_out(out, overwrite)
-    teacher = load_checkpoint(checkpoint)
+    teacher = load_encoder(checkpoint)
     check_slimmable(teacher.backbone.config)
     if recipe.first_exit is not None:
         teacher = exits_from(teacher, recipe.first_exit)
     train, validation = (_match_labels(rows, teacher, checkpoint) for rows in (train, validation))
     tokenizer = load_tokenizer(checkpoint)
-    limit = teacher.config.max_tokens
+    inputs = TextInputs(tokenizer, teacher)
     train_examples, validation_examples = (
-        [one | {"row": row} for row, one in enumerate(examples(teacher, tokenizer, rows, limit))]
-        for rows in (train, validation)
+        [one | {"row": row} for row, one in enumerate(examples(inputs, rows))] for rows in (train, validation)
     )
     steps = -(-len(train_examples) // recipe.batch_size)
     student = _initial_student(teacher, recipe)
@@ -105,7 +105,7 @@ def slim_checkpoint(
     }
     with claimed_folder(out, claim) as work:
         for rows, encoded in ((train, train_examples), (validation, validation_examples)):
-            report_truncated(tokenizer, rows, encoded, limit, report)
+            report_note(inputs, rows, encoded, None, report)
         lesson = _lesson(teacher, train_examples, validation_examples, tokenizer.pad_token_id, recipe, report)
         if _validation_hash(teacher) not in (None, validation.identity.get("sha256")):
             report(
@@ -136,7 +136,7 @@ def slim_checkpoint(
             "slimmed": {"from": checkpoint.resolve().name, "recipe": asdict(recipe), "stages": history}
         }
         student.config.recommended_threshold = None
-        finish(student, tokenizer, validation, recipe.alpha_rule, work, out, overwrite, report)
+        finish(student, inputs, validation, recipe.alpha_rule, work, out, overwrite, report)
         return student
 
 

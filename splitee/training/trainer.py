@@ -17,10 +17,10 @@ from splitee._internal.checksums import FINGERPRINTS, damaged_file, write_finger
 from splitee._internal.errors import InputError
 from splitee._internal.reading import read_json
 from splitee._internal.swapping import remove
-from splitee.models.encode import pad
+from splitee.models.inputs import Batch
 from splitee.training.recipe import mixed_precision
 
-Example = dict[str, Any]  # token ids of a text, and "labels"
+Example = dict[str, Any]  # an encoded sample, and "labels"
 
 
 def trainer_arguments(
@@ -65,11 +65,11 @@ def prepare(trainer: Trainer) -> None:
     trainer.add_callback(_Fingerprints())
 
 
-def collate(batch: Sequence[Example], pad_token: int) -> dict[str, torch.Tensor]:
-    """Stack examples to tensors, padded on the right."""
-    labels = torch.tensor([one["labels"] for one in batch])  # floats for regression
-    texts = [{k: v for k, v in one.items() if k != "labels"} for one in batch]
-    return pad(texts, pad_token) | {"labels": labels}
+def collate(examples: Sequence[Example], batch: Batch) -> dict[str, torch.Tensor]:
+    """Put examples together to tensors, by the `batch` of the model's inputs."""
+    labels = torch.tensor([one["labels"] for one in examples])  # floats for regression
+    samples = [{k: v for k, v in one.items() if k != "labels"} for one in examples]
+    return batch(samples) | {"labels": labels}
 
 
 def inputs_of(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class LengthTrainer(Trainer):
     """A Trainer with batches of similar length."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = [len(one["input_ids"]) for one in self.train_dataset]
+        lengths = [len(one.get("input_ids", "1")) for one in self.train_dataset]  # images have one size
         return ByLength(lengths, self.args.train_batch_size, self.args.seed)
 
 

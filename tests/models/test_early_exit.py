@@ -15,6 +15,7 @@ from splitee.models.cutting import Cut
 from splitee.models.early_exit import infer
 from splitee.models.encode import encode, pad
 from splitee.models.flops import count_flops
+from splitee.models.inputs import TextInputs
 from splitee.models.precompute import compute_trace
 from splitee.policies.rules import AtExit, Confidence, Entropy, Patience, Rule
 from splitee.trace import Trace
@@ -37,7 +38,7 @@ def made(kind: str, classes: int) -> tuple[torch.nn.Module, Trace]:
     options = SCORES if classes == 1 else {"classes": classes}
     model = toys.model(kind, max_tokens=16, **options)
     rows = Rows("texts", (TEXTS,), None, None, [str(i) for i in range(len(TEXTS))], {})
-    return model, compute_trace(model, TOKENIZER, rows)
+    return model, compute_trace(model, TextInputs(TOKENIZER, model), rows)
 
 
 def batch(texts: list[str]) -> dict[str, torch.Tensor]:

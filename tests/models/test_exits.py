@@ -14,6 +14,7 @@ from splitee.models.early_exit import infer
 from splitee.models.encode import encode, pad
 from splitee.models.exits import certainty_loss
 from splitee.models.flops import count_flops
+from splitee.models.inputs import TextInputs
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.precompute import PrecomputeOptions, compute_trace
 
@@ -107,7 +108,7 @@ def test_a_learned_confidence_in_traces_and_early_exit(classes, tmp_path):
     options = {"classes": 1, "score_range": (0, 5)} if classes == 1 else {"classes": classes}
     toys.checkpoint(tmp_path, confidence="learned", **options)
     model = load_checkpoint(tmp_path)
-    trace = compute_trace(model, TOKENIZER, ROWS)
+    trace = compute_trace(model, TextInputs(TOKENIZER, model), ROWS)
     with torch.no_grad():
         wanted = torch.cat([model(**batch([text])).certainty for text in TEXTS])
     np.testing.assert_allclose(trace.confidence, wanted, atol=1e-5)
@@ -118,7 +119,7 @@ def test_a_learned_confidence_in_traces_and_early_exit(classes, tmp_path):
     answers = infer(model, batch(TEXTS), splitee.ElasticBERT(alpha).rule)
     assert answers.exit.tolist() == cascade.tolist()
     assert len(set(cascade.tolist())) > 1
-    plain = compute_trace(model, TOKENIZER, ROWS, PrecomputeOptions(confidence="softmax"))
+    plain = compute_trace(model, TextInputs(TOKENIZER, model), ROWS, PrecomputeOptions(confidence="softmax"))
     assert "confidence_from" not in plain.manifest
     np.testing.assert_array_equal(plain.prediction, trace.prediction)
     if classes > 1:  # the entropy of the softmax is there for policies that need it
@@ -132,8 +133,9 @@ def test_a_learned_confidence_in_traces_and_early_exit(classes, tmp_path):
 def test_a_model_without_learned_confidence_says_so():
     with pytest.raises(InputError, match="splitee train --confidence learned"):
         infer(toys.model(), batch(TEXTS), splitee.ElasticBERT(0.7).rule, confidence="learned")
+    model = toys.model(max_tokens=16)
     with pytest.raises(InputError, match="no learned confidence"):
-        compute_trace(toys.model(max_tokens=16), TOKENIZER, ROWS, PrecomputeOptions(confidence="learned"))
+        compute_trace(model, TextInputs(TOKENIZER, model), ROWS, PrecomputeOptions(confidence="learned"))
     with pytest.raises(InputError, match="of one width"):
         toys.model(confidence="learned", exit_states=2, exit_dense=False)
     with pytest.raises(InputError, match="confidence 'sure': choose one of softmax, learned"):
@@ -206,7 +208,7 @@ def test_flops_and_bytes_of_more_states_and_certainties():
     reads = [2, 3, 3, 3]
     expected = [2 * (n * width * width + width * classes + width) for n in reads]
     assert count_flops(model, 9)["exits"] == expected
-    trace = compute_trace(model, TOKENIZER, ROWS)
+    trace = compute_trace(model, TextInputs(TOKENIZER, model), ROWS)
     assert trace.manifest["hidden_state_bytes"]["max_length_float32"] == 4 * width * (16 + 2)
 
 

@@ -548,7 +548,7 @@ def test_progress_is_told_where_there_is_no_terminal(checkpoint, file, tmp_path,
     )  # fmt: skip
     lines = [line for line in ran.err.splitlines() if line.startswith("t.parquet: ")]
     assert len(lines) == 5
-    assert all(line.startswith("t.parquet: ") and " texts/s, " in line for line in lines)
+    assert all(line.startswith("t.parquet: ") and " samples/s, " in line for line in lines)
     assert lines[-1].startswith("t.parquet: 100 %")
     told = f"wrote {tmp_path / 't.parquet'}: 25 samples, {toys.LAYERS} exits"
     assert ran.out == f"{told}, no labels (--label-column names them)\n"

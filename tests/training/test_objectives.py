@@ -15,6 +15,7 @@ from splitee._internal.errors import InputError
 from splitee.data.rows import Rows
 from splitee.data.tasks import load_task
 from splitee.models.encode import encode
+from splitee.models.inputs import TextInputs
 from splitee.models.precompute import compute_trace
 from splitee.trace import load_trace
 from splitee.training import objectives
@@ -161,7 +162,9 @@ def test_certainty_is_learned_in_the_steps_that_train_all_exits(objective, train
 
     monkeypatch.setattr(loop._Trainer, "training_step", step)
     recipe = Recipe(objective=objective, epochs=2, patience=2, batch_size=8, max_tokens=16)
-    state = loop.train_model(model, toys.tokenizer(), rows, rows[:4], recipe, tmp_path, lambda line: None)
+    state = loop.train_model(
+        model, TextInputs(toys.tokenizer(), model), rows, rows[:4], recipe, tmp_path, lambda line: None
+    )
     assert state.global_step == 4
     assert sum(moved) == trained
     if objective == "two-stage":
@@ -287,15 +290,16 @@ def test_scores_of_other_ranges(low, high, classes):
     model = toys.model(classes=1, score_range=(low, high), max_tokens=16)
     texts = ["good", "bad w1", "w2 w3 w4"]
     rows = Rows("texts", (texts,), np.array([low, high, (low + high) / 2]), None, list("abc"), {})
-    trace = compute_trace(model, toys.tokenizer(), rows)
+    trace = compute_trace(model, TextInputs(toys.tokenizer(), model), rows)
     assert trace.classes == classes == len(set(trace.manifest["class_names"]))
     assert trace.label[:2].tolist() == [0, classes - 1]
 
 
 def test_labels_of_another_kind():
     rows = Rows("texts", (["good"],), np.array([1]), ("a", "b"), ["0"], {})
+    model = toys.model(classes=1, score_range=(0, 5), max_tokens=16)
     with pytest.raises(InputError, match="labelled with classes, but the model predicts scores"):
-        compute_trace(toys.model(classes=1, score_range=(0, 5), max_tokens=16), toys.tokenizer(), rows)
+        compute_trace(model, TextInputs(toys.tokenizer(), model), rows)
     with pytest.raises(InputError, match="one output and a range"):
         toys.model(classes=1)
 

@@ -1,0 +1,71 @@
+"""Write a card beside each bundled trace of images.
+
+python experiments/i_splitee_2024/cards.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import splitee
+from splitee._internal.files import write_text
+from splitee.data.distortions import Distortion
+from splitee.trace.reliability import expected_calibration_error
+
+DATA = Path(splitee.__file__).parent / "data"
+WHAT = {
+    "clean": "not distorted (JPEG of quality 90 at 128 × 128)",
+    "blur": "a Gaussian blur of σ = {:g} pixels at 128 × 128",
+    "noise": "Gaussian noise of σ = {:g}/255 at 128 × 128",
+    "jpeg": "JPEG of quality {:g} at 128 × 128",
+}
+
+
+def card(name: str) -> str:
+    trace = splitee.load_trace(name)
+    told = trace.manifest
+    level = told["data"]["distortion"]["names"]
+    known = Distortion.named(level)
+    states, flops = told["hidden_state_bytes"]["by_exit_shape"], told["flops"]["image"]
+    images = (
+        "505 of the training images of Caltech-101, five per class, held out: α is chosen on them by exits fitted to the others."
+        if name.endswith("_validation")
+        else f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; CC BY 4.0), 101 classes without the "
+        f"background class: {WHAT[known.kind].format(known.amount)}, seed {told['data']['distortion']['seed']}."
+    )
+    lines = [
+        f"# {name}",
+        "",
+        images,
+        "",
+        "- **Model**: EfficientNet-Lite0 (ImageNet weights, Apache-2.0), frozen; linear exits after blocks 3, 5, 8, 11, 12 and 15 "
+        "and the head, fitted to 30 clean images per class. Exits read 3 × 3 averages and the maximum of each channel; the "
+        "head's reads the average and the maximum.",
+        f"- **Threshold**: α = {told['recommended_threshold']['value']:g} by the rule "
+        f"{told['recommended_threshold']['rule']} on 505 clean held-out images.",
+        f"- **Input**: {trace.input_bytes.mean():,.0f} bytes per image on average ({trace.input_bytes.min():,} to "
+        f"{trace.input_bytes.max():,}); every file is reproduced to the byte by its seed and Pillow's encoder.",
+        f"- **FLOPs per image**: {sum(flops['layers']) / 1e6:.0f} M in stages ({told['flops']['counter']}).",
+        f"- **Licence**: only confidences, predictions, labels and sizes are here, no image. Content SHA-256 `{trace.fingerprint[:16]}…`.",
+        "",
+        "| exit | stage | accuracy % | mean confidence | calibration error | state | KB in float16 | KB in int8 |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    right = trace.prediction == trace.label[:, None]
+    for i, accuracy in enumerate(trace.accuracy_per_exit()):
+        positions, width = states[i]
+        error = expected_calibration_error(trace.confidence[:, i], right[:, i])
+        sizes = 2 * positions * width / 1e3, positions * (width + 4) / 1e3
+        lines.append(
+            f"| {i + 1} | {trace.exit_layers[i]} | {100 * accuracy:.2f} | {trace.confidence[:, i].mean():.3f} | {error:.3f} | "
+            f"{positions} × {width} | {sizes[0]:.1f} | {sizes[1]:.1f} |"
+        )
+    lines += ["", "Made by `experiments/i_splitee_2024/traces.py`; this card by `cards.py` beside it.", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    for name in splitee.bundled_traces():
+        if name.startswith("caltech101"):
+            write_text(DATA / f"{name}.md", card(name), overwrite=True)
+            print(f"wrote {name}.md")

@@ -1,0 +1,156 @@
+"""Read one image file: what it is, is checked before memory is taken, and a bad one is one clear line."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Data = bytes | Path  # an image file, in memory or on disk
+
+MOST_PIXELS = 50_000_000  # of an image, some 150 MB when decoded
+LEAST_SIDE = 8
+MOST_BYTES = 2**28  # of an image file
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 8 bits per channel or fewer, grey or colours
+_WHITE = (255, 255, 255, 255)
+
+
+def need_pillow() -> Any:
+    """Return Pillow's module of images.
+
+    Raises
+    ------
+    InputError
+        If Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError("images need Pillow: pip install 'splitee[models]'") from error
+    return Image
+
+
+def read_picture(data: Data, name: str = "the image") -> Image:
+    """Decode an image file to RGB, upright as its camera held it; transparent places become white.
+
+    Parameters
+    ----------
+    data : bytes or Path
+        The file.
+    name : str
+        What an error calls it.
+
+    Raises
+    ------
+    InputError
+        If it is not an image, is damaged, has more than one frame or more than 8 bits per channel, is in
+        CMYK, or is too small or too large.
+
+    Examples
+    --------
+    >>> read_picture(b"hello", "hello.png")
+    Traceback (most recent call last):
+    splitee._internal.errors.InputError: hello.png: not an image that Pillow can read
+    """
+    image = open_picture(data, name)
+    from PIL import ImageOps
+
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("LA", "PA", "RGBA") or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+            ground = need_pillow().new("RGBA", upright.size, _WHITE)
+            upright = need_pillow().alpha_composite(ground, upright)
+        rgb: Image = upright.convert("RGB")
+    except Exception as error:  # Pillow's decoders raise bare errors of many kinds on damaged files
+        raise InputError(f"{name}: the image is damaged ({_why(error)})") from error
+    return rgb
+
+
+def open_picture(data: Data, name: str = "the image") -> Image:
+    """Read the header of an image file, and check what it says; pixels are not decoded yet.
+
+    Raises
+    ------
+    InputError
+        As `read_picture`; damage behind the header is found only there.
+    """
+    pillow = need_pillow()
+    if isinstance(data, Path):
+        try:
+            size = data.stat().st_size
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read ({_why(error)})") from error
+    else:
+        size = len(data)
+    if size > MOST_BYTES:
+        raise InputError(f"{name}: {size:,} bytes: an image file has at most {MOST_BYTES:,}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            image = pillow.open(io.BytesIO(data if isinstance(data, bytes) else data.read_bytes()))
+            frames = getattr(image, "n_frames", 1)
+    except pillow.DecompressionBombError as error:
+        raise InputError(
+            f"{name}: its header names more than {MOST_PIXELS:,} pixels: scale it down"
+        ) from error
+    except pillow.UnidentifiedImageError as error:
+        raise InputError(f"{name}: not an image that Pillow can read") from error
+    except Exception as error:  # Pillow's decoders raise bare errors of many kinds on damaged files
+        raise InputError(f"{name}: the image is damaged ({_why(error)})") from error
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{name}: its header names {width:,} × {height:,} pixels, more than {MOST_PIXELS:,}: "
+            "scale it down"
+        )
+    if min(width, height) < LEAST_SIDE:
+        raise InputError(f"{name}: {width} × {height} pixels: at least {LEAST_SIDE} per side are needed")
+    if frames != 1:
+        raise InputError(f"{name}: {frames} frames (an animation): give each frame as an image")
+    if image.mode == "CMYK":
+        raise InputError(f"{name}: in CMYK, the colours of printing: convert it to RGB")
+    if image.mode not in _MODES:
+        raise InputError(f"{name}: mode {image.mode} (more than 8 bits per channel): convert it to 8-bit RGB")
+    found: Image = image
+    return found
+
+
+def pixels(data: Data, size: int, channels: int = 3, name: str = "the image") -> NDArray[np.uint8]:
+    """Return an image as the model takes it: resized to a square, shape (size, size, channels).
+
+    The whole image is kept, so that its sides may be scaled differently. Scaling is Pillow's bicubic, which
+    averages when it makes an image smaller. An image of this size is not changed.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (20, 10), "red").save(file, "PNG")
+    >>> pixels(file.getvalue(), 2)[0, 0].tolist()
+    [255, 0, 0]
+    """
+    image = resized(read_picture(data, name), size)
+    array = np.asarray(image if channels == 3 else image.convert("L"))
+    return array.reshape(size, size, channels)
+
+
+def resized(image: Image, size: int) -> Image:
+    """Return an image of this many pixels per side."""
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), need_pillow().Resampling.BICUBIC)
+
+
+def _why(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:120]
