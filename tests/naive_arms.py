@@ -581,7 +581,7 @@ class CheapEnough:
         options = sorted(still + self.free)
         at = min(options, key=lambda i: (self.cost(i), i)) if options else self.audited[-1]
         if self.rule == "CS-UCB":
-            return at, "plain" if at in still and coin < (len(self.audited) / t) ** (1.0 / 3.0) else ""
+            return at, "plain" if at in self.audited and coin < (len(self.audited) / t) ** (1.0 / 3.0) else ""
         if self.rule == "CS-ETC" or at not in still or self.standing(at) > 0:
             self.kept = at
             return at, ""
