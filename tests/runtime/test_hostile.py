@@ -268,6 +268,9 @@ def test_a_thousand_attacks_on_a_process(tmp_path: Path) -> None:
         assert len(served) > 20
         assert set(served) == {200}
         assert ask(port, *good(interface, 3))[0] == 200
+        print(
+            f"at most {running.memory() / 1e6:.0f} MB; {len(served)} requests of another client were answered"
+        )
         assert running.memory() < 10**9
         assert not [line for line in running.lines() if "Traceback" in line.get("error", "")]
         assert running.stop() == 0
