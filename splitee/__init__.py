@@ -65,11 +65,14 @@ _HOME = {  # name: the module it lives in
     "PCEE": "policies.thresholds.pcee",
     "PCEEOnline": "policies.thresholds.pcee",
     "BEEM": "policies.thresholds.beem",
+    "HIL": "policies.thresholds.hedge",
+    "TrackedThreshold": "policies.thresholds.tracking",
 }
 
 __all__ = [
     "ANSWER",
     "BEEM",
+    "HIL",
     "HILCB",
     "OFFLOAD",
     "PABEE",
@@ -108,6 +111,7 @@ __all__ = [
     "System",
     "ThompsonSplit",
     "Trace",
+    "TrackedThreshold",
     "UCBTuned",
     "__version__",
     "bundled_traces",
@@ -135,8 +139,10 @@ if TYPE_CHECKING:
     from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
     from splitee.policies.thresholds.beem import BEEM
     from splitee.policies.thresholds.dominance import UEEUCB
+    from splitee.policies.thresholds.hedge import HIL
     from splitee.policies.thresholds.hierarchical import HILCB
     from splitee.policies.thresholds.pcee import PCEE, PCEEOnline
+    from splitee.policies.thresholds.tracking import TrackedThreshold
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams

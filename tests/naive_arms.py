@@ -766,6 +766,85 @@ CONTEXTS = {
 }
 
 
+# ----------------------------------------------------------------------------------------------------------
+# Linear models
+# ----------------------------------------------------------------------------------------------------------
+
+
+def dot(x: list[float], y: list[float]) -> float:
+    return added([a * b for a, b in zip(x, y, strict=True)])
+
+
+class Model:
+    """Ridge regression in four dimensions, A⁻¹ by Sherman and Morrison."""
+
+    def __init__(self) -> None:
+        self.inverse = [[float(a == b) for b in range(4)] for a in range(4)]
+        self.target = [0.0] * 4
+
+    def index(self, x: list[float], beta: float) -> float:
+        theta = [dot(row, self.target) for row in self.inverse]
+        variance = 0.0
+        for a in range(4):
+            for b in range(4):
+                variance = variance + x[a] * self.inverse[a][b] * x[b]
+        return dot(theta, x) + beta * math.sqrt(max(0.0, variance))
+
+    def learn(self, x: list[float], y: float) -> None:
+        step, size = [dot(row, x) for row in self.inverse], 1.0
+        for a in range(4):
+            size = size + x[a] * step[a]
+        for a in range(4):
+            self.target[a] += y * x[a]
+            for b in range(4):
+                self.inverse[a][b] -= step[a] * step[b] / size
+
+
+class LinUCB:
+    """A model per arm, of length, link and queue."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts, self.models = facts, {i: Model() for i in facts.arms}
+        self.context: Before
+        self.contexts: list[Before] = []
+
+    def features(self, arm: int, seen: Before) -> list[float]:
+        link = min(1.0, max(-1.0, math.log(seen.rate) / 3.0))
+        return [1.0, math.log(1.0 + seen.tokens) / 6.0, link, math.log(1.0 + seen.queue) / 3.0]
+
+    def paid(self, arm: int) -> float:
+        return 0.0
+
+    def choose(self, t: int) -> int:
+        self.contexts.append(self.context)
+        chosen, greatest = self.facts.arms[0], -math.inf
+        for arm in self.facts.arms:
+            x = self.features(arm, self.context)
+            index = self.models[arm].index(x, self.facts.exploration) - self.paid(arm)
+            if index > greatest:
+                chosen, greatest = arm, index
+        return chosen
+
+    def learn(self, brought: Brought) -> None:
+        x = self.features(brought.arm, self.contexts[brought.t - 1])
+        self.models[brought.arm].learn(x, brought.reward + self.paid(brought.arm))
+
+
+class MuLinUCB(LinUCB):
+    """One model of all arms, of their depth."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.models = dict.fromkeys(facts.arms, Model())
+
+    def features(self, arm: int, seen: Before) -> list[float]:
+        depth = arm / self.facts.arms[-1]
+        return [float(arm > 0), depth, depth * depth, float(arm == 0)]
+
+    def paid(self, arm: int) -> float:
+        return self.facts.mu * self.facts.gamma[arm]
+
+
 TWINS = {
     "kl-ucb": twin(KLUCB),
     "bayes-ucb": twin(BayesUCB),
@@ -785,4 +864,6 @@ TWINS = {
     "late-means": twin(MeansUCB),
     "ucb-by-confidence": twin(ByFirstExit),
     **{f"ucb-by-{by}": twin(lambda facts, c=c: ByContext(facts, *c)) for by, c in CONTEXTS.items()},
+    "lin-ucb": twin(LinUCB),
+    "mu-lin-ucb": twin(MuLinUCB),
 }

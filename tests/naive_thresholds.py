@@ -7,7 +7,7 @@ a System. `decide` looks at confidences of exits up to the layer only, `learn` a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -432,6 +432,120 @@ def beem(
 
 
 # ----------------------------------------------------------------------------------------------------------
+# HIL-F, HIL-N, H2T2: exponential weights
+# ----------------------------------------------------------------------------------------------------------
+
+
+def added(values: Iterable[float]) -> float:
+    """The sum, one after another; Python's own compensates for rounding since 3.12."""
+    total = 0.0
+    for value in values:
+        total = total + value
+    return total
+
+
+@dataclass
+class HIL:
+    """Experts are thresholds; ``errors`` has κ for each answer of the exit, or one for all."""
+
+    world: naive.World
+    layer: int
+    classes: int
+    full: bool
+    errors: list[float]
+    experts: int
+    horizon: int
+    coins: list[list[float]]
+    weights: dict[int, list[float]] = field(default_factory=dict)  # by answer
+    every: bool = False
+
+    @property
+    def thresholds(self) -> list[float]:
+        low, steps = 1.0 / self.classes, self.experts - 2
+        spaced = [low + k * ((1.0 - low) / steps) for k in range(steps)] if steps else []
+        return [*(naive.float32(theta) for theta in spaced), 1.0 if steps else low, math.inf]
+
+    def rates(self) -> tuple[float, float]:
+        log_k = math.log(self.experts)
+        if self.full:
+            return 1.0, math.sqrt(8.0 * log_k / self.horizon)
+        epsilon = min(1.0, (log_k / (2.0 * self.horizon)) ** (1.0 / 3.0))
+        return epsilon, math.sqrt(2.0 * epsilon * log_k / self.horizon)
+
+    def answer(self, s: int) -> int:
+        return self.world.prediction[s][self.layer - 1] if len(self.errors) > 1 else 0
+
+    def kept(self, s: int) -> list[bool]:
+        """Whether each expert keeps the sample."""
+        return [self.world.confidence[s][self.layer - 1] >= theta for theta in self.thresholds]
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        if self.layer == self.world.layers:
+            return self.layer, False
+        weights = self.weights.setdefault(self.answer(s), [1.0 / self.experts] * self.experts)
+        pairs = list(zip(weights, self.kept(s), strict=True))
+        keep, ask = added(w for w, kept in pairs if kept), added(w for w, kept in pairs if not kept)
+        explores = not self.full and self.coins[t - 1][1] < self.rates()[0]
+        return self.layer, self.coins[t - 1][0] < ask / (keep + ask) or explores
+
+    def learn(self, t: int, seen: Seen) -> None:
+        if self.layer == self.world.layers:
+            return
+        (epsilon, eta), c = self.rates(), self.answer(seen.sample)
+        error = 0.0 if is_right(self.world, seen.sample, self.layer) else self.errors[c]
+        if not self.full:
+            seen_it = self.coins[t - 1][1] < epsilon and seen.known
+            error = error / epsilon if seen_it else 0.0
+        asked = self.world.mu * seen.offload(self.layer)
+        losses = [error if kept else asked for kept in self.kept(seen.sample)]
+        weights = [w * math.exp(-eta * loss) for w, loss in zip(self.weights[c], losses, strict=True)]
+        total = added(weights)
+        self.weights[c] = [max(w / total, 1e-300) for w in weights]
+
+
+def local_exit(world: naive.World) -> int:
+    """The device's last exit, or half of L if it holds all."""
+    return held(world) if held(world) < world.layers else max(1, world.layers // 2)
+
+
+def hil(world: naive.World, rng: Any, order: list[int], full: bool, by_class: bool) -> HIL:
+    coins, errors = rng.random((len(order), 2)).tolist(), [1.0] * (CLASSES if by_class else 1)
+    return HIL(world, local_exit(world), CLASSES, full, errors, 20, 10_000, coins)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# A threshold that tracks a share of errors
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TrackedThreshold:
+    """Errors seen in audits raise the threshold, time lowers it."""
+
+    world: naive.World
+    layer: int
+    target: float
+    rate: float
+    audits: float
+    coins: list[float]
+    threshold: float = 1.0
+    kept: dict[int, bool] = field(default_factory=dict)
+    every: bool = False
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        self.kept[t] = self.world.confidence[s][self.layer - 1] >= self.threshold
+        if self.layer == self.world.layers:
+            return self.layer, False
+        return self.layer, not self.kept[t] or self.coins[t - 1] < self.audits
+
+    def learn(self, t: int, seen: Seen) -> None:
+        audited = self.kept[t] and seen.offloaded and seen.known
+        wrong = not is_right(self.world, seen.sample, self.layer)
+        lost = 1.0 / self.audits if audited and wrong else 0.0
+        self.threshold = max(0.0, self.threshold + self.rate * (lost - self.target))
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By name, for the suite of all learners
 # ----------------------------------------------------------------------------------------------------------
 
@@ -458,6 +572,14 @@ TWINS = {
     "uee-ucb": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=False)),
     "uee-ucb-released": twin(lambda w, c, rng: UEEUCB(w, 1.0, offload=True, released=True)),
     "pcee-online": twin(lambda w, c, rng: PCEEOnline(w, CLASSES, 0.95, 0.5, 20)),
+    "hil-n": twin(lambda w, c, rng: hil(w, rng, c.order, full=False, by_class=False)),
+    "hil-f": twin(lambda w, c, rng: hil(w, rng, c.order, full=True, by_class=False)),
+    "h2t2": twin(lambda w, c, rng: hil(w, rng, c.order, full=False, by_class=True)),
+    "tracked-threshold": twin(
+        lambda w, c, rng: TrackedThreshold(
+            w, local_exit(w), 0.02, 0.005, 0.05, rng.random(len(c.order)).tolist()
+        )
+    ),
     "adaee": twin(lambda w, c, rng: adaee(w, 1, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1.0)),
     "ceebert": twin(lambda w, c, rng: ceebert(w, released=False)),
     "ceebert-released": twin(lambda w, c, rng: ceebert(w, released=True)),

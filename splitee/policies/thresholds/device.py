@@ -21,6 +21,7 @@ from splitee.policies.base import Policy
 from splitee.policies.loop import Context, Feedback
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
+from splitee.policies.setting import Setting
 from splitee.system.world import World, offload_cost
 from splitee.trace import Trace
 
@@ -204,3 +205,8 @@ def check_grid(name: str, values: object, least: int = 1) -> tuple[float, ...]:
 def check_layer(layer: object) -> None:
     """Raise InputError unless the layer is a whole number from 1."""
     check_whole("layer", layer)
+
+
+def local_exit(setting: Setting) -> int:
+    """Return the exit that stands for the local model: the device's last, or half of L if it holds all."""
+    return setting.arms if setting.arms < setting.layers else max(1, setting.layers // 2)
