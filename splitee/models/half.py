@@ -55,6 +55,8 @@ def load_half(checkpoint: str | Path, exits: int | str = "all") -> MultiExitMode
     """
     folder = find_checkpoint(checkpoint)
     config = load_config(folder)
+    if not isinstance(config, MultiExitConfig):
+        raise InputError(f"{checkpoint} is a model of images: the live pair takes models of texts")
     layers = _exit_layers(config)
     try:
         held = layers_held(exits, len(layers))
