@@ -66,7 +66,7 @@ $(VENV)/.core: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(PIP) --editable '.[models,dev,bench]'
+	$(PIP) --editable '.[models,serve,device,export,dev,bench]'
 	touch $@
 
 $(VENV)/.docs: $(SOURCES) | $(BIN)/python
@@ -74,5 +74,5 @@ $(VENV)/.docs: $(SOURCES) | $(BIN)/python
 	touch $@ $(VENV)/.core
 
 $(VENV)/.dev: $(SOURCES) | $(BIN)/python
-	$(PIP) --editable '.[models,dev]'
+	$(PIP) --editable '.[models,serve,device,export,dev]'
 	touch $@ $(VENV)/.core

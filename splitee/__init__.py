@@ -56,16 +56,36 @@ _HOME = {  # name: the module it lives in
     "SourceSplit": "policies.commit",
     "UCBTuned": "policies.variance",
     "ThompsonSplit": "policies.variance",
+    "HILCB": "policies.thresholds.hierarchical",
+    "AdaEE": "policies.thresholds.arms",
+    "BufferAwareAdaEE": "policies.thresholds.arms",
+    "CeeBERT": "policies.thresholds.arms",
+    "CeeBERTReleased": "policies.thresholds.arms",
+    "UEEUCB": "policies.thresholds.dominance",
+    "PCEE": "policies.thresholds.pcee",
+    "PCEEOnline": "policies.thresholds.pcee",
+    "BEEM": "policies.thresholds.beem",
+    "HIL": "policies.thresholds.hedge",
+    "TrackedThreshold": "policies.thresholds.tracking",
 }
 
 __all__ = [
     "ANSWER",
+    "BEEM",
+    "HIL",
+    "HILCB",
     "OFFLOAD",
     "PABEE",
+    "PCEE",
+    "UEEUCB",
+    "AdaEE",
     "AuditedStopping",
     "BestFixedSplit",
     "BestRule",
+    "BufferAwareAdaEE",
     "CascadeSplit",
+    "CeeBERT",
+    "CeeBERTReleased",
     "CertifiedSplit",
     "CloudOnly",
     "CostModel",
@@ -81,6 +101,7 @@ __all__ = [
     "Link",
     "LinkAware",
     "Oracle",
+    "PCEEOnline",
     "RandomSplit",
     "Result",
     "Results",
@@ -90,6 +111,7 @@ __all__ = [
     "System",
     "ThompsonSplit",
     "Trace",
+    "TrackedThreshold",
     "UCBTuned",
     "__version__",
     "bundled_traces",
@@ -114,6 +136,13 @@ if TYPE_CHECKING:
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD
     from splitee.policies.stopping import AuditedStopping
+    from splitee.policies.thresholds.arms import AdaEE, BufferAwareAdaEE, CeeBERT, CeeBERTReleased
+    from splitee.policies.thresholds.beem import BEEM
+    from splitee.policies.thresholds.dominance import UEEUCB
+    from splitee.policies.thresholds.hedge import HIL
+    from splitee.policies.thresholds.hierarchical import HILCB
+    from splitee.policies.thresholds.pcee import PCEE, PCEEOnline
+    from splitee.policies.thresholds.tracking import TrackedThreshold
     from splitee.policies.ucb import SplitEE, SplitEES
     from splitee.policies.variance import ThompsonSplit, UCBTuned
     from splitee.replay import orders as streams

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import click
 import numpy as np
 
-from splitee.cli import Group, options
+from splitee.cli import Group, live_options, options
 from splitee.cli.texts import reading
 from splitee.system.link import Link
 from splitee.system.link_files import FORMATS, load_link
@@ -64,6 +65,60 @@ def show(
         click.echo(f"{what}: {count}" + (f", the longest {found[f'longest_{key}']:.3g} s" if count else ""))
     click.echo(bars)
     click.echo(f"a bar: {width:.3g} s; the highest: {found['highest']:.3g} Mbit/s")
+
+
+@command.command(short_help="Pass connections on over the link of FILE.")
+@click.argument("file")
+@click.option(
+    "--to", required=True, metavar="URL", help="Address of the server, such as http://127.0.0.1:8000."
+)
+@live_options.host("Address to listen on.")
+@live_options.port("Port to listen on; 0: any that is free.", 0)
+@options.rtt()
+@options.outages()
+@click.option(
+    "--packet-loss",
+    "loss",
+    type=options.NUMBER,
+    default="0",
+    show_default=True,
+    help="Share of packets that are lost.",
+)
+@options.seed("Seed of the losses.")
+@options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
+@options.as_json("Print the address as JSON.")
+def relay(
+    file: str,
+    to: str,
+    host: str,
+    port: int,
+    rtt: float,
+    outages: tuple[str, ...],
+    loss: float,
+    seed: int,
+    data_root: str | None,
+    as_json: bool,
+) -> None:
+    """Pass connections on to a server over the link of FILE, to try a device and a cloud on one machine.
+
+    FILE is what `splitee link show` takes. Bytes to the server pass at the rate of the link; either way takes
+    half of --rtt. In an outage connections are reset. The address to connect to is printed; Ctrl-C stops.
+    """
+    import asyncio
+
+    from splitee.runtime.relay import Relay
+    from splitee.system.settings import span
+
+    link = load_link(file, rtt=rtt, outages=[span(text, "--outage") for text in outages], data_root=data_root)
+    made = Relay(to, link, loss=loss, seed=seed)
+
+    async def serve() -> None:
+        address = await made.start(port, host)
+        click.echo(json.dumps({"url": address}) if as_json else f"{link.name}: {address} → {to}")
+        await asyncio.Event().wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve())
 
 
 def sparkline(link: Link, most: int = _WIDTH) -> tuple[str, float]:

@@ -133,9 +133,24 @@ def offload(type_: Read, help: str) -> Decorator[Any]:
     return click.option("--offload", type=type_, default="5", show_default=True, help=help)
 
 
-def mu(type_: Read, help: str) -> Decorator[Any]:
+def mu(type_: Read, help: str, default: str | None = "0.1") -> Decorator[Any]:
     """--mu: μ."""
-    return click.option("--mu", type=type_, default="0.1", show_default=True, help=help)
+    return click.option("--mu", type=type_, default=default, show_default=default is not None, help=help)
+
+
+def exploration() -> Decorator[Any]:
+    """--exploration: β."""
+    return click.option(
+        "--exploration", type=NUMBER, default="1", show_default=True,
+        help="β, the exploration of SplitEE and SplitEE-S.",
+    )  # fmt: skip
+
+
+def send_input() -> Decorator[Any]:
+    """--send-input."""
+    return click.option(
+        "--send-input", is_flag=True, help="Let the learners offload the input too (layer 0)."
+    )
 
 
 def device_layers(help: str, type_: Read | None = None) -> Decorator[Any]:
@@ -261,6 +276,29 @@ def device(help: str, metavar: str | None = None) -> Decorator[Any]:
     return click.option("--device", metavar=metavar, help=help)
 
 
+def cloud(help: str, metavar: str) -> Decorator[Any]:
+    """--cloud: the profile of the cloud, or its address."""
+    return click.option("--cloud", metavar=metavar, help=help)
+
+
+def rtt(default: float = 40.0) -> Decorator[Any]:
+    """--rtt."""
+    return click.option(
+        "--rtt", type=NUMBER, default=f"{default:g}", show_default=True, help="Round trip in ms."
+    )
+
+
+def outages() -> Decorator[Any]:
+    """--outage, as the argument `outages`."""
+    return click.option(
+        "--outage",
+        "outages",
+        multiple=True,
+        metavar="FROM:TO",
+        help="The link is down from FROM to TO, in seconds; repeatable.",
+    )
+
+
 def max_drop(type_: click.ParamType[Any], default: str | None, help: str) -> Decorator[Any]:
     """--max-drop: points of accuracy that may be lost."""
     return click.option(
@@ -313,7 +351,9 @@ def precision(choices: Sequence[str], help: str) -> Decorator[Any]:
 def threads() -> Decorator[Any]:
     """--threads."""
     return click.option(
-        "--threads", type=click.IntRange(1, 1024), help="Threads of torch.  [default: torch's choice]"
+        "--threads",
+        type=click.IntRange(1, 1024),
+        help="Threads of the model.  [default: the library's choice]",
     )
 
 

@@ -36,13 +36,7 @@ STREAMS = ("shuffled", "own", "bootstrap", "sudden", "gradual", "recurring", "la
 )
 @options.offload(options.NUMBERS, "o, the cost of an offload in λ; lists too: 1,3,5.")
 @options.mu(options.NUMBERS, "μ, the confidence that one λ is worth; lists too.")
-@click.option(
-    "--exploration",
-    type=options.NUMBER,
-    default="1",
-    show_default=True,
-    help="β, the exploration of SplitEE and SplitEE-S.",
-)
+@options.exploration()
 @options.device_layers(
     "m, the layers on the device: a number, half or all; lists too.  [default: all,half]",
     options.LAYER_COUNTS,
@@ -52,7 +46,7 @@ STREAMS = ("shuffled", "own", "bootstrap", "sudden", "gradual", "recurring", "la
 @click.option(
     "--offload-input", type=options.NUMBER, help="Cost of offloading the input itself, in λ.  [default: o]"
 )
-@click.option("--send-input", is_flag=True, help="Let the learners offload the input too (layer 0).")
+@options.send_input()
 @system_options.system
 @options.source(
     "The source's validation trace, for source-split, link-aware, certified.  [default: the bundled one]"

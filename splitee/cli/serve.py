@@ -35,9 +35,9 @@ from splitee.cli.models_extra import need_models_extra
 @click.option(
     "--linger",
     type=click.FloatRange(0, 1000),
-    default=0.0,
+    default=2.0,
     show_default=True,
-    help="ms to wait for a larger batch.",
+    help="ms that a batch waits, at most, for clients that were there before.",
 )
 @click.option(
     "--waiting",

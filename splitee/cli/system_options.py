@@ -12,6 +12,8 @@ import click
 from splitee.cli import options
 from splitee.system.settings import SystemSettings
 
+_CLOUD = options.cloud("Profile of the cloud, instead of --cloud-ms.", "FILE")
+_ROOT = options.data_root("Folder of data sets; FOLDER/networks holds links by name.")
 _OPTIONS = (
     options.device("Profile of the device: a file of splitee profile, or a bundled name.", "FILE"),
     click.option("--layer-ms", type=options.NUMBER, help="ms of a layer on the device, instead of --device."),
@@ -19,17 +21,11 @@ _OPTIONS = (
     click.option("--layer-mj", type=options.NUMBER, help="mJ of a layer on the device."),
     click.option("--exit-mj", type=options.NUMBER, help="mJ of an exit."),
     click.option("--uplink", type=options.NUMBER, help="Mbit/s from the device to the cloud.  [default: 5]"),
-    click.option(
-        "--rtt", type=options.NUMBER, default=f"{SystemSettings.rtt:g}", show_default=True,
-        help="Round trip in ms.",
-    ),
+    options.rtt(SystemSettings.rtt),
     click.option("--link", metavar="FILE", help="Rates over time: a file, or a name."),
-    click.option(
-        "--outage", "outages", multiple=True, metavar="FROM:TO",
-        help="The link is down from FROM to TO, in seconds; repeatable.",
-    ),
+    options.outages(),
     click.option("--cloud-ms", type=options.NUMBER, help="ms of the whole model in the cloud."),
-    click.option("--cloud", metavar="FILE", help="Profile of the cloud, instead of --cloud-ms."),
+    _CLOUD,
     click.option(
         "--sends", type=click.Choice(["cheaper", "state", "input"]), default=SystemSettings.sends,
         show_default=True,
@@ -46,19 +42,32 @@ _OPTIONS = (
         "--weights", metavar="UNIT=COST,...", default=SystemSettings.weights, show_default=True,
         help="What costs are made of: ms, mJ, KB.",
     ),
-    options.data_root("Folder of data sets; FOLDER/networks holds links by name."),
+    _ROOT,
 )  # fmt: skip
 NAMES = tuple(field.name for field in fields(SystemSettings))
 
 
+LIVE_NAMES = tuple(name for name in NAMES if name not in ("cloud", "data_root"))
+
+
 def system(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a system; the command gets them as one dict, `given`."""
+    return _gathering(command, _OPTIONS, NAMES)
 
+
+def live_system(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of the system that a device is part of: its --cloud is an address, not a profile."""
+    return _gathering(command, tuple(one for one in _OPTIONS if one not in (_CLOUD, _ROOT)), LIVE_NAMES)
+
+
+def _gathering(
+    command: Callable[..., Any], added: tuple[Callable[..., Any], ...], names: tuple[str, ...]
+) -> Callable[..., Any]:
     @wraps(command)
     def gathered(*args: Any, **kwargs: Any) -> Any:
-        given = {name: kwargs.pop(name) for name in NAMES}
+        given = {name: kwargs.pop(name) for name in names}
         return command(*args, given=given, **kwargs)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(added):
         gathered = option(gathered)
     return gathered

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from splitee.models.cutting import Cut, evaluating, prepared, stand_ins
+from splitee.models.cutting import Cut, prepared, stand_ins
 from splitee.models.early_exit import exit_output
 from splitee.models.multi_exit import MultiExitModel
 
@@ -67,7 +67,7 @@ class Resumer:
     Parameters
     ----------
     model : MultiExitModel
-        In evaluation mode.
+        It is put in evaluation mode; afterwards it must be used in one thread at a time.
 
     Examples
     --------
@@ -91,7 +91,8 @@ class Resumer:
         # the confidence of a score compares the last exit with the one before
         self._before = exits[-2] if model.config.regresses and len(exits) > 1 else None
         self._form: Any = None  # an output of layer 1: a tensor or a tuple
-        with torch.inference_mode(), evaluating(model):
+        model.eval()
+        with torch.inference_mode():
             self._form = self._arguments(torch.ones(1, 1, dtype=torch.long, device=model.device)).first
 
     @torch.inference_mode()
@@ -106,8 +107,7 @@ class Resumer:
             If a part is padded on the left and the model does not admit it.
         """
         order = sorted(range(len(parts)), key=lambda i: parts[i].layer)
-        with evaluating(self.model):
-            final = self._finish([parts[i] for i in order])
+        final = self._finish([parts[i] for i in order])
         answers, at = {}, 0
         for i in order:
             answers[i] = final.rows(at, at + len(parts[i].mask))

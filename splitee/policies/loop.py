@@ -8,6 +8,7 @@ are all written so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
@@ -131,6 +132,46 @@ class DeviceLoop(Protocol):
 METHODS = ("start", "begin", "decide", "learn")
 
 
+def decide_round(
+    policy: DeviceLoop,
+    problem: Problem,
+    t: int,
+    context: Context,
+    see: Callable[[int], tuple[Any, ...]],
+    name: str,
+) -> tuple[list[int], bool]:
+    """Let a policy decide on one sample, in a replay or on a device.
+
+    Parameters
+    ----------
+    policy : DeviceLoop
+    problem : Problem
+    t : int
+        The round, from 1.
+    context : Context
+    see : callable
+        Evaluates an exit: returns its confidence and prediction, and its entropy if the policy needs it.
+    name : str
+        For errors.
+
+    Returns
+    -------
+    (list of int, bool)
+        The exits that were evaluated, and whether the sample is offloaded.
+    """
+    exits: list[int] = []
+    action = _checked(policy.begin(t, context), 0, problem, t, name)
+    offloaded = action == 0
+    while action > 0:
+        exits.append(action)
+        said = see(action)
+        if action == problem.exits:
+            break
+        action = _checked(policy.decide(action, *said), action, problem, t, name)
+        offloaded = action == OFFLOAD
+    return exits, offloaded
+
+
 def play_loop(
     policy: DeviceLoop,
     table: Table,
@@ -184,19 +225,15 @@ def play_loop(
             taken += 1
         length = None if table.length is None else int(table.length[s])
         timed = (start, known_rate(world, lane, taken) / 1e3, queue) if world.timed else ()
-        exits: list[int] = []
-        action = _checked(policy.begin(t, Context(length, *timed)), 0, problem, t, name)
-        if action == 0 and not world.timed and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
+        context = Context(length, *timed)
+
+        def see(exit_: int, s: int = s) -> tuple[float, ...]:
+            more = () if entropy is None else (float(entropy[s, exit_ - 1]),)
+            return float(table.confidence[s, exit_]), _answer(table, s, exit_), *more
+
+        exits, offloaded = decide_round(policy, problem, t, context, see, name)
+        if not exits and not world.timed and np.isnan(table.offload[s if len(table.offload) > 1 else 0, 0]):
             raise InputError(f"policy {name} offloads the input in round {t}, and its cost is not given")
-        offloaded = action == 0
-        while action > 0:
-            exits.append(action)
-            if action == problem.exits:
-                break
-            seen = (action, float(table.confidence[s, action]), _answer(table, s, action))
-            more = () if entropy is None else (float(entropy[s, action - 1]),)
-            action = _checked(policy.decide(*seen, *more), action, problem, t, name)
-            offloaded = action == OFFLOAD
         rounds.append((exits[-1] if exits else 0, offloaded, tuple(exits)))
         ms, mj = _spent(world, s, exits)
         stop(world, lane, t - 1, s, start, taken, rounds[-1][0], ms, mj, offloaded)

@@ -7,6 +7,7 @@ layer, up to a number of samples and of tokens, padding included. The queue is b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -57,7 +58,8 @@ class Batcher:
     most_waiting : int
         Samples that may wait.
     linger : float
-        Seconds that a batch waits for more samples once the first is there.
+        Seconds that a batch waits, at most, for as many requests as were open when the last batch ended. A
+        client that waits for each answer is then in every batch, and a client alone never waits.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Batcher:
         most_rows: int = 32,
         most_tokens: int = 4096,
         most_waiting: int = 512,
-        linger: float = 0.0,
+        linger: float = 0.002,
     ) -> None:
         self._run, self._linger = run, linger
         self.most_rows, self.most_tokens, self.most_waiting = most_rows, most_tokens, most_waiting
@@ -111,17 +113,19 @@ class Batcher:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
+        expected = 1
         while True:
-            await self._more.wait()
-            if self._linger:
-                await asyncio.sleep(self._linger)
+            await self._gather(1)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._linger):
+                    await self._gather(expected)
             batch = self._take()
-            if not batch:
-                self._more.clear()
+            if not batch:  # their clients have gone
                 continue
             began = perf_counter()
             answers = await loop.run_in_executor(self._thread, self._answers, [one.work for one in batch])
             computed = 1000 * (perf_counter() - began)
+            expected = len(batch) + len(self._queue)
             rows = sum(one.rows for one in batch)
             for one, answer in zip(batch, answers, strict=True):
                 if one.future.done():  # the client has gone
@@ -130,6 +134,12 @@ class Batcher:
                     one.future.set_exception(answer)
                 else:
                     one.future.set_result(Done(answer, 1000 * (began - one.since), computed, rows))
+
+    async def _gather(self, count: int) -> None:
+        """Return when this many requests wait."""
+        while len(self._queue) < count:
+            self._more.clear()
+            await self._more.wait()
 
     def _take(self) -> list[_Waiting]:
         """Remove and return the next batch, without requests whose clients have gone."""

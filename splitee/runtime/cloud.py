@@ -55,7 +55,7 @@ class Limits:
     batch_rows: int = 32
     batch_tokens: int = 4096
     waiting: int = 512
-    linger: float = 0.0
+    linger: float = 0.002
     body_bytes: int | None = None
     open_bytes: int = 2**27
 

@@ -135,6 +135,31 @@ class Link:
         at = np.searchsorted(until, share / 100 * until[-1] * (1 - 1e-12))
         return float(self._rates[order][min(int(at), len(order) - 1)])
 
+    def transfer_ms(self, begin: float, size: float) -> float:
+        """Return how long (ms) a transfer of `size` bytes takes that begins `begin` ms after the start.
+
+        Outages, which interrupt a transfer, are left out.
+
+        Examples
+        --------
+        >>> link = Link(time_s=[0, 2, 3], mbit_s=[8.0, 0.0, 4.0])
+        >>> link.transfer_ms(1000.0, 1_000_000), link.transfer_ms(1500.0, 1_000_000)
+        (1000.0, 2500.0)
+        """
+        rates, edges, left = self.bits_per_ms, self.edges_ms, 8.0 * size
+        if self.constant:
+            return float(left / rates[0])
+        period = float(edges[-1])
+        at = begin - np.floor(begin / period) * period
+        place = int(np.clip(np.searchsorted(edges, at, side="right") - 1, 0, len(rates) - 1))
+        took = 0.0
+        while left > rates[place] * (edges[place + 1] - at):
+            left -= rates[place] * (edges[place + 1] - at)
+            took += edges[place + 1] - at
+            place = (place + 1) % len(rates)
+            at = edges[place]
+        return float(took + (left / rates[place] if left > 0.0 else 0.0))
+
     def fades(self, below: float = _FADE) -> Floats:
         """Return start and end (s) of every fade, shape (f, 2): runs of rates below a share of the mean."""
         return self._runs(self._rates < below * self.mean) if not self.constant else np.empty((0, 2))

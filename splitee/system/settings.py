@@ -170,7 +170,7 @@ class SystemSettings:
         from splitee.system.link import Link
         from splitee.system.link_files import load_link
 
-        outages = [_seconds(text, spelled("outages")) for text in self.outages]
+        outages = [span(text, spelled("outages")) for text in self.outages]
         if self.link is None:
             return Link(5.0 if self.uplink is None else self.uplink, self.rtt, outages)
         if self.uplink is not None:
@@ -178,7 +178,8 @@ class SystemSettings:
         return load_link(self.link, rtt=self.rtt, outages=outages, data_root=self.data_root)
 
 
-def _seconds(text: str, name: str) -> tuple[float, float]:
+def span(text: str, name: str) -> tuple[float, float]:
+    """Return start and end (s) of an outage, written as FROM:TO; `name` is what the error line calls it."""
     start, colon, end = text.partition(":")
     try:
         return float(start), float(end) if colon else float("nan")

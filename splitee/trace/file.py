@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ _OPTIONAL = (
     *("cloud_confidence", "cloud_prediction", "value", "target"),
 )
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
+WHOLE = "whole"  # in the log of a device: whether every exit of the sample is known
+LOG = "splitee_log"  # its entry in the manifest
 # Byte-stream-split halves float32 columns. It is not used for float16, which DuckDB could not read.
 _SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence", "value.list.element")
 _DICTIONARY = ("prediction.list.element", "label", "length", "group", "cloud_prediction")
@@ -94,26 +97,58 @@ def encode_table(table: Any, manifest: Mapping[str, Any]) -> bytes:
 def decode(data: bytes) -> tuple[Columns, dict[str, Any]]:
     """Decode the bytes of a trace file to its columns and manifest; columns of other names are ignored.
 
+    Of the log of a device, the samples are read of which every exit is known (column ``whole``).
+
     Raises
     ------
     InputError
         If the bytes are not a trace file, were changed after writing, come from a newer splitee, or lack a
         required part.
     """
+    table, manifest = decode_table(data, (*_NAMES, WHOLE))
+    with _one_line():
+        if WHOLE in table.column_names:
+            table = table.filter(table.column(WHOLE)).drop_columns([WHOLE])
+            manifest.pop(LOG, None)
+            if not table.num_rows:
+                raise InputError(
+                    "is the log of a device without a sample of which every exit is known: run "
+                    "splitee device with --complete-log"
+                )
+        return _columns(table), manifest
+
+
+def decode_table(data: bytes, wanted: Sequence[str] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Decode the bytes of a sealed file to a pyarrow Table of these columns (default: all), and its manifest.
+
+    Raises
+    ------
+    InputError
+        If the bytes are not such a file, were changed after writing, or come from a newer splitee.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     _check_seal(data)
-    try:
+    with _one_line():
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         # the manifest first: a newer version may have other columns
         manifest = _manifest((file.metadata.metadata or {}).get(b"splitee"))
-        names = [name for name in file.schema_arrow.names if name in _NAMES]
+        names = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
         if len(set(names)) != len(names):
             raise InputError(f"has duplicate column names among {', '.join(names)}")
         _check_memory(file)
         # no Arrow threads: they sometimes abort a short command at exit (arrow #34314)
-        return _columns(file.read(columns=names, use_threads=False)), manifest
+        return file.read(columns=names, use_threads=False), manifest
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn the errors of Arrow into an InputError."""
+    import pyarrow as pa
+
+    try:
+        yield
     except InputError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8

@@ -13,8 +13,10 @@ from splitee.cli import Group, cli
 MODULES = (
     "splitee.cli.calibrate",
     "splitee.cli.convert",
+    "splitee.cli.device",
     "splitee.cli.elue",
     "splitee.cli.explore",
+    "splitee.cli.export",
     "splitee.cli.link",
     "splitee.cli.listing",
     "splitee.cli.plan",
@@ -29,6 +31,7 @@ MODULES = (
     "splitee.cli.threshold",
     "splitee.cli.trace",
     "splitee.cli.train",
+    "splitee.cli.verify_log",
 )
 
 
@@ -74,7 +77,8 @@ def test_every_command_of_the_package_is_listed_here() -> None:
         if "\ndef command(" in path.read_text("utf-8")
     }
     assert found == set(MODULES)
-    assert set(cli.list_commands(click.Context(cli))) <= {name.rpartition(".")[2] for name in MODULES}
+    names = {name.replace("-", "_") for name in cli.list_commands(click.Context(cli))}
+    assert names <= {name.rpartition(".")[2] for name in MODULES}
 
 
 def test_an_unknown_command_of_a_group_is_met_with_the_nearest() -> None:

@@ -1,13 +1,15 @@
 """The options of the live pair: where the token comes from, and what is refused."""
 
 import json
+import re
 import socket
+from pathlib import Path
 
 import commands
 import pytest
 
 from splitee._internal.errors import InputError
-from splitee.cli import live_options
+from splitee.cli import live_options, serve
 
 
 def test_the_token_is_of_the_file_or_of_the_environment(tmp_path, monkeypatch):
@@ -61,3 +63,12 @@ def test_serve_refuses_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert "in use" in commands.splitee("serve", "sst2_slender", "--port", port).complaint.lower()
+
+
+def test_the_deployment_notes_are_commands():
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    unit = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)[1].split()
+    container = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[1])
+    for words in (unit, container):
+        assert [Path(words[0]).name, words[1]] == ["splitee", "serve"]
+        assert serve.command.make_context("serve", words[2:]).params["host"] == "0.0.0.0"

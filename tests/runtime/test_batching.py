@@ -75,18 +75,31 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch() -> None:
     assert all(one.waited_ms >= 0 and one.computed_ms > 0 for one in done)
 
 
-def test_lingering_gathers_what_comes_later() -> None:
+def test_a_batch_waits_for_the_clients_of_the_last_one_and_a_client_alone_never_waits() -> None:
     sizes = []
 
     async def main() -> None:
-        batcher = Batcher(lambda works: sizes.append(len(works)) or [None] * len(works), linger=0.2)
+        batcher = Batcher(lambda works: sizes.append(len(works)) or [None] * len(works), linger=60.0)
+        await batcher.submit(work(1, 1))  # alone: it would take a minute
+        await asyncio.gather(*(batcher.submit(work(1, 1)) for _ in range(3)))
         first = asyncio.create_task(batcher.submit(work(1, 1)))
         await asyncio.sleep(0.01)
-        await asyncio.gather(first, batcher.submit(work(1, 1)))
+        await asyncio.gather(first, batcher.submit(work(1, 1)), batcher.submit(work(1, 1)))
         await batcher.close()
 
     asyncio.run(main())
-    assert sizes == [2]
+    assert sizes == [1, 3, 3]
+
+
+def test_a_client_that_does_not_come_back_is_not_waited_for_forever() -> None:
+    async def main() -> list[int]:
+        batcher = Batcher(lambda works: [None] * len(works), linger=0.05)
+        await asyncio.gather(*(batcher.submit(work(1, 1)) for _ in range(2)))
+        done = [await batcher.submit(work(1, 1)) for _ in range(2)]
+        await batcher.close()
+        return [one.batch for one in done]
+
+    assert asyncio.run(main()) == [1, 1]
 
 
 def test_a_failing_request_fails_alone_and_the_next_ones_run() -> None:

@@ -121,6 +121,8 @@ def twins() -> dict[str, Twin]:
 def learners(case: Case, source: Trace, sees_final: bool = True) -> dict[str, Policy]:
     """Return every registered learner, made for a case, by its name on the command line."""
     world = case.world
+    if source.label is None:  # some policies that are made here, and not tried, need them
+        source = source.replace(label=source.prediction[:, -1])
     setting = Setting(
         world.layers, held(world), case.threshold, case.exploration, case.send_input, source, source.classes
     )

@@ -62,6 +62,13 @@ def game_of(policy: SplitPolicy, table: Table, world: World, actions: Actions) -
     return Game(policy.first, table.arms, alpha, mu, table.rows, table.prediction, cost, ms, mj)
 
 
+def peeking(layers: int) -> Actions:
+    """Return the actions of splits that evaluate exit 1 besides the exit of the split; see `Actions`."""
+    plain = Actions.of_splits(layers, every_exit=False)
+    exits = [sorted({1, i} if i else set()) for i in plain.layer.tolist()]
+    return Actions(plain.layer, plain.offloaded, np.array([len(each) for each in exits]), exits)
+
+
 @inlined
 def stop_at(game, world, lane, order, action, t, r, start, taken, i):  # type: ignore[no-untyped-def]
     """Play arm i in round t of repeat r: answer there or offload; see `splitee.system.world.act`."""

@@ -1,0 +1,258 @@
+"""`splitee device`: the device half of the live pair."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splitee._internal.errors import InputError
+from splitee.cli import live_options, options, system_options, systems
+from splitee.cli.texts import Texts, flush, texts
+from splitee.system.settings import SystemSettings
+
+if TYPE_CHECKING:
+    from splitee.runtime.device import Device
+    from splitee.runtime.halves import Half
+    from splitee.runtime.setting import Setting
+
+WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a system that hold without one
+
+
+@click.command("device")
+@click.argument("model", type=click.Path(path_type=Path))
+@options.cloud("The cloud half, such as http://10.0.0.2:8000.", "URL")
+@click.option("--cloud-model", help="The model's name there.  [default: that of the checkpoint]")
+@click.option("--cloud-ca", metavar="FILE", help="Certificates to trust, for https.")
+@live_options.token_file("File with the token that the cloud wants.")
+@options.policy("The policy, one.  [default: that of --plan]")
+@click.option("--plan", "plan_file", metavar="FILE", help="What splitee plan --json wrote: system and rule.")
+@texts
+@click.option("--listen", metavar="HOST:PORT", help="Take texts by HTTP: POST /, GET /status.")
+@options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
+@options.threshold(options.THRESHOLD, "α.  [default: the model's recommended one, else 0.7]")
+@options.exploration()
+@options.send_input()
+@options.source("The source's validation trace, for policies that use it.")
+@options.offload(options.NUMBER, "o in λ, without a system.")
+@options.mu(options.NUMBER, "μ.  [default: 0.1 per λ]", None)
+@options.seed("Seed of the policy's random numbers and of random arrivals.")
+@system_options.live_system
+@options.threads()
+@click.option("--complete-log", is_flag=True, help="Compute all exits after the answer: the log is a trace.")
+@options.out("The log to write (.parquet); LOG.journal is kept while the device runs.")
+@options.overwrite("Replace --out, and begin anew.")
+@options.as_json("Print answers as JSON lines, and at the end a summary as JSON.")
+def command(**given: Any) -> None:
+    """Run the device half of MODEL: a checkpoint, sst2_slender, or a folder of `splitee export onnx`.
+
+    Texts come from --text FILE, from lines of standard input (--text -), or by HTTP (--listen). The policy
+    decides on each: answer, or offload to the cloud half (`splitee serve`). If the cloud is gone or too late,
+    the device answers by itself. Everything is logged, and `splitee verify-log` replays it. A device that was
+    killed goes on where it was when the command is run again. SIGTERM ends it in order.
+
+    \b
+    Examples:
+      splitee device sst2_slender --cloud http://127.0.0.1:8000 --policy splitee-s \\
+        --text t.csv --out log.parquet
+      splitee device half --cloud http://10.0.0.2:8000 --plan plan.json \\
+        --listen 127.0.0.1:9000 --out log.parquet
+    """
+    live_options.need("device", "httpx", "tokenizers")
+    import os
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    run(given)
+
+
+def run(given: dict[str, Any]) -> None:
+    """Open what the options name, and answer texts until they end."""
+    from splitee._internal.files import refuse_place
+    from splitee.runtime.connection import Connection
+    from splitee.runtime.device import Device
+    from splitee.runtime.halves import interface_of, open_half
+    from splitee.runtime.journal import Journal
+    from splitee.runtime.log import write_log
+    from splitee.runtime.setting import Rules
+
+    out: Path = given["out"]
+    journal_file = out.with_name(out.name + ".journal")
+    rows = _rows(given)
+    resumes = journal_file.exists() and not given["overwrite"]
+    if not resumes:
+        refuse_place(out, given["overwrite"])
+        journal_file.unlink(missing_ok=True)
+    token = live_options.read_token(given["token_file"])
+    half = open_half(given["model"], given["device_layers"] or "all", given["threads"])
+    setting = _setting(given, half, rows)
+    rules = Rules(setting)
+    source = rows.identity if rows is not None else "stream"
+    journal = Journal(journal_file, {"setting": setting.to_dict(), "input": source})
+    if resumes:
+        _say(f"{journal_file}: goes on after {len(journal.records):,} samples")
+    connection = None
+    if given["cloud"] is not None:
+        connection = Connection(
+            given["cloud"], interface_of(half.facts), token=token, model=given["cloud_model"],
+            verify=given["cloud_ca"] or True, say=_say,
+        )  # fmt: skip
+    try:
+        device = Device(half, rules, connection, journal)
+        flush()
+        _run(device, given, rows)
+    finally:
+        if connection is not None:
+            connection.close()
+        journal.close()
+    write_log(setting, device.records, out, overwrite=True)
+    whole = rows is not None and len(device.records) == len(rows)
+    if whole:
+        journal_file.unlink()
+    summary = {"out": str(out), **device.view.to_dict()}
+    click.echo(json.dumps(summary) if given["as_json"] else f"wrote {out}: {device.view.line()}")
+
+
+def _run(device: Device, given: dict[str, Any], rows: Any) -> None:
+    from splitee.runtime import running
+    from splitee.runtime.records import Record
+
+    classes = device.half.facts["classes"]
+
+    def reply(record: Record) -> None:
+        found = running.answer_of(record, classes)
+        text = (
+            json.dumps(found)
+            if given["as_json"]
+            else f"{found['id']}\t{found['class']}\t{found['confidence']}"
+        )
+        click.echo(text)
+
+    with running.stopping() as stop, _shown(device, given["as_json"]):
+        if rows is not None:
+            arrivals = _arrivals(device.rules.setting, len(rows))
+            texts = list(zip(*rows.text, strict=True))
+            running.run_rows(
+                device, texts, list(rows.id), rows.label, arrivals, stop,
+                reply if given["as_json"] else lambda record: None,
+            )  # fmt: skip
+        elif given["listen"]:
+            host, _, port = given["listen"].rpartition(":")
+            if not port.isdecimal() or int(port) > 65535:
+                raise InputError(f"--listen {given['listen']}: write it as HOST:PORT, such as 127.0.0.1:9000")
+            with running.endpoint(device, host or "127.0.0.1", int(port)) as (source, number):
+                _say(f"listening on http://{host or '127.0.0.1'}:{number}")
+                running.run_stream(device, source, stop)
+        else:
+            running.run_stream(device, running.lines_of(device, sys.stdin, reply), stop)
+
+
+def _rows(given: dict[str, Any]) -> Any:
+    """Return the rows of --text; None for standard input and for --listen."""
+    found: Texts = given.pop("texts")
+    if (found.text_file is None) == (given["listen"] is None):
+        raise InputError("give either --text FILE (- for standard input) or --listen HOST:PORT for the texts")
+    if found.text_file in (None, "-"):
+        return None
+    return found.load(False)
+
+
+def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
+    """Return the setting that the options describe."""
+    from splitee.policies.problem import DEFAULT_THRESHOLD
+    from splitee.runtime.planned import planned
+    from splitee.runtime.setting import Setting
+
+    described, system, costs = given["given"], None, None
+    threshold, policy = given["threshold"], next(iter(given["policies"]), None)
+    if len(given["policies"]) > 1:
+        raise InputError(f"--policy is given {len(given['policies'])} times: a device runs one")
+    held = half.facts["device_exits"]
+    if given["plan_file"] is not None:
+        if name := systems.set_by_hand(*system_options.LIVE_NAMES):
+            raise InputError(f"--plan describes the system: leave {systems.option(name)} out")
+        system, rule, alpha = planned(given["plan_file"])
+        policy, threshold = policy or rule, alpha if threshold is None else threshold
+    elif described["device"] is not None or described["layer_ms"] is not None:
+        system = SystemSettings(**described).system(held, systems.option).to_dict()
+    else:
+        if name := systems.set_by_hand(*(set(system_options.LIVE_NAMES) - set(WITHOUT_SYSTEM))):
+            raise InputError(f"{systems.option(name)} is of a system: give --device FILE or --layer-ms too")
+        costs = {"offload": given["offload"]}
+    if policy is None:
+        raise InputError("give the policy: --policy NAME, such as splitee-s, or --plan FILE")
+    timing = described if system is None else system
+    arrivals = timing["arrivals"] if rows is not None else None
+    recommended = (half.facts.get("recommended_threshold") or {}).get("value", DEFAULT_THRESHOLD)
+    return Setting(
+        model=dict(half.facts),
+        policy=policy,
+        threshold=float(recommended if threshold is None else threshold),
+        exploration=float(given["exploration"]),
+        send_input=given["send_input"],
+        costs=costs,
+        system=system,
+        mu=given["mu"],
+        sends=described["sends"],
+        codec=described["codec"],
+        typical_tokens=_typical(half, rows),
+        seed=given["seed"],
+        source=given["source"],
+        arrivals=arrivals,
+        deadline=timing["deadline"],
+        one_at_a_time=rows is not None and arrivals is None,
+        every_exit=given["complete_log"],
+    )
+
+
+def _typical(half: Half, rows: Any) -> int:
+    """Return the median length of the first texts of a table; of a stream it is not known."""
+    if rows is None:
+        return 32
+    texts = list(zip(*(column[:200] for column in rows.text), strict=True))
+    lengths = sorted(len(half.encode(text)["input_ids"]) for text in texts)
+    return lengths[len(lengths) // 2]
+
+
+def _arrivals(setting: Setting, count: int) -> list[float] | None:
+    """Return when the rows of a table arrive, ms; None: each when the one before it is answered."""
+    from splitee.system.arrivals import Arrivals
+
+    given: Any = setting.arrivals
+    if isinstance(given, str) and "/" not in given:
+        given = float(given)
+    times = Arrivals.of(given).times(count, 0, 1, setting.seed)
+    return times[:, 0].tolist() if len(times) else None
+
+
+def _say(line: str) -> None:
+    click.echo(f"splitee: {line}", err=True)
+
+
+@contextmanager
+def _shown(device: Device, quiet: bool) -> Iterator[None]:
+    """Print how it goes on standard error: every second on a terminal, else every minute."""
+    terminal, ended = sys.stderr.isatty(), threading.Event()
+
+    def show() -> None:
+        while not ended.wait(1.0 if terminal else 60.0):
+            line = device.view.line()
+            click.echo(f"\r\x1b[K{line}" if terminal else line, err=True, nl=not terminal)
+
+    thread = threading.Thread(target=show, name="view", daemon=True)
+    if not quiet:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if not quiet:
+            thread.join()
+        if terminal and not quiet:
+            click.echo("\r\x1b[K", err=True, nl=False)

@@ -1,0 +1,112 @@
+"""The device's half of a model: what it does, whichever library runs it, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitee._internal.errors import InputError
+from splitee.runtime.interface import Interface
+from splitee.trace.columns import read_logits
+
+HALF = "half.json"  # the manifest of an exported half
+Encoded = dict[str, list[int]]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an exit says of a sample: confidence and entropy (float32), class."""
+
+    confidence: float
+    prediction: int
+    entropy: float
+
+
+class Half(Protocol):
+    """Layers and exits 1..m of a model, for one sample at a time.
+
+    A *place* is how far a sample has come; only the half knows what is in it.
+    """
+
+    facts: dict[str, Any]
+
+    def encode(self, text: Sequence[str]) -> Encoded:
+        """Return the token ids of one text, or of a pair."""
+
+    def advance(self, place: Any, exit: int) -> Any:
+        """Run the layers up to an exit, from token ids or from an earlier place."""
+
+    def outputs(self, place: Any) -> tuple[Floats, float | None]:
+        """Return the logits of the exit just reached, shape (K,), and the certainty if it is learned."""
+
+    def state(self, place: Any) -> tuple[Floats, Floats | None]:
+        """Return the state, shape (1, t, h), and the pooled states before it, shape (1, r, h), or None."""
+
+
+def said(half: Half, place: Any) -> Said:
+    """Evaluate the exit just reached."""
+    logits, certainty = half.outputs(place)
+    confidence, entropy, prediction = read_logits(logits[None])
+    sure = float(confidence[0]) if certainty is None else float(np.float32(certainty))
+    return Said(sure, int(prediction[0]), float(entropy[0]))
+
+
+def interface_of(facts: Mapping[str, Any]) -> Interface:
+    """Return what the cloud half takes, as far as the device's half knows it."""
+    return Interface(
+        name=facts["name"],
+        fingerprint=facts["fingerprint"],
+        layers=facts["layers"],
+        hidden=facts["hidden"],
+        exits=tuple(facts["exits"]),
+        classes=tuple(facts["classes"]),
+        tokens=facts["tokens"],
+        vocabulary=facts["vocabulary"],
+        token_types=facts["token_types"],
+        states=facts["states"],
+    )
+
+
+def open_half(model: str | Path, exits: int | str = "all", threads: int | None = None) -> Half:
+    """Open the device's half of a model.
+
+    Parameters
+    ----------
+    model : str or path
+        A folder that `splitee export onnx` wrote: ONNX Runtime runs it, and torch is not needed. Else a
+        checkpoint, or the bundled "sst2_slender": torch runs it.
+    exits : int, "half" or "all"
+        m, the number of exits that the device holds.
+    threads : int, optional
+        Threads of the library that runs it. Default: its choice.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened, or has fewer exits.
+
+    Examples
+    --------
+    >>> half = open_half("sst2_slender", 2)
+    >>> place = half.advance(half.encode(["a joy to watch"]), 2)
+    >>> said(half, place).prediction, half.state(place)[0].shape
+    (1, (1, 6, 384))
+    """
+    if (Path(model) / HALF).is_file():
+        from splitee.runtime.onnx_half import OnnxHalf
+
+        return OnnxHalf(model, exits, threads)
+    try:
+        from splitee.models.half import HalfModel
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{model} is a checkpoint, which needs {error.name}: pip install 'splitee[models]', or run "
+            "splitee export onnx elsewhere and give the folder that it writes"
+        ) from error
+    return HalfModel(model, exits, threads)
