@@ -244,3 +244,14 @@ def test_your_own_text(run) -> None:
     sent, right = zip(*([float(cell) for cell in row[2:]] for row in shown.rows("joined")[1:]), strict=True)
     assert list(sent) == sorted(sent)
     assert right[-1] >= right[0]
+
+
+def test_images(run) -> None:
+    shown = run("6_images")
+    assert shown.pictures() == ["bytes"]
+    clean = splitee.load_trace("caltech101")
+    first = [f"{100 * share:.1f}" for share in clean.accuracy_per_exit()]
+    assert shown.row("exits", "caltech101")[:-1] == first
+    accuracy = {row[0]: float(row[1]) for row in shown.rows("mixed")[2:]}
+    assert accuracy["certified"] > accuracy["cascade"] - 0.2
+    assert accuracy["cloud-only"] == accuracy["last exit"]

@@ -30,7 +30,8 @@ def stages() -> list[nn.Module]:
     first, *others = network._blocks
     stem = nn.Sequential(network._conv_stem, network._bn0, act)
     head = nn.Sequential(network._conv_head, network._bn1, act)
-    return [nn.Sequential(stem, first), *others, head]
+    made = [nn.Sequential(stem, first), *others, head]
+    return [stage.to(memory_format=torch.channels_last) for stage in made]  # on a processor twice as fast
 
 
 def pretrained(backbones: Path, classes: list[str]) -> StagedModel:
