@@ -83,11 +83,12 @@ def infer(
     --------
     >>> from transformers import BertConfig
     >>> from splitee.models.config import MultiExitConfig
+    >>> from splitee.models.multi_exit import MultiExitModel
     >>> from splitee.policies.rules import AtExit
     >>> config = MultiExitConfig(
     ...     BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
     ...                intermediate_size=16).to_dict(), num_labels=2)
-    >>> model = ExitNetwork(config).eval()
+    >>> model = MultiExitModel(config).eval()
     >>> infer(model, {"input_ids": torch.tensor([[1, 2, 3], [4, 5, 6]])}, AtExit(2)).exit
     array([2, 2])
     """
