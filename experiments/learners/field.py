@@ -2,7 +2,7 @@
 
 python experiments/learners/field.py [FILE...] [--out FOLDER]
 
-FILEs are what grid.py wrote (default: all grid*.parquet of results/). Each cell is a trace, a stream, m and o. *cost*: geometric
+FILEs are what grid.py wrote (default: results/field.parquet). Each cell is a trace, a stream, m and o. *cost*: geometric
 mean over cells of the cost over that of the best split in hindsight at the source's α. *drop*: points of accuracy below
 the last exit; *disagreement*: answers that differ from its. *cheaper*: cells in which the policy costs less than both
 cloud-only and the best split, at a drop of at most 1 point. *worst*: the greatest drop of a cell.
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).parent
+FIGURE = HERE.parents[1] / "docs" / "figures" / "learners.png"
 CELL = ["trace", "stream", "device_layers", "offload"]
 BEST, CLOUD = "best split (hindsight)", "cloud-only"
 
@@ -26,6 +27,7 @@ def loaded(files: list[Path]) -> pd.DataFrame:
     rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     for name in ("trace", "stream", "policy"):
         rows[name] = rows[name].astype(str)
+    rows["policy"] = rows["policy"].str.replace(r"^(BEEM(-C)?|PCEE) \(.*", r"\1", regex=True)  # α is fitted
     rows = rows.drop_duplicates([*CELL, "policy"])
     for mark, policy in (("best", BEST), ("cloud", CLOUD)):
         own = rows[rows["policy"] == policy].set_index(CELL)[["cost", "accuracy", "reward"]]
@@ -58,7 +60,7 @@ def by_stream(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, out: Path) -> None:
-    """Draw cost against disagreement, a point per policy."""
+    """Draw cost against disagreement, a point per policy; those within a tenth of the best split share a name."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -67,15 +69,23 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     shown = table.sort_values("disagreement")
     axes.scatter(shown["disagreement"], shown["cost"], s=20, color="#1f5fa8")
-    for name, row in shown.iterrows():
-        axes.annotate(
-            str(name), (row["disagreement"], row["cost"]), (4, 3), textcoords="offset points", fontsize=7
-        )
+    alike = shown[(shown["disagreement"] < 0.05) & (shown["cost"].between(0.99, 1.105))]
+    named = [
+        (str(name), row["disagreement"], row["cost"]) for name, row in shown.drop(alike.index).iterrows()
+    ]
+    below, places = -1.0, []
+    for name, x, y in sorted(named, key=lambda one: one[2]):  # names keep their distance
+        below = max(y, below + 0.03 if places and x - places[-1][1] < 30 else y)
+        places.append((name, x, below))
+    for (name, x, at), (_, _, y) in zip(places, sorted(named, key=lambda one: one[2]), strict=True):
+        axes.annotate(name, (x, y), (x * 1.12 + 0.006, at - 0.012), fontsize=7)
+    axes.annotate(f"{len(alike) - 2} learners of the layer, cloud-only, the best split", (0.05, 1.05), fontsize=8)
+    axes.set_xlim(-0.02, 150)
     axes.axhline(1.0, color="#999999", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=0.1)
     axes.set_xlabel("answers that differ from the last exit's, %")
     axes.set_ylabel("cost over that of the best split in hindsight")
-    figure.savefig(out, dpi=150)
+    figure.savefig(out, dpi=100, metadata={"Software": None})
 
 
 def main() -> None:
@@ -83,11 +93,11 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     given = parser.parse_args()
-    rows = loaded(given.files or sorted((HERE / "results").glob("grid*.parquet")))
+    rows = loaded(given.files or [HERE / "results" / "field.parquet"])
     table, streams = summary(rows), by_stream(rows)
     table.round(4).to_csv(given.out / "field.csv")
     streams.round(4).to_csv(given.out / "field_streams.csv")
-    draw(table, given.out / "field.png")
+    draw(table, FIGURE)
     print(table.round(2).to_string())
     print(streams.round(2).to_string())
 
