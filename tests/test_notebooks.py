@@ -255,3 +255,12 @@ def test_images(run) -> None:
     accuracy = {row[0]: float(row[1]) for row in shown.rows("mixed")[2:]}
     assert accuracy["certified"] > accuracy["cascade"] - 0.2
     assert accuracy["cloud-only"] == accuracy["last exit"]
+
+
+@pytest.mark.slow
+def test_live_pair(run) -> None:
+    shown = run("7_live_pair")
+    assert shown.pictures() == ["latency"]
+    assert "120 answered" in shown.printed("device")
+    assert "SplitEE-S (causal), 120 samples: every decision is the same" in shown.printed("verify")
+    assert shown.printed("end").strip() == "ended with 0"
