@@ -79,7 +79,9 @@ def draw(table: pd.DataFrame, out: Path) -> None:
         places.append((name, x, below))
     for (name, x, at), (_, _, y) in zip(places, sorted(named, key=lambda one: one[2]), strict=True):
         axes.annotate(name, (x, y), (x * 1.12 + 0.006, at - 0.012), fontsize=7)
-    axes.annotate(f"{len(alike) - 2} learners of the layer, cloud-only, the best split", (0.05, 1.05), fontsize=8)
+    axes.annotate(
+        f"{len(alike) - 2} learners of the layer, cloud-only, the best split", (0.05, 1.05), fontsize=8
+    )
     axes.set_xlim(-0.02, 150)
     axes.axhline(1.0, color="#999999", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=0.1)

@@ -97,6 +97,7 @@ class Relay:
         self._uplink = Uplink(link, loss, seed)
         self._rtt = link.rtt
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         """Listen, start the link's time, and return the relay's address."""
@@ -111,7 +112,8 @@ class Relay:
         self._watch.cancel()
         self._server.close()
         self._reset()
-        await asyncio.sleep(0)
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=1.0)
 
     @property
     def now(self) -> float:
@@ -129,7 +131,10 @@ class Relay:
             writer.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        born = self.now
+        born, task = self.now, asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self._open.add(writer)
         back: asyncio.StreamWriter | None = None
         try:
