@@ -546,6 +546,132 @@ class TrackedThreshold:
 
 
 # ----------------------------------------------------------------------------------------------------------
+# Policy gradient over thresholds
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Gradient:
+    """Preferences of thresholds by backlog; π by Tsallis' exponential."""
+
+    world: naive.World
+    layer: int
+    rate: float
+    coins: list[float]
+    theta: dict[int, list[float]] = field(default_factory=dict)
+    chosen: dict[int, tuple[int, int]] = field(default_factory=dict)
+    every: bool = False
+
+    def flat(self, q: int) -> tuple[list[float], list[float], float]:
+        theta = self.theta.setdefault(q, [0.0] * 51)
+        u = [1.0 / (1.0 + 0.5 * (max(theta) - one)) for one in theta]
+        total = 0.0
+        for one in u:
+            total += one * one
+        return theta, u, total
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        q = min(queue, 10)
+        _, u, total = self.flat(q)
+        left, arm = self.coins[t - 1] * total, 50
+        for k in range(50):
+            left -= u[k] * u[k]
+            if left < 0.0:
+                arm = k
+                break
+        self.chosen[t] = q, arm
+        alpha = naive.float32((50 + arm) / 100)
+        sure = self.world.confidence[s][self.layer - 1] >= alpha or self.layer == self.world.layers
+        return self.layer, not sure
+
+    def learn(self, t: int, seen: Seen) -> None:
+        if not seen.offloaded:
+            return
+        q, arm = self.chosen[t]
+        own = self.world.confidence[seen.sample][self.layer - 1]
+        answer = naive.cloud_confidence(self.world, seen.sample) if seen.known else own
+        reward = max(answer - own, 0.0) - self.world.mu * (0.0 + seen.offload(seen.split)) - 0.01 * q
+        step = self.rate * reward
+        if step == 0.0:
+            return
+        theta, u, total = self.flat(q)
+        for k in range(51):
+            theta[k] = theta[k] - step * (u[k] * u[k] / total * u[k])
+        theta[arm] = theta[arm] + step * u[arm]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# LEE and DEE
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class LEE:
+    """UCB over exits that answer all samples."""
+
+    world: naive.World
+    exploration: float
+    rewards: dict[int, tuple[float, int]] = field(default_factory=dict)
+    every: bool = False
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        exits = range(1, held(self.world) + 1)
+        if t <= len(exits):
+            return t, False
+
+        def index(i: int) -> float:
+            total, n = self.rewards.get(i, (0.0, 0))
+            return (
+                total / n + self.exploration * math.sqrt(math.log(t)) * (1.0 / math.sqrt(n))
+                if n
+                else math.inf
+            )
+
+        return max(exits, key=lambda i: (index(i), -i)), False
+
+    def learn(self, t: int, seen: Seen) -> None:
+        own = self.world.confidence[seen.sample][seen.split - 1]
+        total, n = self.rewards.get(seen.split, (0.0, 0))
+        self.rewards[seen.split] = total + (own - self.world.mu * seen.device(seen.split)), n + 1
+
+
+@dataclass
+class DEE:
+    """What going on has brought, by exit and bin of its confidence."""
+
+    world: naive.World
+    classes: int
+    bins: int
+    exploration: float
+    gains: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
+    every: bool = True
+
+    def cell(self, s: int, i: int) -> tuple[int, int]:
+        return i, bin_of(self.world.confidence[s][i - 1], self.classes, self.bins)
+
+    def decide(self, t: int, s: int, queue: int) -> tuple[int, bool]:
+        weight = self.exploration * math.sqrt(math.log(t))
+        for i in range(1, held(self.world) + 1):
+            total, n = self.gains.get(self.cell(s, i), (0.0, 0))
+            on = n == 0 or total / n + weight * (1.0 / math.sqrt(n)) > 0.0
+            if i == self.world.layers or not on:
+                return i, False
+        return i, True
+
+    def learn(self, t: int, seen: Seen) -> None:
+        confidence = self.world.confidence[seen.sample]
+        answer = confidence[seen.split - 1]
+        if seen.offloaded and seen.known:
+            answer = naive.cloud_confidence(self.world, seen.sample)
+        paid = seen.offload(seen.split) if seen.offloaded else 0.0
+        for j in range(1, seen.split + (1 if seen.offloaded else 0)):
+            more = seen.device(seen.split) - seen.device(j)
+            gain = answer - confidence[j - 1] - self.world.mu * (more + paid)
+            total, n = self.gains.get(self.cell(seen.sample, j), (0.0, 0))
+            self.gains[self.cell(seen.sample, j)] = total + gain, n + 1
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By name, for the suite of all learners
 # ----------------------------------------------------------------------------------------------------------
 
@@ -580,6 +706,9 @@ TWINS = {
             w, local_exit(w), 0.02, 0.005, 0.05, rng.random(len(c.order)).tolist()
         )
     ),
+    "buffer-gradient": twin(lambda w, c, rng: Gradient(w, 1, 0.1, rng.random(len(c.order)).tolist())),
+    "lee": twin(lambda w, c, rng: LEE(w, 1.0)),
+    "dee": twin(lambda w, c, rng: DEE(w, CLASSES, 20, 0.1)),
     "adaee": twin(lambda w, c, rng: adaee(w, 1, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1.0)),
     "ceebert": twin(lambda w, c, rng: ceebert(w, released=False)),
     "ceebert-released": twin(lambda w, c, rng: ceebert(w, released=True)),

@@ -2,7 +2,7 @@
 
 python experiments/learners/field.py [FILE...] [--out FOLDER]
 
-FILEs are what grid.py wrote (default: results/field.parquet). Each cell is a trace, a stream, m and o. *cost*: geometric
+FILEs are what grid.py wrote (default: results/field*.parquet). Each cell is a trace, a stream, m and o. *cost*: geometric
 mean over cells of the cost over that of the best split in hindsight at the source's α. *drop*: points of accuracy below
 the last exit; *disagreement*: answers that differ from its. *cheaper*: cells in which the policy costs less than both
 cloud-only and the best split, at a drop of at most 1 point. *worst*: the greatest drop of a cell.
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     given = parser.parse_args()
-    rows = loaded(given.files or [HERE / "results" / "field.parquet"])
+    rows = loaded(given.files or sorted((HERE / "results").glob("field*.parquet")))
     table, streams = summary(rows), by_stream(rows)
     table.round(4).to_csv(given.out / "field.csv")
     streams.round(4).to_csv(given.out / "field_streams.csv")
