@@ -28,12 +28,15 @@ from writing import write_csv
 
 import splitee
 from splitee import streams
+from splitee.policies.arms.forgetting import SlidingWindowUCB
+from splitee.policies.arms.restarts import RestartingUCB
+from splitee.policies.arms.tables import TableUCB
 
 HERE = Path(__file__).parent
 LEVELS = ["clean", *(f"{kind}{level}" for kind in ("blur", "noise", "jpeg") for level in (1, 2, 3))]
 MIXED = ("clean", "blur2", "noise2", "jpeg3")
 OFFLOAD, MU = 5.0, 0.1  # λ is a stage with its exit: the paper's setting
-ALPHAS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+ALPHAS = tuple(k / 100 for k in range(101))
 DELTA = 0.05  # the claim allows a loss of 5 points
 
 
@@ -112,17 +115,10 @@ def fixed_rules(trace: splitee.Trace, costs: splitee.CostModel) -> pd.DataFrame:
     every: dict[tuple[int, float], object] = {(0, 0.0): splitee.CloudOnly()}
     every |= {(i, a): splitee.FixedSplit(i, a) for i in range(1, trace.layers + 1) for a in ALPHAS}
     named = {f"{i}/{a}": policy for (i, a), policy in every.items()}
-    table = splitee.replay(trace, named, costs, mu=MU, repeats=1).summary()
-    for (layer, alpha), (_, row) in zip(every, table.iterrows(), strict=True):
-        rows.append(
-            {
-                "layer": layer,
-                "alpha": alpha,
-                "accuracy": row["accuracy"],
-                "cost": row["cost"],
-                "reward": row["reward"],
-            }
-        )
+    results = splitee.replay(trace, named, costs, mu=MU, repeats=1)
+    for (layer, alpha), result in zip(every, results.values(), strict=True):
+        measured = {name: float(getattr(result, name)[0]) for name in ("accuracy", "cost", "reward")}
+        rows.append({"layer": layer, "alpha": alpha, **measured})
     return pd.DataFrame(rows)
 
 
@@ -150,6 +146,14 @@ def mixed(repeats: int) -> pd.DataFrame:
             },
             "certified, no alarm": splitee.CertifiedSplit(DELTA, drift=False),
             "certified, 10 %": splitee.CertifiedSplit(0.10),
+            "certified, labels": splitee.CertifiedSplit(DELTA, loss="error", labels=1000),
+            "audited stopping": splitee.AuditedStopping(DELTA),
+            "audited stopping, labels": splitee.AuditedStopping(DELTA, loss="error", labels=1000),
+            "SW-UCB": SlidingWindowUCB(alpha),
+            "GLR-UCB": RestartingUCB(alpha, "glr"),
+            "restart by confidence": RestartingUCB(alpha, "confidence"),
+            "restart by share": RestartingUCB(alpha, "share"),
+            "UCB by confidence": TableUCB(alpha, "confidence"),
         }
         if device is not None:
             chosen.pop("last exit")
