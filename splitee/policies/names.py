@@ -153,11 +153,10 @@ def canonical(name: object) -> str:
     if known is None:
         names = _known() | {squeezed: plugin.name for squeezed, plugin in installed().items()}
         near = difflib.get_close_matches(_squeezed(kind), names, n=1)
-        hint = f"did you mean {names[near[0]]}? " if near else ""
         others = sorted(plugin.name for plugin in installed().values())
-        raise InputError(
-            f"no policy is called {name!r}: {hint}there are {', '.join((*all_names(), *others))}"
-        )
+        every = f"there are {', '.join((*all_names(), *others))}"
+        hint = f"did you mean {names[near[0]]}?" if near else every
+        raise InputError(f"no policy is called {name!r}: {hint}")
     alone, given = _declared()
     if not colon and known not in alone:
         raise InputError(f"policy {known} needs a parameter: write {given[known].name}")
