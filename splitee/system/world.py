@@ -263,19 +263,6 @@ def offload_cost(world, s, k, i, rate):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def act_in_rounds(world, lane, t, s, taken, i, offloads):  # type: ignore[no-untyped-def]
-    """Do what `act` does in a world without a clock; a kernel that calls it itself is much faster."""
-    paid, lost, rate, before, due = lane.paid, lane.lost, lane.rate, lane.taken, lane.due
-    paid[t], lost[t], before[t] = 0.0, 0, taken
-    rate[t] = rate[taken - 1] if taken > 0 else world.rate
-    due[t] = t + 1.0
-    if offloads:
-        offload = world.offload
-        due[t] += world.delay
-        paid[t] = offload[np.int64(s) if len(offload) > 1 else 0, i]
-
-
-@inlined
 def act(world, lane, t, s, start, taken, i, ms, mj, offloads):  # type: ignore[no-untyped-def]
     """Let the device stop at layer i, and fill in what the round leads to.
 
@@ -294,12 +281,15 @@ def act(world, lane, t, s, start, taken, i, ms, mj, offloads):  # type: ignore[n
         What the device spends to stop there.
     offloads : bool
     """
-    if not world.timed:
-        act_in_rounds(world, lane, t, s, taken, i, offloads)
-        return
     k = world.kind[s]
     rate = known_rate(world, lane, taken)
     lane.paid[t], lane.lost[t], lane.rate[t], lane.taken[t] = 0.0, 0, rate, taken
+    if not world.timed:
+        lane.due[t] = t + 1.0
+        if offloads:
+            lane.due[t] += world.delay
+            lane.paid[t] = offload_cost(world, s, k, i, rate)
+        return
     arrival = lane.arrived[t]
     wait = start - arrival
     finish = start + ms

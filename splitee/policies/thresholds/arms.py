@@ -39,7 +39,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, taken_in, waiting
 
 TOTAL, COUNT, MEAN, WIDTH = range(4)  # of `state`
 BACKLOGS = 11  # 0..10 samples that wait; more count as 10
@@ -144,16 +144,15 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     state, played = begin_state(rows, alpha.shape[1]), np.zeros(rows, np.int64)
     arm, backlog = np.zeros(rounds, np.int16), np.zeros(rounds, np.int16)
     lane, taken, e = new_lane(rounds), 0, 0 if first == last else 1
     for t in range(rounds):
-        s, start, q = order[t, r], np.float64(t), 0
-        if timed:
-            start, q = begin(world, lane, t, r, s)
-            q = min(q, len(alpha) - 1)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        s = order[t, r]
+        start = begin_round(world, lane, t, r, s)
+        q = min(waiting(world, lane, t, r, start), len(alpha) - 1)
+        while taken_in(lane, t, start, taken):
             u, split = order[taken, r], np.int64(action[taken, r])
             offloaded = split >= columns
             split = split - columns if offloaded else split
@@ -173,12 +172,8 @@ def play(  # type: ignore[no-untyped-def]
             i += 1
         offloads = i < columns - 1 and np.float64(confidence[s, i]) < least
         action[t, r] = i + columns if offloads else i
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[e, k, i], world.device_mj[e, k, i]
-            stop(world, lane, t, s, start, taken, i, ms, mj, offloads)
-        else:
-            act_in_rounds(world, lane, t, s, taken, i, offloads)
+        k = world.kind[s]
+        act(world, lane, t, s, start, taken, i, world.device_ms[e, k, i], world.device_mj[e, k, i], offloads)
 
 
 @kernel

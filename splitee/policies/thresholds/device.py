@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee._internal.jit import inlined, kernel
+from splitee._internal.jit import inlined
 from splitee._internal.numbers import check_whole
 from splitee.policies.base import Policy
 from splitee.policies.loop import Context, Feedback
 from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Problem, Table
 from splitee.policies.setting import Setting
-from splitee.system.world import World, offload_cost
+from splitee.system.world import World
 from splitee.trace import Trace
 
 Row = NDArray[np.float32]
@@ -170,12 +170,6 @@ class LiveLearner:
     def update(self, t: int, seen: Seen) -> None:
         """Learn from the sample of round t."""
         raise NotImplementedError
-
-
-@kernel
-def asking_cost(world, s, i, rate):  # type: ignore[no-untyped-def]
-    """Return what offloading sample s after layer i costs in a System at this rate."""
-    return offload_cost(world, s, world.kind[s], i, rate)
 
 
 @inlined

@@ -36,12 +36,11 @@ from splitee.policies.thresholds.device import (
     LiveLearner,
     Seen,
     ThresholdLearner,
-    asking_cost,
     check_at_least,
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
 
 SPENT, SHOWN, DISAGREED, WIDTH = range(4)  # of `state`
 
@@ -119,13 +118,13 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     state = np.zeros((4, (cloud if cloud > 0 else arms) + 1))
     lane, taken = new_lane(rounds), 0
     for t in range(rounds):
         s = order[t, r]
-        start = begin(world, lane, t, r, s)[0] if timed else np.float64(t)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        start = begin_round(world, lane, t, r, s)
+        while taken_in(lane, t, start, taken):
             u, split = order[taken, r], np.int64(action[taken, r])
             offloaded = split >= columns
             split, k = split - columns if offloaded else split, world.kind[u]
@@ -134,10 +133,8 @@ def play(  # type: ignore[no-untyped-def]
             if cloud > 0:
                 if offloaded:
                     state[SPENT, cloud] += lane.paid[taken]
-                elif timed:
-                    state[SPENT, cloud] += asking_cost(world, u, 1, lane.rate[taken])
                 else:
-                    state[SPENT, cloud] += world.offload[u if len(world.offload) > 1 else 0, 1]
+                    state[SPENT, cloud] += offload_cost(world, u, k, 1, lane.rate[taken])
             known = is_known(lane, taken, offloaded, split, columns - 1, other_cloud)
             learn(cloud, prediction, u, split, known, state)
             taken += 1
@@ -145,12 +142,8 @@ def play(  # type: ignore[no-untyped-def]
         offloads = i == cloud
         i = 1 if offloads else i
         action[t, r] = i + columns if offloads else i
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[1, k, i], world.device_mj[1, k, i]
-            stop(world, lane, t, s, start, taken, i, ms, mj, offloads)
-        else:
-            act_in_rounds(world, lane, t, s, taken, i, offloads)
+        k = world.kind[s]
+        act(world, lane, t, s, start, taken, i, world.device_ms[1, k, i], world.device_mj[1, k, i], offloads)
 
 
 @dataclass(frozen=True)

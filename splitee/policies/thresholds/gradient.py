@@ -107,7 +107,7 @@ def play(layer, rate, alpha, coins, mu, other_cloud, confidence, world, order, r
     for t in range(rounds):
         s = order[t, r]
         start = begin_round(world, lane, t, r, s)
-        q = min(waiting(world, lane, t, r, start), BACKLOGS - 1) if world.timed else 0
+        q = min(waiting(world, lane, t, r, start), BACKLOGS - 1)
         while taken_in(lane, t, start, taken):
             if action[taken, r] >= columns:
                 known = is_known(lane, taken, True, layer, columns - 1, other_cloud)

@@ -41,12 +41,11 @@ from splitee.policies.thresholds.device import (
     LiveLearner,
     Seen,
     ThresholdLearner,
-    asking_cost,
     check_at_least,
     check_layer,
     local_exit,
 )
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
 from splitee.trace import Trace
 
 LEAST = 1e-300
@@ -119,20 +118,18 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     weights = np.full((len(errors), len(theta)), 1.0 / len(theta))
     lane, taken, many = new_lane(rounds), 0, len(errors) > 1
     for t in range(rounds):
         s = order[t, r]
-        start = begin(world, lane, t, r, s)[0] if timed else np.float64(t)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        start = begin_round(world, lane, t, r, s)
+        while taken_in(lane, t, start, taken):
             u = order[taken, r]
             if action[taken, r] >= columns:
                 asked = lane.paid[taken]
-            elif timed:
-                asked = asking_cost(world, u, layer, lane.rate[taken])
             else:
-                asked = world.offload[u if len(world.offload) > 1 else 0, layer]
+                asked = offload_cost(world, u, world.kind[u], layer, lane.rate[taken])
             if layer < columns - 1:
                 c = prediction[u, layer] if many else 0
                 explored = coins[taken, 1] < epsilon and lane.lost[taken] == 0
@@ -147,12 +144,19 @@ def play(  # type: ignore[no-untyped-def]
             q = chance(weights, prediction[s, layer] if many else 0, keep)
             offloads = coins[t, 0] < q or (not full and coins[t, 1] < epsilon)
         action[t, r] = layer + columns if offloads else layer
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[0, k, layer], world.device_mj[0, k, layer]
-            stop(world, lane, t, s, start, taken, layer, ms, mj, offloads)
-        else:
-            act_in_rounds(world, lane, t, s, taken, layer, offloads)
+        k = world.kind[s]
+        act(
+            world,
+            lane,
+            t,
+            s,
+            start,
+            taken,
+            layer,
+            world.device_ms[0, k, layer],
+            world.device_mj[0, k, layer],
+            offloads,
+        )
 
 
 @dataclass(frozen=True)

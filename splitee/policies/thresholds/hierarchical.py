@@ -40,7 +40,6 @@ from splitee.policies.thresholds.device import (
     LiveLearner,
     Seen,
     ThresholdLearner,
-    asking_cost,
     bin_of,
     binning,
     check_at_least,
@@ -48,7 +47,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
 
 BINS, FAR = 20, 25  # bins of confidence; the layer is chosen anew at least so often
 SEEN, JUDGED, RIGHT = range(3)  # of `table`
@@ -175,14 +174,14 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     table, spent = np.zeros((3, columns, bins)), np.zeros((2, columns))
     lane, taken, e = new_lane(rounds), 0, 1 if every else 0
     i, due = first, 0
     for t in range(rounds):
         s = order[t, r]
-        start = begin(world, lane, t, r, s)[0] if timed else np.float64(t)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        start = begin_round(world, lane, t, r, s)
+        while taken_in(lane, t, start, taken):
             u, split = order[taken, r], np.int64(action[taken, r])
             offloaded = split >= columns
             split = split - columns if offloaded else split
@@ -192,10 +191,8 @@ def play(  # type: ignore[no-untyped-def]
                 spent[GAMMA, j] += world.device[e, k, j]
                 if offloaded and j == split:
                     spent[OFFLOAD_COST, j] += lane.paid[taken]
-                elif timed:
-                    spent[OFFLOAD_COST, j] += asking_cost(world, u, j, lane.rate[taken])
                 else:
-                    spent[OFFLOAD_COST, j] += world.offload[u if len(world.offload) > 1 else 0, j]
+                    spent[OFFLOAD_COST, j] += offload_cost(world, u, k, j, lane.rate[taken])
             learn(low, scale, confidence, prediction, u, split, every, known, table)
             taken += 1
         width = exploration * logs[t]
@@ -208,12 +205,8 @@ def play(  # type: ignore[no-untyped-def]
             b = bin_of(low, scale, bins, confidence[s, i])
             offloads = not keeps(lite, error, least, width, table, i, b)
         action[t, r] = i + columns if offloads else i
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[e, k, i], world.device_mj[e, k, i]
-            stop(world, lane, t, s, start, taken, i, ms, mj, offloads)
-        else:
-            act_in_rounds(world, lane, t, s, taken, i, offloads)
+        k = world.kind[s]
+        act(world, lane, t, s, start, taken, i, world.device_ms[e, k, i], world.device_mj[e, k, i], offloads)
 
 
 @dataclass(frozen=True)

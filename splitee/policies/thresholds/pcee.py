@@ -50,7 +50,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, taken_in
 from splitee.trace import Trace
 
 JUDGED, WRONG = range(2)  # of `table`
@@ -285,12 +285,12 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     table, lane, taken = np.zeros((2, columns, bins)), new_lane(rounds), 0
     for t in range(rounds):
         s = order[t, r]
-        start = begin(world, lane, t, r, s)[0] if timed else np.float64(t)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        start = begin_round(world, lane, t, r, s)
+        while taken_in(lane, t, start, taken):
             split = np.int64(action[taken, r])
             offloaded = split >= columns
             split = split - columns if offloaded else split
@@ -305,12 +305,19 @@ def play(  # type: ignore[no-untyped-def]
                 break
             i += 1
         action[t, r] = i if answers else i + columns
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[1, k, i], world.device_mj[1, k, i]
-            stop(world, lane, t, s, start, taken, i, ms, mj, not answers)
-        else:
-            act_in_rounds(world, lane, t, s, taken, i, not answers)
+        k = world.kind[s]
+        act(
+            world,
+            lane,
+            t,
+            s,
+            start,
+            taken,
+            i,
+            world.device_ms[1, k, i],
+            world.device_mj[1, k, i],
+            not answers,
+        )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from splitee.policies.thresholds.device import (
     check_layer,
     local_exit,
 )
-from splitee.system.world import World, act_in_rounds, begin, new_lane, stop, taken_in
+from splitee.system.world import World, act, begin_round, new_lane, taken_in
 
 
 @inlined
@@ -62,13 +62,13 @@ def play(  # type: ignore[no-untyped-def]
     action : uint8 or uint16 array, shape (rounds, repeats)
         Filled in: the layer, plus L + 1 if it offloads.
     """
-    rounds, columns, timed = order.shape[0], world.device.shape[2], world.timed
+    rounds, columns = order.shape[0], world.device.shape[2]
     threshold, kept = 1.0, np.zeros(rounds, np.uint8)
     lane, taken = new_lane(rounds), 0
     for t in range(rounds):
         s = order[t, r]
-        start = begin(world, lane, t, r, s)[0] if timed else np.float64(t)
-        while taken < t and (taken_in(lane, t, start, taken) if timed else lane.due[taken] <= start):
+        start = begin_round(world, lane, t, r, s)
+        while taken_in(lane, t, start, taken):
             u, audited = order[taken, r], kept[taken] == 1 and action[taken, r] >= columns
             wrong = prediction[u, layer] != prediction[u, 0]
             lost = 1.0 / audits if audited and lane.lost[taken] == 0 and wrong else 0.0
@@ -77,12 +77,19 @@ def play(  # type: ignore[no-untyped-def]
         keeps = layer == columns - 1 or np.float64(confidence[s, layer]) >= threshold
         offloads = layer < columns - 1 and (not keeps or coins[t] < audits)
         kept[t], action[t, r] = keeps, layer + columns if offloads else layer
-        if timed:
-            k = world.kind[s]
-            ms, mj = world.device_ms[0, k, layer], world.device_mj[0, k, layer]
-            stop(world, lane, t, s, start, taken, layer, ms, mj, offloads)
-        else:
-            act_in_rounds(world, lane, t, s, taken, layer, offloads)
+        k = world.kind[s]
+        act(
+            world,
+            lane,
+            t,
+            s,
+            start,
+            taken,
+            layer,
+            world.device_ms[0, k, layer],
+            world.device_mj[0, k, layer],
+            offloads,
+        )
 
 
 @dataclass(frozen=True)
