@@ -55,7 +55,7 @@ def command(**given: Any) -> None:
     Texts come from --text FILE, from lines of standard input (--text -), or by HTTP (--listen). The policy
     decides on each: answer, or offload to the cloud half (`splitee serve`). If the cloud is gone or too late,
     the device answers by itself. Everything is logged, and `splitee verify-log` replays it. A device that was
-    killed goes on where it was when the command is run again. SIGTERM ends it in order.
+    killed resumes when the command is run again. SIGTERM ends it in order.
 
     \b
     Examples:

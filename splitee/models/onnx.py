@@ -203,7 +203,7 @@ class _Place:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what tracing says of branches and of its own age: whoever exports compares the answers."""
+    """Silence what tracing says of branches and of its own age: the answers are compared after an export."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

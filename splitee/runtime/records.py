@@ -21,7 +21,7 @@ class Record:
     id : str
     tokens : int
     label : int or None
-        For whoever judges the log: no policy sees it.
+        For judging the log: no policy sees it.
     arrived, began : float
     known : int
         How many samples' feedback the policy had learned from when this one began.

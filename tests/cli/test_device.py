@@ -80,7 +80,7 @@ def test_lines_of_standard_input(model: Path, place: Path) -> None:
     assert ran.code == 0, ran.err
     assert [line.split("\t")[0] for line in ran.out.splitlines()[:2]] == ["0", "1"]
     assert Path("log.parquet.journal").exists()
-    ran = commands.splitee(*given, stdin="dull\n")  # it goes on where it was
+    ran = commands.splitee(*given, stdin="dull\n")  # it resumes
     assert ran.out.startswith("2\t")
     assert json.loads(commands.splitee("verify-log", "log.parquet", "--json").out)["samples"] == 3
     other = commands.splitee(*given[:3], "exit:1", *given[4:], stdin="")

@@ -1,4 +1,4 @@
-"""The device decides as a replay does, answers every sample once, and goes on where a killed one was."""
+"""The device decides as a replay does, answers every sample once, and resumes after a kill."""
 
 import threading
 from dataclasses import replace
