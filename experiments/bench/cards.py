@@ -9,6 +9,7 @@ from pathlib import Path
 
 import splitee
 from splitee._internal.files import write_text
+from splitee.trace.croissant import data_set, weights
 from splitee.trace.reliability import expected_calibration_error
 
 PACKAGE = Path(splitee.__file__).parent / "data"
@@ -49,8 +50,9 @@ def card(name: str) -> str:
         f"{told['reach_max_tokens']:,} of {trace.samples:,} texts reach that length.",
         f"- **FLOPs per text** at the mean length of {flops['tokens']} tokens: {sum(flops['layers']) / 1e6:.1f} M in layers, "
         f"{sum(flops['exits']) / 1e6:.2f} M in exits ({told['flops']['counter']}).",
-        "- **Licence** of the weights' origin: Apache-2.0, both. Only confidences, predictions, labels and lengths are "
-        f"here, no text. Content SHA-256 `{trace.fingerprint[:16]}…`.",
+        f"- **Licence** of the weights' origins: {' and '.join({origin.licence: origin for origin in weights(trace)})}. Labels are those "
+        f"of {data_set(trace).name}; its licence: {data_set(trace).licence}. Only confidences, predictions, labels and "
+        f"lengths are here, no text. Content SHA-256 `{trace.fingerprint[:16]}…`.",
         "",
         "| exit | accuracy % | mean confidence | calibration error | same answer as the cloud % |",
         "|---:|---:|---:|---:|---:|",

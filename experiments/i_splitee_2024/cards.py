@@ -10,6 +10,7 @@ from pathlib import Path
 import splitee
 from splitee._internal.files import write_text
 from splitee.data.distortions import Distortion
+from splitee.trace.croissant import data_set, weights
 from splitee.trace.reliability import expected_calibration_error
 
 DATA = Path(splitee.__file__).parent / "data"
@@ -30,7 +31,7 @@ def card(name: str) -> str:
     images = (
         "505 of the training images of Caltech-101, five per class, held out: α is chosen on them by exits fitted to the others."
         if name.endswith("_validation")
-        else f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; CC BY 4.0), 101 classes without the "
+        else f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; {data_set(trace).licence}), 101 classes without the "
         f"background class: {WHAT[known.kind].format(known.amount)}, seed {told['data']['distortion']['seed']}."
     )
     lines = [
@@ -38,7 +39,7 @@ def card(name: str) -> str:
         "",
         images,
         "",
-        "- **Model**: EfficientNet-Lite0 (ImageNet weights, Apache-2.0), frozen; linear exits after blocks 3, 5, 8, 11, 12 and 15 "
+        f"- **Model**: EfficientNet-Lite0 (ImageNet weights, {weights(trace)[0].licence}), frozen; linear exits after blocks 3, 5, 8, 11, 12 and 15 "
         "and the head, fitted to 30 clean images per class. Exits read 3 × 3 averages and the maximum of each channel; the "
         "head's reads the average and the maximum.",
         f"- **Threshold**: α = {told['recommended_threshold']['value']:g} by the rule "

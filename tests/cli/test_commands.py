@@ -13,6 +13,7 @@ from splitee.cli import Group, cli
 MODULES = (
     "splitee.cli.calibrate",
     "splitee.cli.convert",
+    "splitee.cli.croissant",
     "splitee.cli.device",
     "splitee.cli.elue",
     "splitee.cli.explore",
