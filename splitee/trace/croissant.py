@@ -259,13 +259,14 @@ def _derived_from(trace: Trace) -> dict[str, Any]:
 def _record_sets(file: Path, trace: Trace) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    ids = {"key": {"@id": f"{ROWS}/id"}} if len(set(trace.id)) == trace.samples else {}
+    rows = pq.read_metadata(file).num_rows  # the log of a device may hold more than its trace
+    unique = rows == trace.samples == len(set(trace.id))
     samples = {
         "@type": "cr:RecordSet",
         "@id": ROWS,
         "name": ROWS,
-        "description": f"One record per sample, {trace.samples:,} in all.",
-        **ids,
+        "description": f"One record per sample, {rows:,} in all.",
+        **({"key": {"@id": f"{ROWS}/id"}} if unique else {}),
         "field": [_field(field.name, field.type, trace) for field in pq.read_schema(file)],
     }
     names = trace.manifest.get("class_names")
@@ -291,20 +292,23 @@ def _field(name: str, kind: Any, trace: Trace) -> dict[str, Any]:
     """Return the field of a column of this Arrow type."""
     import pyarrow as pa
 
-    listed = pa.types.is_fixed_size_list(kind)
-    element = kind.value_type if listed else kind
-    means = _MEANING.get(name, "Not a column of traces: splitee ignores it.").format(
+    means = _MEANING.get(name, "Another column of the file.").format(
         confidence="the largest softmax probability" if trace.softmax else "a score in 0..1",
         layers=trace.layers,
         classes=trace.classes,
     )
-    shape = {"isArray": True, "arrayShape": str(kind.list_size)} if listed else {}
+    element, stored, shape = kind, "", {}
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        element = kind.value_type
+        size = getattr(kind, "list_size", -1)
+        stored = f"a list of {size} " if size >= 0 else "a list of "
+        shape = {"isArray": True, "arrayShape": str(size)}
     data_type: str | list[str] = _data_type(element)
     return {
         "@type": "cr:Field",
         "@id": f"{ROWS}/{name}",
         "name": name,
-        "description": f"{means} Stored as {f'a list of {kind.list_size} ' if listed else ''}{element}.",
+        "description": f"{means} Stored as {stored}{element}.",
         "dataType": [data_type, "cr:Label"] if name in ("label", "target") else data_type,
         **shape,
         "source": {"fileObject": {"@id": FILE}, "extract": {"column": name}},

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,7 @@ import splitee
 from splitee._internal.errors import InputError
 from splitee.data import BUNDLED, origins
 from splitee.trace.croissant import CLASSES, REQUIRED, ROWS, croissant, data_set, weights
+from splitee.trace.file import decode_table, encode_table
 
 GIVEN = {
     "license": "https://spdx.org/licenses/CC0-1.0",
@@ -161,6 +163,24 @@ def test_a_key_only_where_ids_are_unique(mine: Path) -> None:
     assert croissant(mine, GIVEN)["recordSet"][0]["key"] == {"@id": f"{ROWS}/id"}
     splitee.load_trace(mine).replace(id=["a", "a"]).save(mine, overwrite=True)
     assert "key" not in croissant(mine, GIVEN)["recordSet"][0]
+
+
+def test_the_log_of_a_device_is_described_as_it_is(mlcroissant, mine: Path, tmp_path: Path) -> None:
+    """It holds rows of which not every exit is known, and lists of any length."""
+    table, _ = decode_table(mine.read_bytes())
+    more = table.append_column("whole", pa.array([True, False]))
+    more = more.append_column("exits", pa.array([[1], [1, 2]], pa.list_(pa.int32())))
+    mine.write_bytes(encode_table(more, splitee.load_trace(mine)[:1].manifest))
+    document = croissant(mine, GIVEN)
+    (samples,) = document["recordSet"]
+    assert samples["description"] == "One record per sample, 2 in all."
+    assert "key" not in samples
+    fields = {field["name"]: field for field in samples["field"]}
+    assert fields["whole"]["dataType"] == "sc:Boolean"
+    assert (fields["exits"]["dataType"], fields["exits"]["arrayShape"]) == ("sc:Integer", "-1")
+    (tmp_path / "there").mkdir()
+    records = opened(mlcroissant, document, mine, tmp_path / "there").records(ROWS)
+    assert [list(record[f"{ROWS}/exits"]) for record in records] == [[1], [1, 2]]
 
 
 def test_a_damaged_file_is_not_described(mine: Path) -> None:
