@@ -93,3 +93,19 @@ def test_other_texts_are_refused(tmp_path: Path) -> None:
     texts.to_parquet(tmp_path / "sst2" / "validation.parquet")
     with pytest.raises(InputError, match="not those that sst2_validation was read from"):
         script("slender").drawn(cloud, tmp_path)
+
+
+def test_the_leaderboard_page_says_what_the_tables_say(tmp_path: Path) -> None:
+    from splitee.bench.suite import QUESTIONS, TRACKS
+    from splitee.bench.tables import document_of, stored_field
+
+    field = stored_field()
+    facts = {"seal": "0" * 64, "field": "played", "files": {}, "libraries": {}}
+    document = document_of(field, [], {}, facts)
+    page = script("leaderboard").page(document, {"SplitEE": {"seconds": 1e-5, "bytes": 1000}}, field)
+    assert set(document["tables"]) == set(QUESTIONS)
+    for row in document["tables"]["drop 1"]["all"]:
+        assert f"| {row['entrant']}" in page
+    assert page.count("\n|") > len(document["entrants"]) * 2
+    header = next(line for line in page.splitlines() if line.startswith("| policy | constant"))
+    assert header.count("|") == len(TRACKS) + 2

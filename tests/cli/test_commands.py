@@ -11,6 +11,7 @@ import pytest
 from splitee.cli import Group, cli
 
 MODULES = (
+    "splitee.cli.bench",
     "splitee.cli.calibrate",
     "splitee.cli.convert",
     "splitee.cli.croissant",
