@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitee.models.early_exit import infer
 from splitee.models.multi_exit import MultiExitModel
-from splitee.models.resuming import Final, Part, Resumer
+from splitee.models.resuming import Final, Part, resumer_of
 from splitee.policies.rules import AtExit
 from splitee.trace.columns import read_logits
 
@@ -40,7 +40,7 @@ def alone(model: MultiExitModel, ids: np.ndarray, mask: np.ndarray) -> np.ndarra
 
 
 def assert_answers(model: MultiExitModel, parts: list[Part], texts: list[tuple]) -> list[Final]:
-    found = Resumer(model).finish(parts)
+    found = resumer_of(model).finish(parts)
     for one, text in zip(found, texts, strict=True):
         np.testing.assert_allclose(one.logits, alone(model, *text), atol=1e-4)
         confidence, _, prediction = read_logits(one.logits)
@@ -84,7 +84,7 @@ def test_token_types_are_used_where_given() -> None:
     types = mask * (np.arange(mask.shape[1]) > 1)
     with torch.inference_mode():
         both = MODEL(*map(torch.tensor, (ids, mask, types))).logits[:, -1].numpy()
-    found = Resumer(MODEL).finish([Part(0, mask, ids=ids, types=types), Part(0, mask, ids=ids)])
+    found = resumer_of(MODEL).finish([Part(0, mask, ids=ids, types=types), Part(0, mask, ids=ids)])
     np.testing.assert_allclose(found[0].logits, both, atol=1e-4)
     np.testing.assert_allclose(found[1].logits, alone(MODEL, ids, mask), atol=1e-4)
     assert np.abs(found[0].logits - found[1].logits).max() > 1e-2
@@ -98,7 +98,7 @@ def test_other_confidences_are_those_of_early_exit(options: dict) -> None:
     with torch.inference_mode():
         found = model(torch.tensor(ids), torch.tensor(mask))
     for layer in (0, 2, 3):
-        (said,) = Resumer(model).finish([part(model, layer, ids, mask)])
+        (said,) = resumer_of(model).finish([part(model, layer, ids, mask)])
         np.testing.assert_array_equal(said.prediction, final.prediction)
         if model.config.regresses:
             change = np.abs(np.diff(found.logits[:, -2:, 0].numpy(), axis=1))[:, 0]
@@ -110,7 +110,7 @@ def test_other_confidences_are_those_of_early_exit(options: dict) -> None:
 def test_no_layer_runs_that_was_run_elsewhere() -> None:
     ids, mask = tokens(np.random.default_rng(4), 2)
     given_ = [part(MODEL, 3, ids, mask), part(MODEL, 1, ids, mask)]
-    resumer, seen = Resumer(MODEL), []
+    resumer, seen = resumer_of(MODEL), []
     hooks = [
         layer.register_forward_hook(lambda _, inputs, __, at=at: seen.append((at, len(inputs[0]))))
         for at, layer in enumerate(MODEL.layers, 1)
