@@ -41,11 +41,12 @@ from splitee.models.checkpoints import check_out
 @options.out("Folder of the checkpoint.")
 @click.option(
     "--pooling",
-    type=click.Choice(["auto", "mean", "first", "last", "avg+max", "grid+max", "avg", "max"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="Input of an exit; auto: first with pretrained poolers, last in decoders, else the mean of tokens. "
-    "Of stages: avg+max, grid+max (3 × 3 fields), avg, max; auto: avg+max, if --frozen what validates best.",
+    help="Input of an exit. Of texts mean, first or last (token); auto: first with pretrained poolers, last "
+    "in decoders, else mean. Of images such as avg, avg+max or grid+max (of 3 × 3 fields); auto: avg+max, if "
+    "--frozen what validates best.",
 )
 @click.option("--exits", metavar="LAYERS", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
 @options.layers("Keep only this many first layers of the backbone.  [default: all]")

@@ -69,7 +69,7 @@ class StageHead(nn.Module):
         super().__init__()
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width * sum(PARTS[part] for part in pooling.split("+")), classes)
+        self.classifier = nn.Linear(width * sum(_PARTS[part] for part in pooling.split("+")), classes)
 
     def pooled(self, hidden: Tensor) -> Tensor:
         """Return what the classifier reads of states, shape (batch, width or twice the width)."""
@@ -110,7 +110,7 @@ def pool_state(hidden: Tensor, pooling: str = "avg+max") -> Tensor:
     return torch.cat(found, dim=-1)
 
 
-PARTS = {"avg": 1, "max": 1, "grid": 9}  # numbers per channel
+_PARTS = {"avg": 1, "max": 1, "grid": 9}  # numbers per channel
 
 
 class StagedModel(ExitNetwork):

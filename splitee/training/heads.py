@@ -20,7 +20,7 @@ from splitee.data.images import Images
 from splitee.data.rows import check_learnable
 from splitee.models.cutting import evaluating
 from splitee.models.inputs import ImageInputs
-from splitee.models.staged import PARTS, StagedModel, StageHead, pool_state
+from splitee.models.staged import StagedModel, StageHead, pool_state
 
 POOLINGS = ("avg", "avg+max", "grid+max")
 DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -187,7 +187,8 @@ def pooled(
         for start in range(0, len(encoded), size):
             some = partial(_features, model, inputs, encoded[start : start + size], parts, mirror, batch_size)
             found.append(torch.from_numpy(keep(f"{start:07d}-{'mirror' if mirror else 'as-is'}", some)))
-    widths = [model.width(layer) * PARTS[part] for layer in model.exits for part in parts]
+    grey = [torch.zeros(1, *model.shapes[layer - 1]) for layer in model.exits]
+    widths = [pool_state(state, part).shape[1] for state in grey for part in parts]
     every = iter(torch.cat(found).split(widths, dim=1))
     by_exit = [{part: next(every) for part in parts} for _ in model.exits]
     return [
