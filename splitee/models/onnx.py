@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -224,7 +225,31 @@ class _Place:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what tracing says of branches and of its own age: the answers are compared after an export."""
-    with warnings.catch_warnings():
+    """Silence what tracing says of branches and of its own age: the answers are compared after an export.
+
+    Averages over fields are products of matrices meanwhile: ONNX has none over fields of different sizes.
+    """
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),  # where the exporter prints a graph that it cannot write
+        mock.patch.object(nn.functional, "adaptive_avg_pool2d", _fields),
+    ):
         warnings.simplefilter("ignore")
         yield
+
+
+def _fields(maps: Tensor, size: int | Sequence[int | None]) -> Tensor:
+    """Return what `torch.nn.functional.adaptive_avg_pool2d` does, of maps of a fixed size."""
+    rows, columns = (size, size) if isinstance(size, int) else size
+    down, across = (_averages(int(maps.shape[d]), count) for d, count in ((-2, rows), (-1, columns)))
+    return down @ maps @ across.T
+
+
+def _averages(length: int, count: int | None) -> Tensor:
+    """Return the matrix that averages a line over fields, shape (count, length)."""
+    count = count or length
+    found = torch.zeros(count, length)
+    for i in range(count):
+        field = slice(i * length // count, -(-(i + 1) * length // count))
+        found[i, field] = 1 / (field.stop - field.start)
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
 import pairs
 import photos
 import pytest
@@ -15,10 +16,13 @@ import torch
 
 import splitee
 from splitee._internal.errors import InputError
+from splitee.models.config import STAGE_POOLINGS
 from splitee.models.half import ImageHalf, load_half
 from splitee.models.inputs import ImageInputs
 from splitee.models.multi_exit import load_checkpoint
+from splitee.models.onnx import _exported, _quiet
 from splitee.models.precompute import compute_trace
+from splitee.models.staged import StageHead
 from splitee.runtime import log as live_log
 from splitee.runtime.exporting import export_half
 from splitee.runtime.halves import Half, open_half, said
@@ -242,6 +246,24 @@ def test_an_exported_half_runs_in_the_pair(kind: str, tmp_path: Path) -> None:
     assert made[0] == made[1]
     with pytest.raises(InputError, match="holds 2 exits"):
         open_half(tmp_path / "half", 3)
+
+
+@pytest.mark.parametrize("pooling", STAGE_POOLINGS)
+@pytest.mark.parametrize("shape", [(4, 7, 5), (9, 6), (5,)])
+def test_every_pooling_is_exported(pooling: str, shape: tuple[int, ...]) -> None:
+    """Also over fields of different sizes, which ONNX has no operator for."""
+    if len(shape) == 1 and "grid" in pooling:
+        pytest.skip("a vector has no fields")
+    head = StageHead(shape[0] if len(shape) == 3 else shape[-1], 3, pooling).eval()
+    state = torch.randn(2, *shape)
+    with torch.no_grad():
+        expected = head(state)
+        with _quiet():
+            assert torch.allclose(head(state), expected, atol=1e-5)
+            graph = _exported(head, (state[:1],), ["hidden"], ["logits"])
+    session = onnxruntime.InferenceSession(graph)
+    (found,) = session.run(None, {"hidden": state[:1].numpy()})
+    assert np.allclose(found, expected[:1], atol=1e-5)
 
 
 def test_bad_images_are_one_line(half: Half, url: str, checkpoint: Path, tmp_path: Path) -> None:
