@@ -13,6 +13,8 @@ import photos
 import pytest
 import serving
 import torch
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 import splitee
 from splitee._internal.errors import InputError
@@ -313,6 +315,22 @@ def test_the_endpoint_takes_image_files(half: Half, tmp_path: Path) -> None:
         assert not thread.is_alive()
     assert len(device.records) == 1
     pairs.shut(device)
+
+
+def test_tritonclient_sends_files(url: str, trace: splitee.Trace) -> None:
+    """NVIDIA's client, unchanged: image files as BYTES."""
+    client = triton.InferenceServerClient(url.removeprefix("http://"))
+    files = np.array(IMAGES.data[:3], dtype=object)
+    given = triton.InferInput("image", [3], "BYTES")
+    given.set_data_from_numpy(files)
+    found = client.infer("model", [given])
+    assert found.as_numpy("prediction").tolist() == trace.prediction[:3, -1].tolist()
+    assert np.allclose(found.as_numpy("confidence"), trace.confidence[:3, -1], atol=1e-5)
+    given.set_data_from_numpy(np.array([b"no image", files[1], files[2]], dtype=object))
+    with pytest.raises(InferenceServerException, match="image 0: not an image") as caught:
+        client.infer("model", [given])
+    assert caught.value.status() == "400"
+    client.close()
 
 
 def test_halves_of_other_stages(half: Half, url: str, tmp_path: Path) -> None:
