@@ -83,12 +83,15 @@ def read_picture(data: Data, name: str = "the image") -> Image:
     from PIL import ImageOps
 
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("LA", "PA", "RGBA") or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            ground = need_pillow().new("RGBA", upright.size, _WHITE)
-            upright = need_pillow().alpha_composite(ground, upright)
-        rgb: Image = upright.convert("RGB")
+        # no copy that can be avoided: a large image has hundreds of megabytes
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+            image = image if image.mode == "RGBA" else image.convert("RGBA")
+            ground = need_pillow().new("RGBA", image.size, _WHITE)
+            image = need_pillow().alpha_composite(ground, image)
+            del ground
+        rgb: Image = image if image.mode == "RGB" else image.convert("RGB")
+        rgb.load()
     except Exception as error:  # Pillow's decoders raise bare errors of many kinds on damaged files
         raise InputError(f"{name}: the image is damaged ({_why(error)})") from error
     return rgb

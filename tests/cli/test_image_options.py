@@ -1,6 +1,8 @@
 """--images, --distort and --stages: networks of stages by command, and what is refused in one line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import commands
@@ -80,6 +82,24 @@ def test_a_run_and_its_proof(model: Path, place: Path) -> None:
     found = json.loads(commands.splitee("verify-log", "c.parquet", "--json").out)
     assert found["same"]
     assert found["predicted"]["latency_p50"] > 0
+
+
+@pytest.mark.slow
+def test_an_exported_half_needs_no_torch(model: Path, place: Path) -> None:
+    assert commands.splitee("export", "onnx", model, "--device-layers", 2, "--out", "half").code == 0
+    code = """
+import sys
+for name in ("torch", "transformers", "safetensors"):
+    sys.modules[name] = None
+sys.argv = "splitee device half --policy exit:2 --images pets --out log.parquet".split()
+from splitee.cli import main
+main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=commands.environment(), check=False
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (0, 1), ran.stderr
+    assert "20 answered" in ran.stdout
 
 
 def test_a_profile(model: Path, place: Path) -> None:

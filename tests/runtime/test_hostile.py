@@ -1,6 +1,7 @@
 """Clients that mean harm: nothing crashes, memory stays bounded, and others are served meanwhile."""
 
 import contextlib
+import io
 import json
 import random
 import socket
@@ -15,6 +16,7 @@ import numpy as np
 import photos
 import pytest
 import serving
+from PIL import Image
 
 from splitee.runtime import protocol
 from splitee.runtime.cloud import Limits
@@ -298,4 +300,30 @@ def test_a_thousand_attacks_on_a_process(tmp_path: Path) -> None:
         )
         assert running.memory() < 10**9
         assert not [line for line in running.lines() if "Traceback" in line.get("error", "")]
+        assert running.stop() == 0
+
+
+@pytest.mark.slow
+def test_the_largest_images_on_a_process(tmp_path: Path) -> None:
+    """Small files of nearly 50 million transparent pixels, several at once: decoded one after the other."""
+    model, file = photos.resnet(tmp_path / "model"), io.BytesIO()
+    Image.new("RGBA", (7000, 7000), (9, 99, 199, 128)).save(file, "PNG")
+    large = file.getvalue()
+    assert len(large) < 10**6
+    with serving.process(tmp_path, model, "--log-level", "warning") as running:
+        interface, port = running.interface(), int(running.url.rpartition(":")[2])
+        before, seen = running.memory(), []
+
+        def post(files: list[bytes]) -> None:
+            headers, body = protocol.write_request(interface.files_request(files))
+            seen.append(ask(port, headers, body, "/v2/models/model/infer")[0])
+
+        threads = [threading.Thread(target=post, args=([large] * 3,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == [200] * 4
+        print(f"{before / 1e6:.0f} MB before, at most {running.memory() / 1e6:.0f} MB")
+        assert running.memory() < 2 * 10**9
         assert running.stop() == 0

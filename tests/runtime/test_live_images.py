@@ -190,7 +190,7 @@ def test_a_killed_device_goes_on_where_it_was(half: Half, url: str, tmp_path: Pa
         data = (tmp_path / name).read_bytes()
         ends = [i + 1 for i, byte in enumerate(data) if byte == 10]
         waits = 0
-        for cut in (ends[0], ends[1], ends[3], ends[12], ends[-2], ends[8] - 7, ends[20] - 7):
+        for cut in (ends[0], ends[3], ends[12], ends[-2], ends[20] - 7):
             journal = tmp_path / f"{name}-{cut}"
             journal.write_bytes(data[:cut])
             lines = read_lines(data[:cut], "it")[0]
@@ -254,8 +254,6 @@ def test_an_exported_half_runs_in_the_pair(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(4, 7, 5), (9, 6), (5,)])
 def test_every_pooling_is_exported(pooling: str, shape: tuple[int, ...]) -> None:
     """Also over fields of different sizes, which ONNX has no operator for."""
-    if len(shape) == 1 and "grid" in pooling:
-        pytest.skip("a vector has no fields")
     head = StageHead(shape[0] if len(shape) == 3 else shape[-1], 3, pooling).eval()
     state = torch.randn(2, *shape)
     with torch.no_grad():
