@@ -6,11 +6,15 @@ from pathlib import Path
 import backbones
 import numpy as np
 import pytest
+import torch
 import toys
+from shapes import CONFIGS
 
 from splitee._internal.errors import InputError
+from splitee.models.config import StagedConfig
 from splitee.models.half import TextHalf, open_torch
 from splitee.models.onnx import half_files
+from splitee.models.staged import StagedModel
 from splitee.runtime import exporting
 from splitee.runtime.exporting import compare, export_half
 from splitee.runtime.halves import open_half, said
@@ -72,6 +76,15 @@ def test_every_kind_of_backbone(name: str, tmp_path: Path) -> None:
     toys.tokenizer().save_pretrained(tmp_path / "model")
     done = export_half(tmp_path / "model", tmp_path / "half", 3 if name == "albert groups" else 2)
     assert done["difference"] < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_kind_of_vision_backbone(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = StagedConfig(CONFIGS[kind].to_dict(), num_labels=3, image_size=32)
+    StagedModel(config).eval().save_pretrained(tmp_path / "model")
+    assert export_half(tmp_path / "model", tmp_path / "half")["difference"] < 1e-4
 
 
 def test_token_types_are_given_where_the_tokenizer_gives_them(checkpoint: Path, tmp_path: Path) -> None:

@@ -6,18 +6,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from transformers import AutoModel, ResNetConfig, ViTConfig
+from transformers import AutoModel, DeiTConfig, MobileNetV2Config, ResNetConfig, SwinConfig, ViTConfig
 
 CLASSES = ("bar", "dot")
-_SIZES = {
-    "vit": ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=24,
-        image_size=16,
-        patch_size=4,
+_VIT = {
+    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
+    "image_size": 32, "patch_size": 8,
+}  # fmt: skip
+CONFIGS = {
+    "vit": ViTConfig(**_VIT),
+    "deit": DeiTConfig(**_VIT),
+    "swin": SwinConfig(
+        image_size=32, patch_size=4, embed_dim=8, depths=[1, 2], num_heads=[2, 2], window_size=4
     ),
+    "resnet": ResNetConfig(embedding_size=4, hidden_sizes=[4, 6, 8], depths=[1, 1, 2], layer_type="basic"),
+    "mobilenet_v2": MobileNetV2Config(depth_multiplier=0.25, image_size=32),
+}
+_SMALL = {
+    "vit": ViTConfig(**_VIT | {"image_size": 16, "patch_size": 4}),
     "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic"),
 }
 
@@ -39,7 +45,7 @@ def folder(place: Path, count: int, seed: int = 0) -> Path:
 def backbone(place: Path, kind: str = "resnet", **preprocessor: object) -> Path:
     """A pretrained vision backbone's folder, as the library writes it."""
     torch.manual_seed(0)
-    AutoModel.from_config(_SIZES[kind]).save_pretrained(place)
+    AutoModel.from_config(_SMALL[kind]).save_pretrained(place)
     if preprocessor:
         (place / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return place

@@ -194,7 +194,7 @@ def test_a_head_of_the_library_is_left_out(tmp_path: Path) -> None:
     from transformers import ViTForImageClassification
 
     torch.manual_seed(0)
-    ViTForImageClassification(shapes._SIZES["vit"]).save_pretrained(tmp_path / "vit")
+    ViTForImageClassification(shapes._SMALL["vit"]).save_pretrained(tmp_path / "vit")
     assert len(start_stages(tmp_path / "vit", ("a", "b"), Recipe()).stages) == 3
 
 
