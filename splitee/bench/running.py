@@ -23,8 +23,8 @@ import numpy as np
 
 from splitee._internal.checksums import piece_path, read_piece, whole_piece
 from splitee._internal.errors import InputError
-from splitee._internal.files import refuse_existing, refuse_no_folder, write_text
-from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.files import write_text
+from splitee._internal.folders import claimed_folder, put_in_place, refuse_foreign
 from splitee._internal.leftovers import FINAL
 from splitee.bench.entrants import ENTRANTS
 from splitee.bench.playing import Half, Row, play, played
@@ -283,7 +283,7 @@ def bench(
         If a file does not exist, two have one name, or the stored results are of another suite.
     """
     out, place = Path(out), Path(out).resolve()
-    _refuse_foreign(place, overwrite)
+    refuse_foreign(place, FILES, "a benchmark's", overwrite)
     paths = _policy_files(files)
     plan = Plan(paths, again or not paths, patience, limit)
     field = None if plan.field else stored_field()
@@ -307,7 +307,7 @@ def bench(
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
         _write(made, frame, plan, facts, times)
-        _refuse_foreign(place, overwrite)
+        refuse_foreign(place, FILES, "a benchmark's", overwrite)
         put_in_place(made, place, folder)
     for name, why in sorted(plan.failed.items()):
         report(f"{name} is not in the table: {why}")
@@ -388,10 +388,3 @@ def _piece(folder: Path, item: Item) -> Path:
 def _read(folder: Path, item: Item) -> dict[str, Any]:
     found: dict[str, Any] = json.load(io.BytesIO(read_piece(_piece(folder, item))))
     return found
-
-
-def _refuse_foreign(out: Path, overwrite: bool) -> None:
-    refuse_no_folder(out)
-    refuse_existing(out, overwrite)
-    if out.exists() and (not out.is_dir() or not {path.name for path in out.iterdir()} <= set(FILES)):
-        raise InputError(f"{out} holds more than a benchmark's results: remove it, or choose another --out")
