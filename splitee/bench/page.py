@@ -71,7 +71,7 @@ def _section(document: Mapping[str, Any], times: Mapping[str, Any], question: st
     told = document["tables"][question] if question in _TOLD else {}
     tracks = [track for track in TRACKS if track != "all" and track in told]
     return Section(
-        title_of(document, question, "all").partition(": ")[2].rstrip("."),
+        title_of(document, question, "all").partition(": ")[2].removesuffix(". Lower is better."),
         _part(document, times, question, "all", tuple(HEADINGS[question == "regret"])),
         figures,
         [_part(document, times, question, track, _BY_TRACK) for track in tracks],

@@ -42,7 +42,7 @@ def title_of(document: Mapping[str, Any], question: str, track: str) -> str:
     what = (
         "regret per round against the best fixed split in hindsight, % of the span of rewards"
         if question == "regret"
-        else f"cost where at most {question.removeprefix('drop ')} points of accuracy may be lost"
+        else f"cost where at most {_points(question)} of accuracy may be lost"
     )
     return f"{document['suite']}, {TRACKS[track]}: {what}. Lower is better."
 
@@ -78,6 +78,11 @@ def cells_of(row: Mapping[str, Any], times: Mapping[str, Any], question: str) ->
     }
 
 
+def _points(question: str) -> str:
+    limit = question.removeprefix("drop ")
+    return f"{limit} point{'s' * (limit != '1')}"
+
+
 def _score(row: Mapping[str, Any], question: str) -> str:
     def told(value: float) -> str:
         return f"{value:.1f}" if question == "regret" else f"{100 * math.exp(value / 100):.1f}"
@@ -88,4 +93,4 @@ def _score(row: Mapping[str, Any], question: str) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0
