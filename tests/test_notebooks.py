@@ -257,6 +257,13 @@ def test_images(run) -> None:
     accuracy = {row[0]: float(row[1]) for row in shown.rows("mixed")[2:]}
     assert accuracy["certified"] > accuracy["cascade"] - 0.2
     assert accuracy["cloud-only"] == accuracy["last exit"]
+    shares = [[float(share) for share in row[1:]] for row in shown.rows("context")[1:]]
+    assert all(abs(sum(row) - 100) < 0.3 for row in shares)
+    assert (
+        float(shown.row("context", "caltech101_noise2")[3])
+        > 90
+        < float(shown.row("context", "caltech101_blur2")[0])
+    )
 
 
 @pytest.mark.slow
