@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from splitee._internal.errors import InputError
-from splitee.bench.rules import fitted_rules
+from splitee.bench.rules import fitted_rules, rules_by_context
 from splitee.bench.suite import Task
 from splitee.policies.base import AnyPolicy
 from splitee.policies.names import parse_policies
@@ -119,6 +119,7 @@ ENTRANTS: tuple[Entrant, ...] = (
     Entrant("fixed split", _one("splits"), "baseline"),
     Entrant("cascade split", _one("cascade-splits"), "baseline"),
     Entrant("fixed rule", _fitted("naive", "error"), "baseline", "mean on labels", "C, Y"),
+    Entrant("fixed rule by context", rules_by_context, "ours", "noise of images, length of texts", "C, Y"),
     Entrant("CRC rule", _fitted("crc", "error"), "published", "2208.02814, 2405.20915", "C, Y"),
     Entrant("CRC rule, unlabelled", _fitted("crc", "disagreement"), "published", "2208.02814", "C, A"),
     Entrant("LTT rule", _fitted("ltt", "error"), "published", "2110.01052, 2405.20915", "C, Y"),

@@ -8,14 +8,17 @@ the same half is taken.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitee._internal.errors import InputError
 from splitee.bench.suite import LIMITS, Task
 from splitee.policies.base import AnyPolicy
 from splitee.policies.cascades import CascadeSplit
+from splitee.policies.contexts import ByContext
 from splitee.policies.fixed import CloudOnly, FixedSplit
 from splitee.policies.problem import Table
 from splitee.trace import Trace
@@ -30,20 +33,21 @@ def fitted_rules(task: Task, rule: str, loss: str = "error") -> list[AnyPolicy]:
 
     Parameters
     ----------
-    task : Task
-    rule : {"naive", "crc", "ltt", "ucb-wsr"}
-    loss : {"error", "disagreement"}
+        task : Task
+        rule : {"naive", "crc", "ltt", "ucb-wsr"}
+        loss : {"error", "disagreement"}
 
     Returns
     -------
-    list of policy
-        `CloudOnly` where no threshold is accepted.
+        list of policy
+            `CloudOnly` where no threshold is accepted.
 
     Examples
     --------
-    >>> from splitee.bench.suite import cells, ready
-    >>> [policy.label for policy in fitted_rules(ready(cells()[0], judge=False).task, "naive")]
-    ['cascade split 8', 'cascade split 7', 'cascade split 7']
+        >>> from splitee._internal.errors import InputError
+    from splitee.bench.suite import cells, ready
+        >>> [policy.label for policy in fitted_rules(ready(cells()[0], judge=False).task, "naive")]
+        ['cascade split 8', 'cascade split 7', 'cascade split 7']
     """
     assert task.calibration is not None
     assert task.costs is not None
@@ -60,6 +64,30 @@ def fitted_rules(task: Task, rule: str, loss: str = "error") -> list[AnyPolicy]:
         if (mean := float(cost.mean())) < best[limit][0]:
             best[limit] = mean, (CascadeSplit if every_exit else FixedSplit)(layer, alpha)
     return [policy for _, policy in best.values()]
+
+
+def rules_by_context(task: Task) -> list[AnyPolicy]:
+    """Return the cheapest rule for each third of a context, by its mean loss on labels, at each limit.
+
+    The context is the noise of an image, or the length of a text; edges and rules are of the task's
+    calibration half.
+
+    Raises
+    ------
+    InputError
+        If the trace has neither.
+    """
+    trace = task.calibration
+    assert trace is not None
+    by = "noise" if trace.noise is not None else "length"
+    values = getattr(trace, by)
+    if values is None:
+        raise InputError(f"trace {trace.name} has neither noise nor lengths")
+    edges = sorted(set(np.quantile(values, [1 / 3, 2 / 3]).tolist()))
+    place = np.searchsorted(edges, values, side="right")
+    bins = [np.flatnonzero(place == b) for b in range(len(edges) + 1)]
+    rules = [fitted_rules(replace(task, calibration=trace.select(rows)), "naive") for rows in bins]
+    return [ByContext(each, by, tuple(edges)) for each in zip(*rules, strict=True)]
 
 
 @lru_cache(maxsize=32)  # cells of a trace differ in costs, which do not change what is accepted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import splitee
-from splitee.bench.rules import fitted_rules
+from splitee.bench.rules import fitted_rules, rules_by_context
 from splitee.bench.suite import LIMITS, cells, ready
 from splitee.policies.cascades import CascadeSplit
 from splitee.policies.fixed import CloudOnly, FixedSplit
@@ -66,3 +66,22 @@ def test_labels_of_the_other_half_are_not_used() -> None:
     assert half.task.calibration is not None
     assert not set(half.task.calibration.id) & set(half.trace.id)
     assert isinstance(fitted_rules(half.task, "ltt")[0], splitee.CloudOnly)
+
+
+@pytest.mark.parametrize("trace", ["caltech101 mixed", "qqp"])
+def test_rules_by_context_are_those_of_each_third(trace: str) -> None:
+    half = ready(next(c for c in cells() if c.trace == trace), judge=False)
+    found = rules_by_context(half.task)
+    values = half.trace.noise if trace == "caltech101 mixed" else half.trace.length
+    assert values is not None
+    for policy, limit in zip(found, LIMITS, strict=True):
+        played = half.play({"it": policy, "cloud": CloudOnly()}, 1)
+        bins = np.searchsorted(policy.edges, values, side="right")
+        assert np.bincount(bins).min() > half.trace.samples / 5
+        for b, one in enumerate(policy.each):
+            rows = np.flatnonzero(bins == b)
+            alone = splitee.replay(half.trace.select(rows), one, half.costs, half.task.mu, repeats=1)
+            assert alone.accuracy[0] >= (half.trace.prediction[rows, -1] == half.trace.label[rows]).mean() - (
+                limit / 100 + 1e-9
+            )
+        assert played["it"].cost.mean() <= played["cloud"].cost.mean()
