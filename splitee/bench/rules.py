@@ -33,21 +33,20 @@ def fitted_rules(task: Task, rule: str, loss: str = "error") -> list[AnyPolicy]:
 
     Parameters
     ----------
-        task : Task
-        rule : {"naive", "crc", "ltt", "ucb-wsr"}
-        loss : {"error", "disagreement"}
+    task : Task
+    rule : {"naive", "crc", "ltt", "ucb-wsr"}
+    loss : {"error", "disagreement"}
 
     Returns
     -------
-        list of policy
-            `CloudOnly` where no threshold is accepted.
+    list of policy
+        `CloudOnly` where no threshold is accepted.
 
     Examples
     --------
-        >>> from splitee._internal.errors import InputError
-    from splitee.bench.suite import cells, ready
-        >>> [policy.label for policy in fitted_rules(ready(cells()[0], judge=False).task, "naive")]
-        ['cascade split 8', 'cascade split 7', 'cascade split 7']
+    >>> from splitee.bench.suite import cells, ready
+    >>> [policy.label for policy in fitted_rules(ready(cells()[0], judge=False).task, "naive")]
+    ['cascade split 12', 'cascade split 12', 'cascade split 12']
     """
     assert task.calibration is not None
     assert task.costs is not None

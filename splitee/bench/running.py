@@ -138,7 +138,7 @@ def checked_cells() -> list[Cell]:
     Examples
     --------
     >>> sorted({cell.track for cell in checked_cells()})
-    ['constant', 'delay', 'drift', 'short', 'system']
+    ['constant', 'delay', 'drift', 'shift', 'short', 'system']
     """
     found: dict[tuple[str, bool], Cell] = {}
     for cell in cells():
