@@ -53,7 +53,7 @@ class Stored:
         sign = np.where(trace.prediction == 1, 1.0, -1.0)
         self.logits = np.stack([-sign * margin / 2, sign * margin / 2], axis=-1).astype(np.float32)
 
-    def encode(self, text):
+    def encode(self, text, name=""):
         return {"input_ids": self.ids, "token_type_ids": [0] * TOKENS}
 
     def advance(self, place, exit):

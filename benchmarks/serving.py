@@ -31,7 +31,7 @@ import splitee
 from splitee.models.multi_exit import load_checkpoint
 from splitee.models.resuming import Part
 from splitee.runtime import protocol
-from splitee.runtime.interface import Interface
+from splitee.runtime.interfaces import reported
 from splitee.runtime.protocol import HEAD_LENGTH
 
 TEXTS = 256
@@ -127,7 +127,7 @@ class Served:
         self.port = int(found["url"].rpartition(":")[2])
         self.path = f"/v2/models/{found['model']}"
         with urllib.request.urlopen(found["url"] + self.path) as answer:
-            self.interface = Interface.from_metadata(json.load(answer))
+            self.interface = reported(json.load(answer))
         self.clients = clients
 
     def prepare(self, model, ids: list[np.ndarray]) -> None:

@@ -24,7 +24,9 @@ from splitee.report.tables import policy_frame
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TARGETS = [  # of texts
-    name for name in splitee.bundled_traces() if not name.endswith("_validation") and "caltech" not in name
+    name
+    for name in splitee.bundled_traces()
+    if not name.endswith("_validation") and not name.startswith(("caltech", "slender"))
 ]
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,6 +12,7 @@ import numpy as np
 import splitee
 from splitee._internal.files import write_text
 from splitee.data.distortions import Distortion
+from splitee.trace.croissant import data_set, weights
 from splitee.trace.reliability import expected_calibration_error
 
 DATA = Path(splitee.__file__).parent / "data"
@@ -43,7 +44,7 @@ def card(name: str) -> str:
     else:
         known = Distortion.named(names)
         images = (
-            f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; CC BY 4.0), 101 classes without "
+            f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; {data_set(trace).licence}), 101 classes without "
             f"the background class: {WHAT[known.kind].format(known.amount)}, seed {seed}."
         )
     poolings = ", ".join(
@@ -54,7 +55,7 @@ def card(name: str) -> str:
         "",
         images,
         "",
-        f"- **Model**: EfficientNet-Lite0 (ImageNet weights, Apache-2.0), {TRAINED[told['training'].get('frozen', False)]} "
+        f"- **Model**: EfficientNet-Lite0 (ImageNet weights, {weights(trace)[0].licence}), {TRAINED[told['training'].get('frozen', False)]} "
         "of 2,409 clean images, up to 25 per class; linear exits after blocks 3, 5, 8, 11, 12 and 15 and the head. What they read, by "
         f"stage: {poolings}.",
         f"- **Threshold**: α = {told['recommended_threshold']['value']:g} by the rule "

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from splitee._internal.errors import InputError
 from splitee.cli import live_options, options, system_options, systems
+from splitee.cli.image_options import Pictures, images, stages
 from splitee.cli.texts import Texts, flush, texts
 from splitee.system.settings import SystemSettings
 
 if TYPE_CHECKING:
+    from splitee.data.images import Images
+    from splitee.data.rows import Rows
     from splitee.runtime.device import Device
     from splitee.runtime.halves import Half
     from splitee.runtime.setting import Setting
 
+_TYPICAL = 200  # texts from which a typical length is taken
 WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a system that hold without one
 
 
@@ -34,7 +39,9 @@ WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a syst
 @options.policy("The policy, one.  [default: that of --plan]")
 @click.option("--plan", "plan_file", metavar="FILE", help="What splitee plan --json wrote: system and rule.")
 @texts
-@click.option("--listen", metavar="HOST:PORT", help="Take texts by HTTP: POST /, GET /status.")
+@images
+@stages
+@click.option("--listen", metavar="HOST:PORT", help="Take samples by HTTP: POST /, GET /status.")
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
 @options.threshold(options.THRESHOLD, "α.  [default: the model's recommended one, else 0.7]")
 @options.exploration()
@@ -42,7 +49,7 @@ WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a syst
 @options.source("The source's validation trace, for policies that use it.")
 @options.offload(options.NUMBER, "o in λ, without a system.")
 @options.mu(options.NUMBER, "μ.  [default: 0.1 per λ]", None)
-@options.seed("Seed of the policy's random numbers and of random arrivals.")
+@options.seed("Seed of the policy's random numbers, of random arrivals and of --distort.")
 @system_options.live_system
 @options.threads()
 @click.option("--complete-log", is_flag=True, help="Compute all exits after the answer: the log is a trace.")
@@ -52,10 +59,11 @@ WITHOUT_SYSTEM = ("sends", "codec", "arrivals", "deadline")  # options of a syst
 def command(**given: Any) -> None:
     """Run the device half of MODEL: a checkpoint, sst2_slender, or a folder of `splitee export onnx`.
 
-    Texts come from --text FILE, from lines of standard input (--text -), or by HTTP (--listen). The policy
-    decides on each: answer, or offload to the cloud half (`splitee serve`). If the cloud is gone or too late,
-    the device answers by itself. Everything is logged, and `splitee verify-log` replays it. A device that was
-    killed resumes when the command is run again. SIGTERM ends it in order.
+    Texts come from --text FILE, from lines of standard input (--text -), or by HTTP (--listen); images, for
+    a network of stages, from --images PATH or by HTTP. The policy decides on each: answer, or offload to the
+    cloud half (`splitee serve`). If the cloud is gone or too late, the device answers by itself. Everything
+    is logged, and `splitee verify-log` replays it. A device that was killed resumes when the command is run
+    again. SIGTERM ends it in order.
 
     \b
     Examples:
@@ -63,6 +71,8 @@ def command(**given: Any) -> None:
         --text t.csv --out log.parquet
       splitee device half --cloud http://10.0.0.2:8000 --plan plan.json \\
         --listen 127.0.0.1:9000 --out log.parquet
+      splitee device photo-model --cloud http://10.0.0.2:8000 --policy splitee-s \\
+        --images photos --out log.parquet
     """
     live_options.need("device", "httpx", "tokenizers")
     import os
@@ -73,24 +83,26 @@ def command(**given: Any) -> None:
 
 
 def run(given: dict[str, Any]) -> None:
-    """Open what the options name, and answer texts until they end."""
+    """Open what the options name, and answer samples until they end."""
     from splitee._internal.files import refuse_place
     from splitee.runtime.connection import Connection
     from splitee.runtime.device import Device
-    from splitee.runtime.halves import interface_of, open_half
+    from splitee.runtime.halves import open_half
+    from splitee.runtime.interfaces import interface_of
     from splitee.runtime.journal import Journal
     from splitee.runtime.log import write_log
     from splitee.runtime.setting import Rules
 
     out: Path = given["out"]
     journal_file = out.with_name(out.name + ".journal")
-    rows = _rows(given)
+    found, pictures = _source(given)
     resumes = journal_file.exists() and not given["overwrite"]
     if not resumes:
         refuse_place(out, given["overwrite"])
         journal_file.unlink(missing_ok=True)
     token = live_options.read_token(given["token_file"])
     half = open_half(given["model"], given["device_layers"] or "all", given["threads"])
+    rows = _rows(found, pictures, half, given["seed"])
     setting = _setting(given, half, rows)
     rules = Rules(setting)
     source = rows.identity if rows is not None else "stream"
@@ -137,9 +149,8 @@ def _run(device: Device, given: dict[str, Any], rows: Any) -> None:
     with running.stopping() as stop, _shown(device, given["as_json"]):
         if rows is not None:
             arrivals = _arrivals(device.rules.setting, len(rows))
-            texts = list(zip(*rows.text, strict=True))
             running.run_rows(
-                device, texts, list(rows.id), rows.label, arrivals, stop,
+                device, _samples(rows), list(rows.id), rows.label, arrivals, stop,
                 reply if given["as_json"] else lambda record: None,
             )  # fmt: skip
         elif given["listen"]:
@@ -153,14 +164,39 @@ def _run(device: Device, given: dict[str, Any], rows: Any) -> None:
             running.run_stream(device, running.lines_of(device, sys.stdin, reply), stop)
 
 
-def _rows(given: dict[str, Any]) -> Any:
-    """Return the rows of --text; None for standard input and for --listen."""
+def _source(given: dict[str, Any]) -> tuple[Texts, Pictures]:
+    """Return where samples come from; InputError unless it is one place."""
     found: Texts = given.pop("texts")
-    if (found.text_file is None) == (given["listen"] is None):
-        raise InputError("give either --text FILE (- for standard input) or --listen HOST:PORT for the texts")
-    if found.text_file in (None, "-"):
-        return None
-    return found.load(False)
+    pictures: Pictures = given.pop("pictures")
+    pictures.check(found)
+    if sum(one is not None for one in (found.text_file, pictures.path, given["listen"])) != 1:
+        raise InputError(
+            "give either --text FILE (- for standard input), --images PATH or --listen HOST:PORT for the "
+            "samples"
+        )
+    return found, pictures
+
+
+def _rows(found: Texts, pictures: Pictures, half: Half, seed: int) -> Rows | Images | None:
+    """Return the rows of --text or --images; None for standard input and for --listen."""
+    from splitee.data.pictures import read_picture
+
+    of_images = "shapes" in half.facts
+    if found.text_file is not None and of_images:
+        raise InputError("--text: the model reads images: give --images PATH or --listen HOST:PORT")
+    if pictures.path is not None and not of_images:
+        raise InputError("--images: the model reads texts: give --text FILE or --listen HOST:PORT")
+    if pictures.path is not None:
+        images = pictures.load(found, half.facts["image_size"], seed)
+        for id_, one in zip(images.id, images.data, strict=True):
+            read_picture(one, f"{pictures.path}: image {id_}")  # else a damaged one would end a long run
+        return images
+    return None if found.text_file in (None, "-") else found.load(False)
+
+
+def _samples(rows: Rows | Images) -> list[Any]:
+    """Return what a device's half encodes, one a row: a text or a pair, or an image file."""
+    return list(rows.data) if hasattr(rows, "data") else list(zip(*rows.text, strict=True))
 
 
 def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
@@ -201,7 +237,7 @@ def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
         mu=given["mu"],
         sends=described["sends"],
         codec=described["codec"],
-        typical_tokens=_typical(half, rows),
+        **_typical(half, rows),
         seed=given["seed"],
         source=given["source"],
         arrivals=arrivals,
@@ -211,13 +247,14 @@ def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
     )
 
 
-def _typical(half: Half, rows: Any) -> int:
-    """Return the median length of the first texts of a table; of a stream it is not known."""
+def _typical(half: Half, rows: Rows | Images | None) -> dict[str, int]:
+    """Return the median length or size of the first samples of a table; of a stream it is not known."""
     if rows is None:
-        return 32
-    texts = list(zip(*(column[:200] for column in rows.text), strict=True))
-    lengths = sorted(len(half.encode(text)["input_ids"]) for text in texts)
-    return lengths[len(lengths) // 2]
+        return {}
+    if isinstance(sizes := getattr(rows, "sizes", None), np.ndarray):
+        return {"typical_bytes": int(sorted(sizes.tolist())[len(sizes) // 2])}
+    lengths = sorted(len(half.encode(text)["input_ids"]) for text in _samples(rows)[:_TYPICAL])
+    return {"typical_tokens": lengths[len(lengths) // 2]}
 
 
 def _arrivals(setting: Setting, count: int) -> list[float] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from splitee.cli import Group, live_options, options
+from splitee.cli import Group, image_options, live_options, options
 from splitee.cli.models_extra import need_models_extra
 
 
@@ -19,14 +19,16 @@ def command() -> None:
 @command.command("onnx")
 @click.argument("model", type=click.Path(path_type=Path))
 @options.device_layers("m, the layers that the device holds: a number, half or all.  [default: all]")
+@image_options.stages
 @options.out("The folder to write.")
 @options.overwrite()
 @options.as_json()
 def onnx(model: Path, device_layers: int | str | None, out: Path, overwrite: bool, as_json: bool) -> None:
     """Write the device's half of MODEL, a checkpoint or sst2_slender, as ONNX.
 
-    The folder holds the layers between exits and the exits as graphs, and the tokenizer. `splitee device`
-    runs it on ONNX Runtime, without torch. Every graph is compared with torch before it is written.
+    The folder holds the layers between exits and the exits as graphs, and the tokenizer of a model of texts.
+    `splitee device` runs it on ONNX Runtime, without torch. Every graph is compared with torch before it is
+    written.
 
     \b
     Example:

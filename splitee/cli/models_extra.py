@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from splitee._internal.errors import InputError
 from splitee.cli import options
+from splitee.cli.image_options import Pictures
 from splitee.cli.texts import Texts, keep, texts
 
 if TYPE_CHECKING:
+    from splitee.data.images import Images
     from splitee.data.rows import Rows
 
 HELD_OUT = 0  # seed of the held-out rows: the same for a teacher and its student, and for all seeds
@@ -91,6 +93,24 @@ class TrainingData:
             else:
                 validation = load_task(self.task, "validation", self.texts.data_root)
                 keep(validation.name, validation)
+        if self.train_rows is not None and self.train_rows < len(train):
+            train = hold_out(train, self.train_rows, seed)[1]
+        return train, validation
+
+    def images(
+        self, pictures: Pictures, validation_path: str | None, size: int, seed: int
+    ) -> tuple[Images, Images]:
+        """Return the images to train on and those to validate with; `size` is that of distorted ones."""
+        from splitee.data.tasks import check_learnable, hold_out
+
+        train = pictures.load(self.texts, size, seed)
+        check_learnable(train)
+        if validation_path is not None:
+            validation = pictures.load(self.texts, size, seed, validation_path, train.label_names)
+        elif self.validation_rows:
+            train, validation = hold_out(train, self.validation_rows, HELD_OUT)
+        else:
+            raise InputError("give --validation-images PATH, or --validation-rows N to hold out images")
         if self.train_rows is not None and self.train_rows < len(train):
             train = hold_out(train, self.train_rows, seed)[1]
         return train, validation

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from splitee._internal.errors import InputError
 from splitee.cli import options
+from splitee.cli.image_options import Pictures, images, stages
 from splitee.cli.meter import Meter
 from splitee.cli.models_extra import check_source, need_models_extra
 from splitee.cli.texts import Texts, flush, hold, keep, texts
@@ -19,25 +20,13 @@ if TYPE_CHECKING:
     from splitee.data.images import Images
     from splitee.data.rows import Rows
 
-_SHARED = ("--label-column", "--class-names")  # options of texts that images have too
-
 
 @click.command("precompute")
 @click.argument("checkpoint", type=click.Path(path_type=Path), default=BUNDLED)
 @options.task(options.DATA_SET)
 @texts
-@click.option(
-    "--images",
-    "images_path",
-    metavar="PATH",
-    help="For a model of images: a folder of them, one folder per class, or a Parquet file.",
-)
-@click.option(
-    "--distort",
-    metavar="NAMES",
-    help="With --images: distort them, such as blur2, noise1, jpeg3, brightness1 or resolution2 "
-    "(levels 1 to 3), or clean; of several, separated by commas, one is drawn for each image.",
-)
+@images
+@stages
 @options.seed("With --distort: of the noise and of the draw.")
 @options.split("With --task: its split, or two as validation+test.  [default: test]")
 @click.option(
@@ -69,8 +58,7 @@ def command(
     checkpoint: Path,
     texts: Texts,
     task: str | None,
-    images_path: str | None,
-    distort: str | None,
+    pictures: Pictures,
     seed: int,
     split: str | None,
     label_map: tuple[str, ...],
@@ -106,17 +94,17 @@ def command(
     from splitee.models.multi_exit import load_config
 
     refuse_place(out, overwrite, texts.text_file)
-    if images_path is None:
-        if distort:
-            raise InputError("--distort goes with --images")
+    pictures.check(texts, task=task, split=split)
+    if pictures.path is None:
         check_source(task, texts.text_file, texts.of_text, {"--split": split})
     config = load_config(checkpoint)
     rows: Rows | Images
-    if images_path is not None:
-        others = {"--task": task, "--text": texts.text_file, "--split": split, **texts.of_text}
-        for option in [option for option, value in others.items() if value and option not in _SHARED]:
-            raise InputError(f"{option} does not go with --images: leave it out")
-        rows = read_images(images_path, texts, distort, seed, config)
+    if pictures.path is not None:
+        if not hasattr(config, "image_size"):
+            raise InputError(
+                f"{checkpoint} reads texts: --images is for networks of stages, give --text FILE"
+            )
+        rows = pictures.load(texts, config.image_size, seed)
     elif task is not None:
         rows = load_task(task, split or "test", texts.data_root)
         keep(rows.name, rows)
@@ -165,19 +153,3 @@ def command(
     labels = "" if task is not None or rows.label is not None else ", no labels (--label-column names them)"
     line = f"wrote {out}: {trace.samples} samples, {trace.layers} exits{labels}"
     click.echo(json.dumps(summary) if as_json else line)
-
-
-def read_images(path: str, texts: Texts, distort: str | None, seed: int, config: Any) -> Images:
-    """Read the images of a command, distorted if it asks for it."""
-    from splitee.data.distortions import SIZE
-    from splitee.data.images import load_images
-
-    label, names = texts.label_column, options.names_list(texts.class_names)
-    images = load_images(path, label=label, label_names=names)
-    keep(path, images)
-    if not distort:
-        return images
-    given = options.names_list(distort) or []
-    return images.distorted(
-        given[0] if len(given) == 1 else given, seed=seed, size=getattr(config, "image_size", SIZE)
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from splitee.cli import live_options, options
+from splitee.cli import image_options, live_options, options
 from splitee.cli.models_extra import need_models_extra
 
 
@@ -18,7 +18,7 @@ from splitee.cli.models_extra import need_models_extra
 @live_options.token_file("File with the token that clients must give.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM), to serve https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Key of --tls-cert (PEM).")
-@options.max_tokens("Most tokens per sample.  [default: as in training]")
+@options.max_tokens("Most tokens per text.  [default: as in training]")
 @click.option(
     "--max-rows", type=click.IntRange(1, 4096), default=64, show_default=True, help="Samples of a request."
 )
@@ -64,6 +64,7 @@ from splitee.cli.models_extra import need_models_extra
     help="Time to answer at a stop.",
 )
 @options.threads()
+@image_options.stages
 @live_options.log_level()
 @options.as_json("Print what the model takes and returns as one JSON document, and do not serve.")
 def command(
@@ -88,9 +89,10 @@ def command(
 ) -> None:
     """Serve MODEL, a checkpoint or sst2_slender, to devices and to clients of the Open Inference Protocol v2.
 
-    An input is the tokens of texts, or the state of a device after some layer; the output is what the last
-    exit says. Requests that wait are run together, whatever their layer. /metrics is for Prometheus. The log
-    on standard error is one JSON object per line. SIGTERM answers what is open, then stops.
+    An input is the tokens of texts, or image files for a network of stages, or the state of a device after
+    some layer. The output is what the last exit says. Requests that wait are run together, whatever their
+    layer. /metrics is for Prometheus. The log on standard error is one JSON object per line. SIGTERM answers
+    what is open, then stops.
     """
     need_models_extra()
     live_options.need("models,serve", "starlette", "uvicorn", "httptools", "prometheus_client")

@@ -177,10 +177,11 @@ def command(
     if params is not None and sized:
         raise InputError("--params sets the whole size: leave out --heads, --ffn, --rank and --layers")
 
-    from splitee.models.multi_exit import load_config
+    from splitee.models.multi_exit import check_encoder, load_config
     from splitee.models.slender import Widths, check_slimmable
-    from splitee.training.slim_recipe import Event, SlimRecipe, size_for
+    from splitee.training.slim_recipe import WHY_NOT, Event, SlimRecipe, size_for
 
+    check_encoder(checkpoint, WHY_NOT)
     config = load_config(checkpoint)
     check_slimmable(config.backbone_config())
     if params is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import listed, whole
-from splitee.cli import options
+from splitee.cli import options, systems
+from splitee.cli.image_options import Pictures, images, stages
 from splitee.cli.models_extra import TrainingData, need_models_extra, training_data
 from splitee.cli.texts import flush, report
 from splitee.models.checkpoints import check_out
@@ -20,17 +22,31 @@ from splitee.models.checkpoints import check_out
     "--backbone",
     metavar="MODEL",
     required=True,
-    help="Encoder that gets the exits: a folder or a name on the Hugging Face hub.",
+    help="What gets the exits: a folder or a name on the Hugging Face hub. For texts an encoder or decoder, "
+    "for images a vision backbone (ViT, DeiT, Swin, ResNet, MobileNetV2) or a checkpoint of stages.",
 )
 @training_data
+@images
+@click.option("--validation-images", metavar="PATH", help="With --images: those of the validation.")
+@click.option(
+    "--frozen", is_flag=True, help="With --images: fit linear exits only, on features of the frozen stages."
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(1, 4096),
+    help="With --images: pixels per side that they are resized to.  [default: as the backbone has it]",
+)
+@stages
 @click.option("--regression", is_flag=True, help="With --text: the labels are numbers to regress.")
 @options.out("Folder of the checkpoint.")
 @click.option(
     "--pooling",
-    type=click.Choice(["auto", "mean", "first", "last"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="Input of an exit; auto: first with pretrained poolers, last in decoders, else the mean of tokens.",
+    help="Input of an exit. Of texts mean, first or last (token); auto: first with pretrained poolers, last "
+    "in decoders, else mean. Of images such as avg, avg+max or grid+max (of 3 × 3 fields); auto: avg+max, if "
+    "--frozen what validates best.",
 )
 @click.option("--exits", metavar="LAYERS", help="Layers with an exit, such as 1,3,7,12.  [default: all]")
 @options.layers("Keep only this many first layers of the backbone.  [default: all]")
@@ -101,6 +117,10 @@ from splitee.models.checkpoints import check_out
 @options.training
 def command(
     data: TrainingData,
+    pictures: Pictures,
+    validation_images: str | None,
+    frozen: bool,
+    image_size: int | None,
     backbone: str,
     regression: bool,
     out: Path,
@@ -129,7 +149,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Fine-tune a backbone with an exit after every layer.
+    """Fine-tune a backbone with an exit after every layer, or fit exits to a frozen one.
 
     All exits are trained jointly. The epoch with the best last exit on the validation rows is kept. --out
     receives the model, its tokenizer, its recommended threshold α and validation.parquet, the trace of the
@@ -138,11 +158,19 @@ def command(
     \b
     Example:
       splitee train --backbone bert-base-uncased --task sst2_sentences --out sst2-model
+      splitee train --backbone resnet-50 --images photos --validation-rows 500 --frozen --out photo-model
     """
     need_models_extra()
     check_out(out, overwrite)
-    data.check(regression=regression)
-    train, validation = data.rows(seed, regression=regression)
+    of_images = pictures.path is not None
+    unfit = OF_TEXTS if of_images else OF_IMAGES
+    if name := systems.set_by_hand(*unfit):
+        raise InputError(f"{systems.option(name)} {'does not go' if of_images else 'goes'} with --images")
+    if frozen and (name := systems.set_by_hand(*OF_STEPS)):
+        raise InputError(f"{systems.option(name)} does not go with --frozen: nothing is trained step by step")
+    pictures.check(data.texts)
+    if not of_images:
+        data.check(regression=regression)
 
     from splitee.training.finetune import Recipe, finetune
 
@@ -169,8 +197,21 @@ def command(
         seed=seed,
         alpha_rule=alpha_rule,
         checkpoint_steps=checkpoint_steps,
+        image_size=image_size,
     )
-    model = finetune(
+    train: Any
+    validation: Any
+    if not of_images:
+        train, validation = data.rows(seed, regression=regression)
+        work: Any = finetune
+    else:
+        from splitee.training.frozen import fit_frozen
+        from splitee.training.stages import stages_size
+
+        size = stages_size(backbone, recipe)
+        train, validation = data.images(pictures, validation_images, size, seed)
+        work = fit_frozen if frozen else finetune
+    model = work(
         backbone,
         train,
         validation,
@@ -186,6 +227,17 @@ def command(
         "recommended_threshold": model.config.recommended_threshold,
     }
     click.echo(json.dumps(summary) if as_json else f"wrote {out}")
+
+
+OF_TEXTS = (
+    *("task", "validation_text", "regression", "layers", "exit_start", "exit_dense", "exit_states"),
+    *("exit_join", "confidence", "max_tokens"),
+)  # do not go with --images
+OF_IMAGES = ("validation_images", "frozen", "image_size")
+OF_STEPS = (
+    *("objective", "epochs", "patience", "learning_rate", "weight_decay", "warmup"),
+    *("gradient_equilibrium", "precision", "checkpoint_steps"),
+)  # do not go with --frozen
 
 
 def _layers(exits: str | None) -> tuple[int, ...] | None:

@@ -39,7 +39,7 @@ def command(log: str, given: dict[str, Any], as_json: bool) -> None:
     answered = [one for one in records if one.by]
     system = rules.system
     if systems.is_given(given):
-        system = systems.system_of(given, rules.stand_in(np.array([1])), None)
+        system = systems.system_of(given, rules.stand_in(np.array([1]), np.array([1])), None)
     document: dict[str, Any] = {
         "log": log,
         "policy": rules.name,

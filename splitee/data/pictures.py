@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,23 @@ def need_pillow() -> Any:
     return Image
 
 
+def content(data: Data, name: str = "the image") -> bytes:
+    """Return the bytes of an image file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has more than `MOST_BYTES`.
+    """
+    try:
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        if size > MOST_BYTES:
+            raise InputError(f"{name}: {size:,} bytes: an image file has at most {MOST_BYTES:,}")
+        return data if isinstance(data, bytes) else data.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({_why(error)})") from error
+
+
 def read_picture(data: Data, name: str = "the image") -> Image:
     """Decode an image file to RGB, upright as its camera held it; transparent places become white.
 
@@ -65,12 +83,15 @@ def read_picture(data: Data, name: str = "the image") -> Image:
     from PIL import ImageOps
 
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("LA", "PA", "RGBA") or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            ground = need_pillow().new("RGBA", upright.size, _WHITE)
-            upright = need_pillow().alpha_composite(ground, upright)
-        rgb: Image = upright.convert("RGB")
+        # no copy that can be avoided: a large image has hundreds of megabytes
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+            image = image if image.mode == "RGBA" else image.convert("RGBA")
+            ground = need_pillow().new("RGBA", image.size, _WHITE)
+            image = need_pillow().alpha_composite(ground, image)
+            del ground
+        rgb: Image = image if image.mode == "RGB" else image.convert("RGB")
+        rgb.load()
     except Exception as error:  # Pillow's decoders raise bare errors of many kinds on damaged files
         raise InputError(f"{name}: the image is damaged ({_why(error)})") from error
     return rgb
@@ -85,19 +106,11 @@ def open_picture(data: Data, name: str = "the image") -> Image:
         As `read_picture`; damage behind the header is found only there.
     """
     pillow = need_pillow()
-    if isinstance(data, Path):
-        try:
-            size = data.stat().st_size
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read ({_why(error)})") from error
-    else:
-        size = len(data)
-    if size > MOST_BYTES:
-        raise InputError(f"{name}: {size:,} bytes: an image file has at most {MOST_BYTES:,}")
+    file = io.BytesIO(content(data, name))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            image = pillow.open(io.BytesIO(data if isinstance(data, bytes) else data.read_bytes()))
+            image = pillow.open(file)
             frames = getattr(image, "n_frames", 1)
     except pillow.DecompressionBombError as error:
         raise InputError(
@@ -143,6 +156,27 @@ def pixels(data: Data, size: int, channels: int = 3, name: str = "the image") ->
     image = resized(read_picture(data, name), size)
     array = np.asarray(image if channels == 3 else image.convert("L"))
     return array.reshape(size, size, channels)
+
+
+def scaled(values: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """Return images as a network takes them: (pixel − mean) / std, channels first.
+
+    Parameters
+    ----------
+    values : ndarray of uint8, shape (b, size, size, channels)
+    mean, std : sequence of float, one per channel
+
+    Returns
+    -------
+    ndarray of float32, shape (b, channels, size, size)
+
+    Examples
+    --------
+    >>> scaled(np.full((1, 2, 2, 1), 200, np.uint8), (100.0,), (50.0,)).tolist()
+    [[[[2.0, 2.0], [2.0, 2.0]]]]
+    """
+    middle, width = np.array(mean, np.float32), np.array(std, np.float32)
+    return np.moveaxis((values.astype(np.float32) - middle) / width, -1, 1)
 
 
 def resized(image: Image, size: int) -> Image:

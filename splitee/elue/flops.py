@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splitee._internal.errors import InputError
+from splitee.models.checkpoints import STAGED_TYPE
 
 Counts = NDArray[np.float64]
 
@@ -103,8 +104,10 @@ class Flops:
         Raises
         ------
         InputError
-            If the configuration lacks a size.
+            If the configuration lacks a size, or is that of a network of stages.
         """
+        if config.get("model_type") == STAGED_TYPE:
+            raise InputError("this is a network of stages, which reads images: ELUE's tasks are texts")
         backbone = config["backbone"]
         if backbone.get("model_type") not in CLOSED:
             from splitee.models.flops import count_flops_of

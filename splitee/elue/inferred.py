@@ -61,7 +61,9 @@ def inferred(
         If the checkpoint cannot be loaded, or model and task do not fit.
     """
     about = get_task(task)
-    model = load_encoder(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_encoder(checkpoint, "ELUE's tasks are texts").to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
     if model.config.regresses != about.regression:
         kinds = ("classes", "scores")
         raise InputError(

@@ -20,7 +20,7 @@ from torch import Tensor
 from splitee._internal.errors import InputError
 from splitee.data.images import Images
 from splitee.data.measures import noise, sharpness
-from splitee.data.pictures import pixels
+from splitee.data.pictures import pixels, scaled
 from splitee.data.rows import Rows
 from splitee.models.config import StagedConfig
 from splitee.models.encode import check_tokens, encode, load_tokenizer, pad, truncation_note
@@ -151,8 +151,7 @@ class _Pixels:
 
     def __call__(self, encoded: Encoded) -> dict[str, Tensor]:
         values = np.stack([self.pixels(one) for one in encoded])
-        scaled = (values.astype(np.float32) - _row(self.mean)) / _row(self.std)
-        return {"pixel_values": torch.from_numpy(scaled).permute(0, 3, 1, 2)}
+        return {"pixel_values": torch.from_numpy(scaled(values, self.mean, self.std))}
 
 
 class ImageInputs:
@@ -232,7 +231,3 @@ def load_inputs(folder: str | Path, model: ExitNetwork) -> Inputs:
     if isinstance(model, MultiExitModel):
         return TextInputs(load_tokenizer(folder), model)
     return ImageInputs(model.config)
-
-
-def _row(values: tuple[float, ...]) -> NDArray[np.float32]:
-    return np.array(values, dtype=np.float32)

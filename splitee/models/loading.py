@@ -17,6 +17,8 @@ from transformers.modeling_utils import PreTrainedModel
 
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import layers_held
+from splitee._internal.reading import read_json
+from splitee.models.checkpoints import check_sizes
 from splitee.models.elasticbert import ElasticBertConfig, stored_poolers
 from splitee.models.exits import ExitHead
 
@@ -66,6 +68,16 @@ def load_backbone(name: str | Path, layers: int | str | None = None) -> tuple[Pr
             "give a folder that has config.json and model.safetensors"
         ) from error
     return backbone, set(loading["missing_keys"])
+
+
+def check_backbone(backbone: str | Path) -> None:
+    """Refuse a local path that does not exist, before it is taken for a name on the hub."""
+    path = Path(backbone).expanduser()
+    looks_local = path.is_absolute() or str(backbone).startswith((".", "~")) or len(path.parts) > 2
+    if looks_local and not path.is_dir():
+        raise InputError(f"{backbone}: no such folder; a backbone is a folder or a name on the hub")
+    if (file := path / "config.json").is_file():
+        check_sizes(read_json(file), file)
 
 
 def check_weights(name: str | Path, model: nn.Module, missing: Collection[str]) -> None:

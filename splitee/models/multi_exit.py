@@ -362,18 +362,23 @@ def load_checkpoint(folder: str | Path) -> Any:
     return model
 
 
-def load_encoder(folder: str | Path) -> MultiExitModel:
+def load_encoder(folder: str | Path, why: str = "this is for models of texts") -> MultiExitModel:
     """Load as `load_checkpoint`, for what works on texts only.
 
     Raises
     ------
     InputError
-        If the model reads images.
+        If the model reads images; the line says why that does not do.
     """
-    if not isinstance(load_config(folder), MultiExitConfig):
-        raise InputError(f"{folder} reads images: this is for models of texts")
+    check_encoder(folder, why)
     model: MultiExitModel = load_checkpoint(folder)
     return model
+
+
+def check_encoder(folder: str | Path, why: str) -> None:
+    """Raise InputError if a checkpoint is a network of stages; the line says why that does not do."""
+    if not isinstance(load_config(folder), MultiExitConfig):
+        raise InputError(f"{folder} is a network of stages, which reads images: {why}")
 
 
 _CLASSES: dict[str, type[Any]] = {

@@ -21,6 +21,7 @@ from splitee._internal.checksums import refresh_fingerprints
 from splitee._internal.errors import InputError
 from splitee.models.equilibrium import after_exit, before_exit
 from splitee.models.exits import certainty_loss, exit_losses
+from splitee.system.codec import as_rows
 
 Self = TypeVar("Self", bound="State")
 
@@ -168,10 +169,3 @@ def check_exits(exits: tuple[int, ...], depth: int) -> tuple[int, ...]:
             f"exits {list(exits)}: give ascending layers from 1 to {depth}, with {depth} among them"
         )
     return exits
-
-
-def as_rows(hidden: Tensor) -> Tensor:
-    """Return states as matrices, shape (batch, positions, width): the form in which codecs write them."""
-    if hidden.ndim == 2:
-        return hidden.unsqueeze(1)
-    return hidden if hidden.ndim == 3 else hidden.flatten(2).transpose(1, 2)

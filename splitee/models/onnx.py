@@ -2,7 +2,7 @@
 
 torch's exporter by tracing is used: it needs the package `onnx` only (its successor needs onnxscript too, and
 takes ten times as long). A traced graph has no branches, so `splitee.runtime.exporting` compares every export
-with the model on texts of other lengths than the traced one.
+with the model: on texts of other lengths than the traced one, and on images.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from splitee.models.cutting import Call, Cut
 from splitee.models.encode import load_tokenizer
 from splitee.models.half import half_facts, load_half
 from splitee.models.multi_exit import MultiExitModel
+from splitee.models.staged import StagedModel
 
 HALF = "half.json"
 SCHEMA = 1
@@ -52,7 +54,7 @@ def half_files(checkpoint: str | Path, exits: int | str = "all") -> dict[str, by
     -------
     dict of str to bytes
         ``layers_I.onnx`` are the layers between exit I − 1 and exit I, ``exit_I.onnx`` is exit I,
-        ``tokenizer.json`` the tokenizer, ``half.json`` the manifest.
+        ``tokenizer.json`` the tokenizer of a model of texts, ``half.json`` the manifest.
 
     Raises
     ------
@@ -60,16 +62,43 @@ def half_files(checkpoint: str | Path, exits: int | str = "all") -> dict[str, by
         If the model cannot be exported.
     """
     model = load_half(checkpoint, exits)
-    facts = half_facts(checkpoint, model)
-    tokenizer = load_tokenizer(checkpoint)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f"{checkpoint}: its tokenizer is one of Python, a device runs those of tokenizers")
-    graphs = _graphs(model, facts["token_types"] > 0)
-    gives_types = "token_type_ids" in tokenizer.model_input_names
-    manifest = {"splitee_half": SCHEMA, **facts, "gives_types": gives_types}
-    text = json.dumps(manifest, indent=1) + "\n"
-    return {**graphs, "tokenizer.json": backend.to_str().encode(), HALF: text.encode()}
+    facts = {"splitee_half": SCHEMA, **half_facts(checkpoint, model)}
+    more: dict[str, bytes] = {}
+    try:
+        with torch.no_grad(), _quiet():
+            if isinstance(model, StagedModel):
+                graphs = _staged_graphs(model)
+            else:
+                assert isinstance(model, MultiExitModel)
+                tokenizer = load_tokenizer(checkpoint)
+                backend = getattr(tokenizer, "backend_tokenizer", None)
+                if backend is None:
+                    raise InputError(
+                        f"{checkpoint}: its tokenizer is one of Python, a device runs those of tokenizers"
+                    )
+                facts["gives_types"] = "token_type_ids" in tokenizer.model_input_names
+                more["tokenizer.json"] = backend.to_str().encode()
+                graphs = _graphs(model, facts["token_types"] > 0)
+    except InputError:
+        raise
+    except _FOREIGN as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise InputError(f"its layers cannot be exported as ONNX ({why})") from error
+    text = json.dumps(facts, indent=1) + "\n"
+    return {**graphs, **more, HALF: text.encode()}
+
+
+def _staged_graphs(model: StagedModel) -> dict[str, bytes]:
+    """Return the graphs of a network of stages by file name: everything in them has one size."""
+    given, name, done = model.probe(model.config.image_size)["pixel_values"], "pixel_values", 0
+    found: dict[str, bytes] = {}
+    for exit_, layer in enumerate(model.exits, 1):
+        part = nn.Sequential(*model.stages[done:layer])
+        found[f"layers_{exit_}.onnx"] = _exported(part, (given,), [name], ["hidden_out"])
+        given, name, done = part(given), "hidden", layer
+        head = model.exit_heads[exit_ - 1]
+        found[f"exit_{exit_}.onnx"] = _exported(head, (given,), [name], ["logits"])
+    return found
 
 
 class _Range(nn.Module):
@@ -127,29 +156,22 @@ def _graphs(model: MultiExitModel, types: bool) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     shared: list[str] = []
     kept: tuple[Tensor, ...] = ()
-    try:
-        with torch.no_grad(), _quiet():
-            for exit_ in range(1, len(model.exits) + 1):
-                part = first if exit_ == 1 else _Range(model, exit_, first)
-                returned = torch.jit.trace(part, given, check_trace=False)(*given)
-                if exit_ == 1:
-                    kept = returned[1 + part.states :]
-                    shared = [f"shared_{i}" for i in range(len(kept))]
-                else:
-                    part(*given)
-                outputs = ["hidden_out", *(f"recent_out_{i}" for i in range(part.states))]
-                outputs += shared if exit_ == 1 else []
-                found[f"layers_{exit_}.onnx"] = _exported(part, given, names, outputs, returned)
-                held = returned[: 1 + part.states]
-                at = ["hidden", *(f"recent_{i}" for i in range(part.states))]
-                said = ["logits", *(["certainty"] if model.config.learned() else [])]
-                found[f"exit_{exit_}.onnx"] = _exported(_Exit(model, exit_), held, at, said)
-                given, names = (*held, *kept), [*at, *shared]
-    except _FOREIGN as error:
-        if isinstance(error, InputError):
-            raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(f"its layers cannot be exported as ONNX ({why})") from error
+    for exit_ in range(1, len(model.exits) + 1):
+        part = first if exit_ == 1 else _Range(model, exit_, first)
+        returned = torch.jit.trace(part, given, check_trace=False)(*given)
+        if exit_ == 1:
+            kept = returned[1 + part.states :]
+            shared = [f"shared_{i}" for i in range(len(kept))]
+        else:
+            part(*given)
+        outputs = ["hidden_out", *(f"recent_out_{i}" for i in range(part.states))]
+        outputs += shared if exit_ == 1 else []
+        found[f"layers_{exit_}.onnx"] = _exported(part, given, names, outputs, returned)
+        held = returned[: 1 + part.states]
+        at = ["hidden", *(f"recent_{i}" for i in range(part.states))]
+        said = ["logits", *(["certainty"] if model.config.learned() else [])]
+        found[f"exit_{exit_}.onnx"] = _exported(_Exit(model, exit_), held, at, said)
+        given, names = (*held, *kept), [*at, *shared]
     return found
 
 
@@ -203,7 +225,31 @@ class _Place:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what tracing says of branches and of its own age: the answers are compared after an export."""
-    with warnings.catch_warnings():
+    """Silence what tracing says of branches and of its own age: the answers are compared after an export.
+
+    Averages over fields are products of matrices meanwhile: ONNX has none over fields of different sizes.
+    """
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),  # where the exporter prints a graph that it cannot write
+        mock.patch.object(nn.functional, "adaptive_avg_pool2d", _fields),
+    ):
         warnings.simplefilter("ignore")
         yield
+
+
+def _fields(maps: Tensor, size: int | Sequence[int | None]) -> Tensor:
+    """Return what `torch.nn.functional.adaptive_avg_pool2d` does, of maps of a fixed size."""
+    rows, columns = (size, size) if isinstance(size, int) else size
+    down, across = (_averages(int(maps.shape[d]), count) for d, count in ((-2, rows), (-1, columns)))
+    return down @ maps @ across.T
+
+
+def _averages(length: int, count: int | None) -> Tensor:
+    """Return the matrix that averages a line over fields, shape (count, length)."""
+    count = count or length
+    found = torch.zeros(count, length)
+    for i in range(count):
+        field = slice(i * length // count, -(-(i + 1) * length // count))
+        found[i, field] = 1 / (field.stop - field.start)
+    return found

@@ -1,18 +1,19 @@
-"""Measure a checkpoint on this machine: milliseconds and millijoules per layer, exit, tokenising and codec.
+"""Measure a checkpoint on this machine: milliseconds and millijoules per layer, exit, reading and codec.
 
 Every measured pass is early-exit inference itself (`infer` at batch 1) with a clock at its steps, in which no
 exit is sure. A pass thus times every layer once, and token counts take turns in a random order, so that a
-processor that slows down does so for all of them.
+processor that slows down does so for all of them. Reading is tokenising a text, or decoding an image.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -21,16 +22,17 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from torch import Tensor
 
 import splitee
 from splitee._internal.checksums import file_sha256
 from splitee._internal.errors import InputError
 from splitee._internal.numbers import check_whole
+from splitee.data.images import Images
 from splitee.models.checkpoints import find_checkpoint
 from splitee.models.early_exit import infer
-from splitee.models.encode import check_tokens, encode, load_tokenizer, pad
-from splitee.models.multi_exit import MultiExitModel, load_encoder
+from splitee.models.multi_exit import load_checkpoint
+from splitee.models.network import ExitNetwork
+from splitee.models.probes import Probe, Probes, Sample, probes_of
 from splitee.policies.rules import Confidence, Memory, Rule, Said, Sure
 from splitee.system.codec import CODECS, check_codec, decode, state_bytes
 from splitee.system.codec import encode as encode_state
@@ -39,7 +41,6 @@ from splitee.system.profile import DeviceProfile
 
 Floats = NDArray[np.float64]
 
-TOKENS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # as far as the model was trained for
 _WARM_UP = 3  # passes of everything that are not counted
 _MOST_THREADS = 1024
 _MOST_REPEATS = 10_000
@@ -53,9 +54,9 @@ class ProfileOptions:
     Parameters
     ----------
     tokens : sequence of int, optional
-        Token counts, special tokens included. Default: `TOKENS`, up to the model's ``max_tokens``.
+        Token counts of texts, special tokens included. Default: `TOKENS`, up to ``max_tokens``.
     repeats : int
-        Passes per token count, after three that warm up.
+        Passes per token count, or of images, after three that warm up.
     threads : int, optional
         Threads of torch. Default: as torch has chosen.
     codecs : sequence of str
@@ -90,13 +91,13 @@ class ProfileOptions:
 
 @dataclass(frozen=True)
 class Check:
-    """Milliseconds of early-exit inference on texts: measured, and as the profile predicts them.
+    """Milliseconds of early-exit inference on samples: measured, and as the profile predicts them.
 
     Attributes
     ----------
     measured, predicted : ndarray of float64, shape (n,)
-        Per text, from the text to the answer: the median of the repeats, and the sum of the profile's
-        values up to the exit that answered.
+        Per sample, from its text or file to the answer: the median of the repeats, and the sum of the
+        profile's values up to the exit that answered.
     exit : ndarray of int, shape (n,)
         The exit that answered, from 1.
     """
@@ -121,6 +122,7 @@ def measure(
     options: ProfileOptions | None = None,
     *,
     texts: Sequence[list[str]] | None = None,
+    images: Images | None = None,
     name: str | None = None,
     advance: Callable[[int], object] = lambda passes: None,
     begin: Callable[[int], object] = lambda passes: None,
@@ -135,6 +137,9 @@ def measure(
     options : ProfileOptions, optional
     texts : one or two lists of n str, optional
         Texts whose whole inference is timed in the same run, with the checkpoint's recommended threshold.
+    images : Images, optional
+        The same for a network of stages. Reading is then timed on them, else on one JPEG file of the model's
+        size.
     name : str, optional
         Name of the profile. Default: the checkpoint's.
     begin, advance : callable
@@ -153,15 +158,14 @@ def measure(
     """
     options = options or ProfileOptions()
     folder = find_checkpoint(checkpoint)
-    model, tokenizer = load_encoder(folder), load_tokenizer(folder)
+    model = load_checkpoint(folder)
     name = name or folder.resolve().name
-    counts = _token_counts(model, tokenizer, options.tokens)
-    probes = [_Probe([[text]], count) for text, count in zip(_texts(tokenizer, counts), counts, strict=True)]
-    samples = _samples(model, tokenizer, texts, counts[-1])
-    bench = _Bench(model, tokenizer, options)
+    measured = probes_of(model, folder, options.tokens, texts, images)
+    probes, samples = measured.probes, measured.samples
+    bench = _Bench(model, measured, options)
     with _threads(options.threads) as threads, _no_garbage():
         order = random.Random(options.seed)
-        jobs: list[_Probe | _Sample] = [*probes, *samples]
+        jobs: list[Probe | Sample] = [*probes, *samples]
         begin(len(jobs) * (options.repeats + _WARM_UP))
         energy = counter or EnergyCounter()
         for turn in range(options.repeats + _WARM_UP):
@@ -169,7 +173,7 @@ def measure(
                 began, spent = perf_counter_ns(), energy.joules()
             order.shuffle(jobs)
             for job in jobs:
-                found = bench.steps(job) if isinstance(job, _Probe) else bench.whole(job)
+                found = bench.steps(job) if isinstance(job, Probe) else bench.whole(job)
                 if turn >= _WARM_UP:
                     job.ns.append(found)
             energy.joules()
@@ -199,26 +203,8 @@ def measure(
             "numpy": np.__version__,
         },
     }
-    profile = _profile(model, probes, options, watts, name, facts)
+    profile = _profile(model, measured, options, watts, name, facts)
     return profile, _check(profile, model, samples) if samples else None
-
-
-@dataclass
-class _Probe:
-    """A text of one token count, and the nanoseconds of every step of its passes."""
-
-    text: Sequence[list[str]]
-    tokens: int
-    ns: list[Any] = field(default_factory=list)
-
-
-@dataclass
-class _Sample:
-    """A text whose whole inference is timed: nanoseconds and the exit that answered, per pass."""
-
-    text: Sequence[list[str]]
-    tokens: int
-    ns: list[Any] = field(default_factory=list)
 
 
 class _Never(Rule):
@@ -230,49 +216,45 @@ class _Never(Rule):
 
 
 class _Bench:
-    """Runs passes: what a device does with one text."""
+    """Runs passes: what a device does with one sample."""
 
-    def __init__(self, model: MultiExitModel, tokenizer: Any, options: ProfileOptions) -> None:
-        self.model, self.tokenizer, self.options = model, tokenizer, options
-        self.hidden = int(model.backbone.config.hidden_size)
-        self.most = model.config.max_tokens
+    def __init__(self, model: ExitNetwork, measured: Probes, options: ProfileOptions) -> None:
+        self.model, self.read, self.options = model, measured.batch, options
         self.rng = np.random.default_rng(options.seed)
         self.rule: Rule = _Never()
         if not model.config.regresses:
             recommended = (model.config.recommended_threshold or {}).get("value", _ALPHA)
             self.rule = Confidence(recommended)
 
-    def _tokenize(self, job: _Probe | _Sample) -> dict[str, Tensor]:
-        return pad(encode(self.tokenizer, job.text, job.tokens), self.tokenizer.pad_token_id)
-
-    def steps(self, probe: _Probe) -> list[int]:
-        """Time the steps of a text: tokenise; layers and exit, L times; encode and decode, per codec."""
+    def steps(self, probe: Probe) -> list[int]:
+        """Time the steps of a sample: read; layers and exit, L times; encode and decode every state."""
         at = [perf_counter_ns()]
         mark = lambda: at.append(perf_counter_ns())  # noqa: E731  # the shortest way to the clock
-        batch = self._tokenize(probe)
+        batch = self.read(probe)
         mark()
         infer(self.model, batch, _Never(), mark=mark)
         at[-1] = perf_counter_ns()  # the last exit also builds the answer
         steps = np.diff(at).tolist()
-        state = self.rng.normal(size=(probe.tokens, self.hidden)).astype(np.float32)
+        states = [self.rng.normal(size=shape).astype(np.float32) for shape in probe.states]
         for codec in self.options.codecs:
-            begun = perf_counter_ns()
-            parts = encode_state(codec, state)
-            encoded = perf_counter_ns()
-            decode(codec, parts, self.hidden)
-            steps += [encoded - begun, perf_counter_ns() - encoded]
+            for state in states:
+                begun = perf_counter_ns()
+                parts = encode_state(codec, state)
+                encoded = perf_counter_ns()
+                decode(codec, parts, state.shape[1])
+                steps += [encoded - begun, perf_counter_ns() - encoded]
         return steps
 
-    def whole(self, sample: _Sample) -> tuple[int, int]:
-        """Time a text from its characters to the answer; return nanoseconds and exit."""
+    def whole(self, sample: Sample) -> tuple[int, int]:
+        """Time a sample from its text or file to the answer; return nanoseconds and exit."""
         begun = perf_counter_ns()
-        answers = infer(self.model, self._tokenize(sample), self.rule)
+        answers = infer(self.model, self.read(sample), self.rule)
         return perf_counter_ns() - begun, int(answers.exit[0])
 
 
 def _profile(
-    model: MultiExitModel,
-    probes: list[_Probe],
+    model: ExitNetwork,
+    measured: Probes,
     options: ProfileOptions,
     watts: float | None,
     name: str,
@@ -283,7 +265,7 @@ def _profile(
     Noise is skewed, so that the medians of steps add up to less than the median of passes: those of the
     steps are scaled to add up to it.
     """
-    exits, counts = len(model.exits), [probe.tokens for probe in probes]
+    exits, probes = len(model.exits), measured.probes
     steps = np.array([probe.ns for probe in probes]) / 1e6  # (T, repeats, steps)
     low, middle, high = np.percentile(steps, [25, 50, 75], axis=1)
     parts = slice(0, 1 + 2 * exits)  # of a pass: all but the codecs
@@ -291,15 +273,25 @@ def _profile(
     middle[:, parts] *= (passes / middle[:, parts].sum(axis=1))[:, None]
     low, middle, high = (np.round(part, 5) for part in (low, middle, high))
     layers, ends = slice(1, 1 + 2 * exits, 2), slice(2, 2 + 2 * exits, 2)
-    codec = {codec: 1 + 2 * exits + 2 * i for i, codec in enumerate(options.codecs)}
-    hidden = int(model.backbone.config.hidden_size)
+    states = len(probes[0].states)
+    codec = {
+        codec: slice(at, at + 2 * states, 2)
+        for codec, at in zip(options.codecs, itertools.count(1 + 2 * exits, 2 * states), strict=False)
+    }
     facts["quartiles"] = {
         key: [part[:, where].tolist() for part in (low, high)]
         for key, where in (("tokenize_ms", 0), ("layer_ms", layers), ("exit_ms", ends))
     }
-    facts["decode_ms"] = {key: middle[:, at + 1].tolist() for key, at in codec.items()}
-    facts["bytes"] = {key: state_bytes(key, np.array(counts), hidden).tolist() for key in codec}
-    encode_ms = {key: middle[:, at] for key, at in codec.items()}
+    decoding = {key: middle[:, at.start + 1 : at.stop : 2] for key, at in codec.items()}  # (T, states)
+    encoding = {key: middle[:, at] for key, at in codec.items()}
+    facts["bytes"] = {
+        key: [int(state_bytes(key, *state)) for probe in probes for state in probe.states] for key in codec
+    }
+    facts["decode_ms"] = {key: ms.ravel().tolist() for key, ms in decoding.items()}
+    if measured.tokens is None:  # of images: by exit, as the bytes are
+        facts["image_size"] = model.config.image_size
+        facts["encode_ms"] = {key: ms.ravel().tolist() for key, ms in encoding.items()}
+    encode_ms = {key: np.round(ms.mean(axis=1), 5) for key, ms in encoding.items()}
     energy: dict[str, Any] = {}
     if watts is not None:  # watts times milliseconds are millijoules
         energy = {
@@ -309,82 +301,39 @@ def _profile(
             "encode_mj": {key: np.round(watts * ms, 5) for key, ms in encode_ms.items()},
         }
     machine = facts["machine"]
+    values: dict[str, Any] = {
+        "layer_ms": middle[:, layers],
+        "exit_ms": middle[:, ends],
+        "tokenize_ms": middle[:, 0],
+        "encode_ms": encode_ms,
+        **energy,
+    }
+    if measured.tokens is None:
+        values = {key: _only(found) for key, found in values.items()}
     return DeviceProfile(
-        layer_ms=middle[:, layers],
-        exit_ms=middle[:, ends],
-        tokens=counts,
-        tokenize_ms=middle[:, 0],
-        encode_ms=encode_ms,
-        hidden=hidden,
+        **values,
+        tokens=measured.tokens,
+        hidden=measured.hidden,
         name=name,
         kind="measured",
         source=f"splitee profile, {facts['model']['name']} on {machine['processor']}, "
         f"{facts['threads']} of {machine['cores']} cores, batch 1",
         facts=facts,
-        **energy,
     )
 
 
-def _check(profile: DeviceProfile, model: MultiExitModel, samples: list[_Sample]) -> Check:
+def _only(values: Any) -> Any:
+    """Return the values of the only row, or those of every codec."""
+    return {key: _only(found) for key, found in values.items()} if isinstance(values, dict) else values[0]
+
+
+def _check(profile: DeviceProfile, model: ExitNetwork, samples: list[Sample]) -> Check:
     times = profile.at(np.array([sample.tokens for sample in samples]), model.exits)
     stops = np.array([sample.ns[0][1] for sample in samples], dtype=np.int64)
     device = np.cumsum(times.layer_ms + times.exit_ms, axis=1)
     predicted = times.tokenize_ms + device[np.arange(len(samples)), stops - 1]
     measured = np.array([np.median([ns for ns, _ in sample.ns]) / 1e6 for sample in samples])
     return Check(measured, predicted, stops)
-
-
-def _token_counts(model: MultiExitModel, tokenizer: Any, given: Sequence[int] | None) -> list[int]:
-    most = model.config.max_tokens
-    if given is None:
-        least = 1 + tokenizer.num_special_tokens_to_add(pair=False)
-        counts = [count for count in TOKENS if least <= count < most]
-        return [*counts, most]
-    if list(given) != sorted(set(given)) or not given:
-        raise InputError(f"tokens {', '.join(map(str, given))}: give ascending token counts")
-    check_tokens([], max(given), model.backbone.config.vocab_size, model.positions)
-    if max(given) > max(most, model.positions or 2**20):
-        raise InputError(f"tokens {max(given)}: the model takes at most {most}")
-    return list(given)
-
-
-def _texts(tokenizer: Any, counts: Sequence[int]) -> list[str]:
-    """Return, per token count, a text of whole words of the tokenizer that has at least so many tokens."""
-    order = random.Random(0)
-    tokens = [token for token in tokenizer.get_vocab().values() if token not in tokenizer.all_special_ids]
-    words: list[str] = []
-    for token in order.sample(sorted(tokens), min(len(tokens), 50 * max(counts))):
-        word = tokenizer.decode([token]).strip()
-        if word.isalpha():
-            words.append(word)
-        if len(words) > max(counts):
-            break
-    words = words or ["a"]
-    found = []
-    for count in counts:
-        size = max(1, count - tokenizer.num_special_tokens_to_add(pair=False))
-        while True:  # a word may have no token of its own where another stands before it
-            text = " ".join((words * (size // len(words) + 1))[:size])
-            if len(encode(tokenizer, [[text]], count)[0]["input_ids"]) == count:
-                break
-            size += 1 + size // 8
-            if size > 100 * count:
-                raise InputError(f"tokens {count}: no text of so many tokens could be made")
-        found.append(text)
-    return found
-
-
-def _samples(
-    model: MultiExitModel, tokenizer: Any, texts: Sequence[list[str]] | None, most: int
-) -> list[_Sample]:
-    if texts is None:
-        return []
-    longest = min(most, model.config.max_tokens)
-    encoded = encode(tokenizer, texts, longest)
-    check_tokens(encoded, longest, model.backbone.config.vocab_size, model.positions)
-    return [
-        _Sample([[column[row]] for column in texts], len(one["input_ids"])) for row, one in enumerate(encoded)
-    ]
 
 
 @contextmanager

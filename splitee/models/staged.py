@@ -7,22 +7,23 @@ made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from splitee._internal.errors import InputError, suggest
 from splitee.models.config import StagedConfig
 from splitee.models.cutting import evaluating
-from splitee.models.network import ExitNetwork, MultiExitOutput, State, as_rows, check_exits
+from splitee.models.network import ExitNetwork, MultiExitOutput, State, check_exits
 from splitee.models.vision import VISION, stages_of
+from splitee.system.codec import as_rows
 
 Build = Callable[..., Sequence[nn.Module]]
 BUILDERS: dict[str, Build] = {}
@@ -197,14 +198,40 @@ class StagedModel(ExitNetwork):
         """
         config = config or StagedConfig.from_pretrained(folder)
         model = cls(config, *arguments)
-        found = load_file(Path(folder) / "model.safetensors")
-        missing, unexpected = model.load_state_dict(found, strict=False)
-        if unexpected:
-            raise InputError(f"{folder}: the stages have no weights {unexpected[0]}: they are other stages")
-        model.check_samples()
-        model.eval()
-        loading = {"missing_keys": set(missing), "unexpected_keys": set()}
+        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
+            missing = model._fill(file, file.keys())
+        loading = {"missing_keys": missing, "unexpected_keys": set()}
         return (model, loading) if output_loading_info else model
+
+    def first(self, exits: int, weights: Path) -> StagedModel:
+        """Keep the stages up to an exit, and read their weights; `shapes` stay those of all stages.
+
+        Parameters
+        ----------
+        exits : int
+            m, the number of exits to keep.
+        weights : Path
+            The file ``model.safetensors`` of the whole model; the weights of later stages are not read.
+        """
+        self.exits = self.exits[:exits]
+        self.stages = self.stages[: self.exits[-1]]
+        self.exit_heads = self.exit_heads[:exits]
+        own = tuple(f"{name}.{i}." for name, part in self.named_children() for i in range(len(part)))
+        with safe_open(weights, "pt") as file:
+            missing = self._fill(file, [name for name in file.keys() if name.startswith(own)])  # noqa: SIM118
+        if missing:
+            raise InputError(f"{len(missing)} weights are missing, such as {min(missing)}")
+        return self
+
+    def _fill(self, file: Any, names: Iterable[str]) -> set[str]:
+        """Read these weights, check the stages with them, and return the names of those that lack."""
+        found = {name: file.get_tensor(name) for name in names}
+        missing, unexpected = self.load_state_dict(found, strict=False)
+        if unexpected:
+            raise InputError(f"the stages have no weights {unexpected[0]}: they are other stages")
+        self.check_samples()
+        self.eval()
+        return set(missing)
 
     @property
     def layers(self) -> list[nn.Module]:

@@ -41,7 +41,7 @@ class _Waiting:
 
     @property
     def rows(self) -> int:
-        return len(self.work.mask)
+        return self.work.rows
 
 
 class Batcher:
@@ -50,7 +50,8 @@ class Batcher:
     Parameters
     ----------
     run : callable
-        Computes the answers to a list of `Work`, in its order. It is called in one thread.
+        Computes the answers to a list of `Work`, in its order; an exception is the answer to what it refuses.
+        It is called in one thread.
     most_rows : int
         Samples of a batch.
     most_tokens : int
@@ -91,7 +92,7 @@ class Batcher:
         ProtocolError
             If too many samples wait (503), or the model fails on this request (500).
         """
-        if self._queue and self.waiting + len(work.mask) > self.most_waiting:
+        if self._queue and self.waiting + work.rows > self.most_waiting:
             raise ProtocolError(f"{self.waiting} samples wait already: try again later", _BUSY)
         if self._task is None:
             self._task = asyncio.create_task(self._work())
@@ -148,7 +149,7 @@ class Batcher:
         while self._queue:
             one = self._queue[0]
             if not one.future.done():
-                most = max(longest, one.work.mask.shape[1])
+                most = max(longest, one.work.tokens)
                 many = rows + one.rows
                 if batch and (many > self.most_rows or many * most > self.most_tokens):
                     break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,15 +16,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import splitee
-from splitee._internal.checksums import file_sha256
-from splitee._internal.errors import shown
-from splitee.models.checkpoints import find_checkpoint
+from splitee._internal.errors import InputError, shown
 from splitee.models.encode import check_tokens
-from splitee.models.multi_exit import MultiExitModel, load_encoder
-from splitee.models.resuming import Final, Part, Resumer
+from splitee.models.half import model_facts
+from splitee.models.multi_exit import MultiExitModel, load_checkpoint
+from splitee.models.network import ExitNetwork
+from splitee.models.resuming import Final, Part, resumer_of
 from splitee.runtime import protocol
 from splitee.runtime.batching import Batcher, Done
 from splitee.runtime.interface import VERSION, Interface, Work
+from splitee.runtime.interfaces import interface_of
 from splitee.runtime.metrics import TYPE, Metrics
 from splitee.runtime.protocol import HEAD_LENGTH, ProtocolError
 
@@ -46,7 +46,7 @@ class Limits:
     batch_rows, batch_tokens, waiting, linger
         See `Batcher`.
     body_bytes : int, optional
-        Bytes of a body. Default: what `rows` float32 states of the longest texts take.
+        Bytes of a body. Default: what `rows` of the largest float32 states take; of images at least 16 MiB.
     open_bytes : int
         Bytes of all bodies together that were received and are not yet answered.
     """
@@ -66,26 +66,25 @@ class Cloud:
 
     Parameters
     ----------
-    model : MultiExitModel
+    model : ExitNetwork
         In evaluation mode.
     interface : Interface
-        From `interface_of`.
+        From `interface_for`.
     limits : Limits
     token : str, optional
         What clients give as ``Authorization: Bearer TOKEN``. Health needs none.
     """
 
-    model: MultiExitModel
+    model: ExitNetwork
     interface: Interface
     limits: Limits = field(default_factory=Limits)
     token: str | None = None
 
     def __post_init__(self) -> None:
-        self.resumer = Resumer(self.model)
+        self.resumer = resumer_of(self.model)
         self.ready = False
         self.open_bytes = 0
-        states = self.interface.rows * self.interface.tokens * (4 * self.interface.hidden + 8 + 4)
-        self.most = self.limits.body_bytes or max(states + _HEAD, protocol.MOST_HEAD)
+        self.most = self.limits.body_bytes or max(self.interface.most_bytes + _HEAD, protocol.MOST_HEAD)
 
     def app(self) -> Starlette:
         """Return the ASGI application; it can be started once."""
@@ -106,11 +105,18 @@ class Cloud:
         errors = {404: _other, 405: _other, ProtocolError: _complaint}
         return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=errors)
 
-    def run(self, works: list[Work]) -> list[Final]:
-        """Compute the answers to checked requests, as one batch."""
-        return self.resumer.finish(
-            [Part(one.layer, one.mask, one.ids, one.types, one.state, one.recent) for one in works]
-        )
+    def run(self, works: list[Work]) -> list[Final | ProtocolError]:
+        """Compute the answers to checked requests, as one batch; an image that is damaged gets an error."""
+        answers: list[Any] = []
+        parts = []
+        for work in works:
+            try:
+                parts.append(self.resumer.read(Part(**vars(work))))
+                answers.append(None)
+            except InputError as error:
+                answers.append(ProtocolError(str(error)))
+        finals = iter(self.resumer.finish(parts) if parts else ())
+        return [next(finals) if one is None else one for one in answers]
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -190,8 +196,8 @@ class Cloud:
         event["bytes"] = len(body)
         asked = protocol.read_request(body, request.headers.get(HEAD_LENGTH))
         work = self.interface.check(asked)
-        rows, tokens = work.mask.shape
-        event |= {"id": asked.id, "layer": work.layer, "samples": rows, "tokens": tokens}
+        rows = work.rows
+        event |= {"id": asked.id, "layer": work.layer, "samples": rows, "tokens": work.tokens}
         done = await self.batcher.submit(work)
         self.metrics.done(done, work.layer, rows)
         times = {"waited_ms": round(done.waited_ms, 3), "computed_ms": round(done.computed_ms, 3)}
@@ -219,38 +225,24 @@ class Cloud:
         return b"".join(parts)
 
 
-def interface_of(
-    checkpoint: str | Path, model: MultiExitModel, *, rows: int = 64, max_tokens: int | None = None
+def interface_for(
+    checkpoint: str | Path, model: ExitNetwork, *, rows: int = 64, max_tokens: int | None = None
 ) -> Interface:
     """Return the interface of a checkpoint that was loaded.
 
     Raises
     ------
     InputError
-        If the model has fewer positions than `max_tokens`.
+        If the model has fewer positions than `max_tokens`, or reads images.
     """
-    folder, config = find_checkpoint(checkpoint), model.config
-    backbone = model.backbone.config
-    tokens = max_tokens or config.max_tokens
-    check_tokens([], tokens, backbone.vocab_size, model.positions)
-    has_types = "token_type_ids" in inspect.signature(model.backbone.forward).parameters
-    return Interface(
-        name=folder.resolve().name,
-        fingerprint=file_sha256(folder / "model.safetensors"),
-        layers=len(model.layers),
-        hidden=backbone.hidden_size,
-        exits=tuple(model.exits),
-        classes=("score",)
-        if config.regresses
-        else tuple(" ".join(one.split()) for one in config.class_names),
-        tokens=tokens,
-        vocabulary=backbone.vocab_size,
-        rows=rows,
-        token_types=int(getattr(backbone, "type_vocab_size", 0) or 0) if has_types else 0,
-        states=config.exit_states,
-        pads_left=model.stack.pads_left,
-        scores=config.regresses,
-    )
+    facts = {**model_facts(checkpoint, model), "rows": rows}
+    if isinstance(model, MultiExitModel):
+        facts |= {"pads_left": model.stack.pads_left, "scores": model.config.regresses}
+        facts["tokens"] = max_tokens or facts["tokens"]
+        check_tokens([], facts["tokens"], facts["vocabulary"], model.positions)
+    elif max_tokens is not None:
+        raise InputError(f"{checkpoint} reads images: --max-tokens is for texts, leave it out")
+    return interface_of(facts)
 
 
 def open_cloud(
@@ -265,7 +257,7 @@ def open_cloud(
     Parameters
     ----------
     checkpoint : str or path
-        A folder of `splitee train`, or the bundled "sst2_slender".
+        A folder of `splitee train`, of texts or images, or the bundled "sst2_slender".
     limits : Limits, optional
     token : str, optional
         What clients have to give.
@@ -284,9 +276,9 @@ def open_cloud(
     (6, ('negative', 'positive'))
     """
     limits = limits or Limits()
-    model = load_encoder(checkpoint)
+    model = load_checkpoint(checkpoint)
     return Cloud(
-        model, interface_of(checkpoint, model, rows=limits.rows, max_tokens=max_tokens), limits, token
+        model, interface_for(checkpoint, model, rows=limits.rows, max_tokens=max_tokens), limits, token
     )
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from splitee._internal.errors import InputError
 from splitee.runtime.interface import Interface
+from splitee.runtime.interfaces import reported
 from splitee.runtime.protocol import HEAD_LENGTH, ProtocolError, Response, read_response
 from splitee.runtime.records import CUT, LATE, REFUSED
 
@@ -230,14 +231,13 @@ class Connection:
             except ProtocolError as error:
                 raise InputError(f"{self.url}: {error}") from error
         try:
-            theirs = Interface.from_metadata(found.json())
+            theirs = reported(found.json())
         except (ProtocolError, ValueError) as error:
             raise InputError(f"{self.url}: {error}") from error
-        if theirs.fingerprint != self.interface.fingerprint:
-            raise InputError(
-                f"{self.url} has the model of fingerprint {theirs.fingerprint[:12]}…, the device of "
-                f"{self.interface.fingerprint[:12]}…: both halves need the same checkpoint"
-            )
+        try:
+            self.interface.check_cloud(theirs)
+        except InputError as error:
+            raise InputError(f"{self.url} {error}") from error
 
 
 class _BusyError(Exception):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from splitee._internal.errors import InputError
 from splitee.policies.loop import Context, decide_round
 from splitee.runtime.connection import Connection, Outcome
-from splitee.runtime.halves import Encoded, Half, Said, interface_of, said
+from splitee.runtime.halves import Encoded, Half, Said, said
+from splitee.runtime.interfaces import interface_of
 from splitee.runtime.journal import Journal
 from splitee.runtime.protocol import Request, write_request
 from splitee.runtime.records import CLOUD, CUT, DEVICE, LATE, Record
@@ -65,15 +64,15 @@ class Device:
         return 1e3 * (time.perf_counter() - self._start)
 
     def take(
-        self, text: Sequence[str], id_: str, *, arrived: float | None = None, label: int | None = None,
+        self, sample: Any, id_: str, *, arrived: float | None = None, label: int | None = None,
         waiting: int = 0, reply: Callable[[Record], object] | None = None,
     ) -> Record:  # fmt: skip
         """Decide on a sample; on return it is answered, or its request is on the way.
 
         Parameters
         ----------
-        text : sequence of str
-            One text, or a pair.
+        sample : sequence of str, or bytes or Path
+            One text, or a pair; an image file.
         id_ : str
         arrived : float, optional
             When it arrived, ms. Default: now.
@@ -87,18 +86,18 @@ class Device:
         Raises
         ------
         InputError
-            If the text has no tokens.
+            If the text has no tokens, or the image cannot be read.
         """
         begin = self.now()
         self.settle()
         self._learn()
         start = self.now()
-        encoded = self.half.encode(text)
+        encoded = self.half.encode(sample, f"sample {id_}")
         tokenized = self.now()
-        tokens, timed = len(encoded["input_ids"]), self.rules.problem.timed
+        (tokens, size), timed = self.interface.size(encoded), self.rules.problem.timed
         arrived = begin if arrived is None else arrived
         record = Record(len(self.records) + 1, id_, tokens, arrived, start, self.learned, label=label)
-        record.waiting = waiting
+        record.waiting, record.input_bytes = waiting, size
         if reply is not None:
             self._replies[record.t] = reply
         record.rate = self.rate
@@ -114,7 +113,7 @@ class Device:
             one = found.confidence, found.prediction
             return (*one, found.entropy) if self.needs_entropy else one
 
-        context = Context(tokens, *((start, self.rate / 1e3, waiting) if timed else ()))
+        context = Context(tokens or None, *((start, self.rate / 1e3, waiting) if timed else ()))
         exits, record.offloaded = decide_round(
             self.loop, self.rules.problem, record.t, context, see, self.rules.name
         )
@@ -129,7 +128,7 @@ class Device:
             record.ms["own"] = self._own(begin, record)
             with self._news:
                 self.records.append(record)
-                self._write(self.journal.decided, record, encoded)
+                self._write(self.journal.decided, record, None)
                 self._enter(record)
         if self.rules.setting.every_exit:
             self._complete(record, encoded)
@@ -167,7 +166,7 @@ class Device:
     def _offload(self, record: Record, encoded: Encoded, place: Any, begin: float) -> None:
         """Write what was decided, and let the request go."""
         at = self.now()
-        state = self.rules.sends_state(record.tokens, record.layer, record.rate)
+        state = self.rules.sends_state(record)
         record.sends = "state" if state else "input"
         headers, body = write_request(self._request(record, encoded, place))
         record.bytes, record.ms["encode"] = len(body), self.now() - at
@@ -175,17 +174,15 @@ class Device:
         with self._news:
             self.records.append(record)
             self._places[record.t] = place
-            self._write(self.journal.decided, record, encoded)
+            self._write(self.journal.decided, record, self.interface.noted(encoded))
         self._ask(record, headers, body)
 
     def _request(self, record: Record, encoded: Encoded, place: Any) -> Request:
-        mask = np.ones((1, record.tokens), np.int64)
-        if record.sends == "state":
-            hidden, recent = self.half.state(place)
-            layer = self.interface.exits[record.layer - 1]
-            return self.interface.state_request(layer, hidden, mask, self.rules.codec, recent)
-        types = encoded.get("token_type_ids")
-        return self.interface.tokens_request([encoded["input_ids"]], mask, None if types is None else [types])
+        if record.sends == "input":
+            return self.interface.input_request(encoded)
+        hidden, recent = self.half.state(place)
+        layer = self.interface.exits[record.layer - 1]
+        return self.interface.state_request(layer, hidden, codec=self.rules.codec, recent=recent)
 
     def _ask(self, record: Record, headers: dict[str, str], body: bytes) -> None:
         at = self.now()
@@ -295,8 +292,8 @@ class Device:
         return age / 1e3
 
     def _take_up(self, record: Record) -> None:
-        """Offload again what a killed process had on the way; the tokens are in the journal."""
-        encoded = self.journal.tokens[record.t]
+        """Offload again what a killed process had on the way; the journal holds its input."""
+        encoded = self.interface.resumed(self.journal.inputs[record.t])
         place = self.half.advance(encoded, record.layer) if record.layer else encoded
         self._places[record.t] = place
         self._ask(record, *write_request(self._request(record, encoded, place)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitee._internal.errors import InputError
-from splitee.runtime.interface import Interface
 from splitee.trace.columns import read_logits
 
 HALF = "half.json"  # the manifest of an exported half
-Encoded = dict[str, list[int]]
+Encoded = dict[str, Any]  # of a text its tokens, of an image its file and pixels
 Floats = NDArray[np.float32]
 
 
@@ -36,17 +34,26 @@ class Half(Protocol):
 
     facts: dict[str, Any]
 
-    def encode(self, text: Sequence[str]) -> Encoded:
-        """Return the token ids of one text, or of a pair."""
+    def encode(self, sample: Any, name: str = "the sample") -> Encoded:
+        """Return the token ids of one text, or of a pair; or an image, of its file.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read; the line calls it by this name.
+        """
 
     def advance(self, place: Any, exit: int) -> Any:
-        """Run the layers up to an exit, from token ids or from an earlier place."""
+        """Run the layers up to an exit, from an encoded sample or from an earlier place."""
 
     def outputs(self, place: Any) -> tuple[Floats, float | None]:
         """Return the logits of the exit just reached, shape (K,), and the certainty if it is learned."""
 
     def state(self, place: Any) -> tuple[Floats, Floats | None]:
-        """Return the state, shape (1, t, h), and the pooled states before it, shape (1, r, h), or None."""
+        """Return the state, shape (1, t, h), and the pooled states before it, shape (1, r, h), or None.
+
+        Of images t are the positions of a map, and h its channels.
+        """
 
 
 def said(half: Half, place: Any) -> Said:
@@ -55,22 +62,6 @@ def said(half: Half, place: Any) -> Said:
     confidence, entropy, prediction = read_logits(logits[None])
     sure = float(confidence[0]) if certainty is None else float(np.float32(certainty))
     return Said(sure, int(prediction[0]), float(entropy[0]))
-
-
-def interface_of(facts: Mapping[str, Any]) -> Interface:
-    """Return what the cloud half takes, as far as the device's half knows it."""
-    return Interface(
-        name=facts["name"],
-        fingerprint=facts["fingerprint"],
-        layers=facts["layers"],
-        hidden=facts["hidden"],
-        exits=tuple(facts["exits"]),
-        classes=tuple(facts["classes"]),
-        tokens=facts["tokens"],
-        vocabulary=facts["vocabulary"],
-        token_types=facts["token_types"],
-        states=facts["states"],
-    )
 
 
 def open_half(model: str | Path, exits: int | str = "all", threads: int | None = None) -> Half:
@@ -99,14 +90,14 @@ def open_half(model: str | Path, exits: int | str = "all", threads: int | None =
     (1, (1, 6, 384))
     """
     if (Path(model) / HALF).is_file():
-        from splitee.runtime.onnx_half import OnnxHalf
+        from splitee.runtime.onnx_half import open_onnx
 
-        return OnnxHalf(model, exits, threads)
+        return open_onnx(model, exits, threads)
     try:
-        from splitee.models.half import HalfModel
+        from splitee.models.half import open_torch
     except ModuleNotFoundError as error:
         raise InputError(
             f"{model} is a checkpoint, which needs {error.name}: pip install 'splitee[models]', or run "
             "splitee export onnx elsewhere and give the folder that it writes"
         ) from error
-    return HalfModel(model, exits, threads)
+    return open_torch(model, exits, threads)

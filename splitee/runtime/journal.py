@@ -44,8 +44,8 @@ class Journal:
     ----------
     records : list of Record
         What the file held, in the order of the rounds.
-    tokens : dict of int to dict
-        The tokens of the samples that have no answer yet, by round.
+    inputs : dict of int to dict
+        What was kept of the samples that have no answer yet, by round: tokens, or an image file.
     """
 
     def __init__(self, file: str | Path, head: Mapping[str, Any]) -> None:
@@ -60,20 +60,20 @@ class Journal:
                 raise InputError(f"{file} is of another run ({_difference(found[0], wanted)}): remove it, "
                                  "choose another --out, or give the options of that run")  # fmt: skip
             os.truncate(self.path, end)
-            self.records, self.tokens = records_of(found[1:], str(file))
+            self.records, self.inputs = records_of(found[1:], str(file))
             if not found:
                 self._write(wanted)
         except BaseException:
             self._file.close()
             raise
 
-    def decided(self, record: Record, tokens: Mapping[str, Any]) -> None:
-        """Write what was decided; of a sample that has its answer, that one too and no tokens."""
+    def decided(self, record: Record, noted: Mapping[str, Any] | None) -> None:
+        """Write what was decided, with the answer of a sample that has one, else with its input."""
         line: dict[str, Any] = {"event": DECIDED, **record.decided()}
         if record.by:
             line["answer"] = record.answer()
         else:
-            line["input"] = tokens
+            line["input"] = noted
         self._write(line)
 
     def answered(self, answer: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ def read_lines(data: bytes, name: str) -> tuple[list[dict[str, Any]], int]:
 
 
 def records_of(lines: list[dict[str, Any]], name: str) -> tuple[list[Record], dict[int, dict[str, Any]]]:
-    """Return the records of a journal's lines after its head, and the tokens of what has no answer."""
+    """Return the records of a journal's lines after its head, and the inputs of what has no answer."""
     records: list[Record] = []
     waiting: dict[int, dict[str, Any]] = {}
     order = 0

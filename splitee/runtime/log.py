@@ -18,7 +18,7 @@ from splitee._internal.files import atomic_path
 from splitee._internal.reading import read_bytes
 from splitee.runtime.journal import SCHEMA, read_lines, records_of
 from splitee.runtime.records import CLOUD, Record
-from splitee.runtime.setting import Setting
+from splitee.runtime.setting import Setting, manifest_of
 from splitee.trace import Trace
 from splitee.trace import file as trace_file
 
@@ -84,7 +84,7 @@ def encode(setting: Setting, records: Sequence[Record], name: str) -> bytes:
             )
             for key, values in fixed.items()
         },
-        "length": pa.array([one.tokens for one in records], pa.int32()),
+        **{name: pa.array(found, pa.int32()) for name, found in _sizes(records).items()},
         "whole": pa.array(whole),
         **{key: pa.array([getattr(one, key) for one in records]) for key in _COLUMNS},
         "exits": pa.array([list(one.exits) for one in records], pa.list_(pa.int32())),
@@ -135,14 +135,13 @@ def _known(record: Record, last: int) -> dict[int, tuple[float, int]]:
 
 def _trace(setting: Setting, records: Sequence[Record], confidence: Any, prediction: Any, name: str) -> Trace:
     model = setting.model
+    of_exits = manifest_of(model)
+    layers = [model["exits"][i - 1] for i in known_exits(setting)]
+    if shapes := of_exits["hidden_state_bytes"].get("by_exit_shape"):
+        of_exits["hidden_state_bytes"] = {"by_exit_shape": [shapes[i - 1] for i in known_exits(setting)]}
     labels = [one.label for one in records if one.label is not None]
     learned = model.get("confidence") == "learned"
-    manifest: dict[str, Any] = {
-        "model": {"name": model["name"], "sha256": model["fingerprint"]},
-        "class_names": model["classes"],
-        "exit_layers": [model["exits"][i - 1] for i in known_exits(setting)],
-        "hidden_state_bytes": {"per_token_float32": 4 * model["hidden"]},
-    }
+    manifest: dict[str, Any] = {**of_exits, "exit_layers": layers}
     if model.get("recommended_threshold"):
         manifest["recommended_threshold"] = model["recommended_threshold"]
     return Trace(
@@ -151,10 +150,17 @@ def _trace(setting: Setting, records: Sequence[Record], confidence: Any, predict
         labels if len(labels) == len(records) else None,
         name,
         id=[one.id for one in records],
-        length=[one.tokens for one in records],
         softmax=not learned,
         manifest=manifest,
+        **_sizes(records),
     )
+
+
+def _sizes(records: Sequence[Record]) -> dict[str, Any]:
+    """Return the columns of sizes: tokens of texts, bytes of image files."""
+    if any(one.input_bytes for one in records):
+        return {"input_bytes": [one.input_bytes for one in records]}
+    return {"length": [one.tokens for one in records]}
 
 
 def _decode(data: bytes) -> Log:
@@ -180,7 +186,7 @@ def _record(row: dict[str, Any], t: int, exits: list[int]) -> Record:
     record = Record(
         t,
         row["id"],
-        row["length"],
+        row.get("length", 0),
         row["arrived"],
         row["began"],
         row["known"],
@@ -193,6 +199,7 @@ def _record(row: dict[str, Any], t: int, exits: list[int]) -> Record:
     )
     for name in _COLUMNS:
         setattr(record, name, row[name])
+    record.input_bytes = row.get("input_bytes", 0)
     record.ms = {key: row[f"{key}_ms"] for key in _TIMES}
     record.confidence, record.prediction = row["answer_confidence"], row["answer"]
     if late := row["late_exit"]:

@@ -17,6 +17,7 @@ from splitee.system.system import System, SystemOn
 from splitee.system.world import walk
 
 Floats = NDArray[np.float64]
+_SIZES = ("tokens", "input_bytes")
 
 
 def measured(records: Sequence[Record]) -> dict[str, float]:
@@ -52,7 +53,7 @@ def predicted(
     """
     arrivals = None if one_at_a_time else [one.arrived - records[0].arrived for one in records]
     system = replace(system, arrivals=arrivals, device_layers=rules.held)
-    trace = rules.stand_in(np.array([one.tokens for one in records]))
+    trace = rules.stand_in(*(np.array([getattr(one, name) for one in records]) for name in _SIZES))
     world = SystemOn(system, trace).world_of(len(records), 0, 1, 0)
     world = world._replace(sends=rules.world.sends) if rules.problem.timed else world
     kinds = sorted({(one.layer, one.offloaded, one.exits) for one in records})

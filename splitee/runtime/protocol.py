@@ -33,7 +33,10 @@ MOST_HEAD = 2**22  # bytes of JSON
 MOST_TENSORS = 16
 _MOST_NAME = 256  # characters of a name or id
 _MOST_DIMENSIONS = 8
-_NUMPY = {  # BYTES, a list of texts, is left out: no tensor here holds texts
+BYTES = "BYTES"  # elements of any length, each behind its length: numpy's objects
+_LENGTH = 4  # bytes of such a length
+_MOST_ELEMENTS = 4096
+_NUMPY = {
     "BOOL": "?",
     "UINT8": "u1",
     "UINT16": "<u2",
@@ -214,6 +217,12 @@ def _complaint(status: int, body: bytes) -> str:
 def _write(head: Head, key: str, arrays: Arrays, binary: Iterable[str]) -> tuple[dict[str, str], bytes]:
     entries, raw = [], []
     for name, array in arrays.items():
+        if array.dtype.kind == "O":
+            data = b"".join(len(one).to_bytes(_LENGTH, "little") + one for one in array.ravel())
+            size = {"binary_data_size": len(data)}
+            entries.append({"name": name, "datatype": BYTES, "shape": list(array.shape), "parameters": size})
+            raw.append(data)
+            continue
         kind = np.dtype(array.dtype).newbyteorder("<")
         if kind not in _NAMES:
             raise ProtocolError(f"{name}: no datatype of the protocol is numpy's {array.dtype}")
@@ -264,15 +273,14 @@ def _read(body: bytes, head_length: str | None, key: str) -> tuple[Head, Arrays]
 def _tensor(name: str, entry: Head, body: bytes, at: int) -> tuple[NDArray[Any], int]:
     """Return a tensor, and where in the body the next one begins."""
     datatype, shape = entry.get("datatype"), entry.get("shape")
-    if not isinstance(datatype, str) or datatype not in _NUMPY:
-        raise ProtocolError(f"{name}: datatype {shown(datatype)} is not known: {', '.join(_NUMPY)}")
+    if not isinstance(datatype, str) or (datatype not in _NUMPY and datatype != BYTES):
+        raise ProtocolError(f"{name}: datatype {shown(datatype)} is not known: {', '.join(_NUMPY)}, {BYTES}")
     if (
         not isinstance(shape, list)
         or len(shape) > _MOST_DIMENSIONS
         or not all(type(size) is int and 0 <= size < 2**40 for size in shape)
     ):
         raise ProtocolError(f"{name}: shape {shown(shape)}: give up to {_MOST_DIMENSIONS} whole numbers")
-    kind = np.dtype(_NUMPY[datatype])
     count = math.prod(shape)
     parameters = _parameters(entry, name)
     if any(key.startswith("shared_memory") for key in parameters):
@@ -280,6 +288,9 @@ def _tensor(name: str, entry: Head, body: bytes, at: int) -> tuple[NDArray[Any],
     size = parameters.get("binary_data_size")
     if (size is None) == ("data" not in entry):
         raise ProtocolError(f"{name}: give either data or binary_data_size")
+    if datatype == BYTES:
+        return _elements(name, size, count, body, at).reshape(shape), at + int(size or 0)
+    kind = np.dtype(_NUMPY[datatype])
     if size is None:
         return _from_lists(name, entry["data"], shape, kind, datatype), at
     expected = count * kind.itemsize
@@ -291,6 +302,29 @@ def _tensor(name: str, entry: Head, body: bytes, at: int) -> tuple[NDArray[Any],
     if size > len(body) - at:
         raise ProtocolError(f"{name}: {size:,} bytes are announced, but {len(body) - at:,} are there")
     return np.frombuffer(body, kind, count, at).reshape(shape), at + size
+
+
+def _elements(name: str, size: Any, count: int, body: bytes, at: int) -> NDArray[Any]:
+    """Return the elements of a tensor of BYTES as objects, one of bytes each, shape (count,)."""
+    if size is None:
+        raise ProtocolError(f"{name}: {BYTES} has no form in JSON: give binary data")
+    if count > _MOST_ELEMENTS:
+        raise ProtocolError(f"{name}: {shown(count)} elements of {BYTES}: give at most {_MOST_ELEMENTS:,}")
+    if type(size) is not int or not 0 <= size <= len(body) - at or _LENGTH * count > size:
+        raise ProtocolError(
+            f"{name}: binary_data_size is {shown(size)} for {shown(count)} elements, and "
+            f"{len(body) - at:,} bytes are there"
+        )
+    found, end = np.empty(count, dtype=object), at + size
+    for i in range(count):
+        length = int.from_bytes(body[at : at + _LENGTH], "little") if at + _LENGTH <= end else size
+        at += _LENGTH + length
+        if at > end:
+            raise ProtocolError(f"{name}: element {i} ends behind the tensor")
+        found[i] = body[at - length : at]
+    if at != end:
+        raise ProtocolError(f"{name}: {end - at:,} bytes belong to no element")
+    return found
 
 
 def _from_lists(name: str, data: Any, shape: list[int], kind: np.dtype[Any], datatype: str) -> NDArray[Any]:

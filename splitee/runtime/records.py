@@ -20,6 +20,9 @@ class Record:
         The round, from 1.
     id : str
     tokens : int
+        0 for an image.
+    input_bytes : int
+        Of the image file; 0 for a text.
     label : int or None
         For judging the log: no policy sees it.
     arrived, began : float
@@ -85,6 +88,7 @@ class Record:
     net_ms: float = 0.0
     cloud_ms: float = 0.0
     late: tuple[int, float, int] | None = None
+    input_bytes: int = 0
     order: int = 0
     others: dict[int, tuple[float, int]] = field(default_factory=dict)
 
@@ -111,7 +115,8 @@ class Record:
     def of(cls, found: dict[str, Any]) -> Record:
         """Read what `decided` returned."""
         tuples = {name: tuple(found[name]) for name in ("exits", "confidences", "predictions", "entropies")}
-        return cls(**{**{name: found[name] for name in _DECIDED}, **tuples})
+        plain = {name: found[name] for name in _DECIDED if name in found or name != "input_bytes"}
+        return cls(**{**plain, **tuples})  # journals of texts have no input_bytes
 
     def seen(self) -> dict[int, tuple[float, int]]:
         """Return confidence and prediction of every exit that is known, by its number."""
@@ -136,6 +141,6 @@ _DECIDED = (
         "confidences",
         "predictions",
     ),
-    *("entropies", "offloaded", "sends", "bytes", "rate", "ms"),
+    *("entropies", "offloaded", "sends", "bytes", "rate", "ms", "input_bytes"),
 )
 _ANSWERED = (*("by", "confidence", "prediction", "lost", "latency", "paid", "net_ms", "cloud_ms", "late"),)

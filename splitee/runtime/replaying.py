@@ -67,7 +67,7 @@ def replay(rules: Rules, records: Sequence[Record], loop: DeviceLoop | None = No
 
         timed = rules.problem.timed
         context = Context(
-            record.tokens, *((record.began, record.rate / 1e3, record.waiting) if timed else ())
+            record.tokens or None, *((record.began, record.rate / 1e3, record.waiting) if timed else ())
         )
         try:
             exits, offloaded = decide_round(loop, rules.problem, record.t, context, see, rules.name)

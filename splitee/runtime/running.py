@@ -1,4 +1,4 @@
-"""Drive a device: texts of a table, of a stream of lines, or of a small HTTP endpoint."""
+"""Drive a device: samples of a table or folder, of a stream of lines, or of a small HTTP endpoint."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Any
 
 from splitee._internal.errors import InputError
-from splitee._internal.reading import parse_json
 from splitee.runtime.device import Device
+from splitee.runtime.interface import Interface
 from splitee.runtime.records import Record
 
-MOST_BODY = 2**20  # bytes of a text
 MOST_WAITING = 1024  # requests of the endpoint
 ANSWER_SECONDS = 60.0
 Reply = Callable[[Record], object]
@@ -27,9 +26,9 @@ Reply = Callable[[Record], object]
 
 @dataclass
 class Item:
-    """A text that came, when it came (ms), and who wants the answer."""
+    """A sample that came, when it came (ms), and who wants the answer."""
 
-    text: list[str]
+    sample: Any
     id: str
     arrived: float
     reply: Reply
@@ -64,7 +63,7 @@ def stopping() -> Iterator[Stop]:
 
 def run_rows(
     device: Device,
-    texts: Sequence[Sequence[str]],
+    samples: Sequence[Any],
     ids: Sequence[str],
     labels: Sequence[int] | None,
     arrivals: Sequence[float] | None,
@@ -76,8 +75,8 @@ def run_rows(
     Parameters
     ----------
     device : Device
-    texts : sequence of rows
-        Of one text, or of two.
+    samples : sequence
+        Rows of one text, or of two; or image files.
     ids : sequence of str
     labels : sequence of int, optional
         For the log.
@@ -88,7 +87,7 @@ def run_rows(
         Called with every answer.
     """
     device.finish()
-    for row in range(len(device.records), len(texts)):
+    for row in range(len(device.records), len(samples)):
         if stop.asked:
             break
         due, waiting = None, 0
@@ -100,7 +99,7 @@ def run_rows(
             now = device.now()
             waiting = sum(1 for later in arrivals[row + 1 : row + 1000] if later <= now)
         label = None if labels is None else int(labels[row])
-        record = device.take(texts[row], ids[row], arrived=due, label=label, waiting=waiting, reply=reply)
+        record = device.take(samples[row], ids[row], arrived=due, label=label, waiting=waiting, reply=reply)
         if arrivals is None:
             device.wait(record)
     device.finish()
@@ -128,7 +127,7 @@ def run_stream(device: Device, source: Callable[[Callable[[Item | None], None]],
             device.settle()
             continue
         try:
-            device.take(item.text, item.id, arrived=item.arrived, waiting=items.qsize(), reply=item.reply)
+            device.take(item.sample, item.id, arrived=item.arrived, waiting=items.qsize(), reply=item.reply)
         except InputError as error:
             item.refuse(str(error))
     device.finish()
@@ -157,10 +156,10 @@ def lines_of(device: Device, stream: IO[str], reply: Reply) -> Callable[[Callabl
 
 @contextmanager
 def endpoint(device: Device, host: str, port: int) -> Iterator[tuple[Any, int]]:
-    """Listen for ``POST /`` with a text, and ``GET /status``; yield the source and the port.
+    """Listen for ``POST /`` with a sample, and ``GET /status``; yield the source and the port.
 
-    The body is the text in UTF-8, or the JSON object ``{"text": …}`` (a list of two: a pair). The answer is
-    the JSON object of `answer_of`.
+    The body is what the interface's `sample` takes: a text, or an image file. The answer is the JSON object
+    of `answer_of`.
     """
     hold: dict[str, Any] = {"put": None, "number": len(device.records)}
     guard = threading.Lock()
@@ -168,13 +167,14 @@ def endpoint(device: Device, host: str, port: int) -> Iterator[tuple[Any, int]]:
 
     class Handler(_Handler):
         classes = device.half.facts["classes"]
+        interface = device.interface
 
-        def submit(self, text: list[str], reply: Reply, refuse: Callable[[str], object]) -> bool:
+        def submit(self, sample: Any, reply: Reply, refuse: Callable[[str], object]) -> bool:
             if hold["put"] is None or not open_.acquire(blocking=False):
                 return False
             with guard:
                 id_, hold["number"] = str(hold["number"]), hold["number"] + 1
-            hold["put"](Item(text, id_, device.now(), reply, refuse))
+            hold["put"](Item(sample, id_, device.now(), reply, refuse))
             return True
 
         def done(self) -> None:
@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
 
-    def submit(self, text: list[str], reply: Reply, refuse: Callable[[str], object]) -> bool:
+    def submit(self, sample: Any, reply: Reply, refuse: Callable[[str], object]) -> bool:
         raise NotImplementedError
 
     def done(self) -> None:
@@ -226,32 +226,34 @@ class _Handler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     classes: Sequence[str] = ()
+    interface: Interface
 
     def do_GET(self) -> None:
         if self.path == "/status":
             self._send(200, self.status())
         else:
-            self._send(404, {"error": "there are POST / with a text, and GET /status"})
+            self._send(404, {"error": "there are POST / with a sample, and GET /status"})
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY:
+        most = self.interface.most_sample
+        if not length.isdigit() or len(length) > 9 or int(length) > most:
             self.close_connection = True
-            self._send(413, {"error": f"give a body of at most {MOST_BODY} bytes, with its length"})
+            self._send(413, {"error": f"give a body of at most {most} bytes, with its length"})
             return
         body = self.rfile.read(int(length))
         try:
-            text = _text_of(body, self.headers.get("Content-Type", ""))
+            sample = self.interface.sample(body, self.headers.get("Content-Type", ""))
         except ValueError as error:
             self._send(400, {"error": str(error)})
             return
         found: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
         if not self.submit(
-            text,
+            sample,
             lambda record: found.put((200, answer_of(record, self.classes))),
             lambda why: found.put((400, {"error": why})),
         ):
-            self._send(503, {"error": "too many texts wait: try again later"})
+            self._send(503, {"error": "too many samples wait: try again later"})
             return
         try:
             self._send(*found.get(timeout=ANSWER_SECONDS))
@@ -270,16 +272,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-
-def _text_of(body: bytes, kind: str) -> list[str]:
-    """Return the text of a body, or the pair; ValueError if there is none."""
-    if not kind.startswith("application/json"):
-        text: Any = body.decode("utf-8")
-    else:
-        found = parse_json(body)
-        text = found.get("text") if isinstance(found, dict) else None
-    texts = text if isinstance(text, list) else [text]
-    if not 1 <= len(texts) <= 2 or not all(isinstance(one, str) and one.strip() for one in texts):
-        raise ValueError('give a text: the body itself, or {"text": "…"} as application/json')
-    return texts

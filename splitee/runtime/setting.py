@@ -18,6 +18,7 @@ from splitee.policies.loop import DeviceLoop, Feedback
 from splitee.policies.problem import Problem
 from splitee.policies.setting import Setting as PolicySetting
 from splitee.runtime.records import Record
+from splitee.system.codec import rows_shape
 from splitee.system.link import Link
 from splitee.system.profile import DeviceProfile
 from splitee.system.system import System, SystemOn
@@ -49,8 +50,9 @@ class Setting:
         μ. None: 0.1 per λ.
     sends, codec : str
         What an offload sends where there is no system, and how states are encoded.
-    typical_tokens : int
-        The length of text for which λ and constant costs near those of a system are meant.
+    typical_tokens, typical_bytes : int
+        The length of text, or the size of image file, for which λ and constant costs near those of a system
+        are meant.
     seed : int
         Of the policy's random numbers.
     source : str or None
@@ -82,6 +84,7 @@ class Setting:
     deadline: float | None = None
     one_at_a_time: bool = True
     every_exit: bool = False
+    typical_bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -113,7 +116,8 @@ class Rules:
     policy : Policy or DeviceLoop
     problem : Problem
     world : World
-        Sample s of a system has s + 1 tokens. Without a system all samples cost the same.
+        Sample s of a system has s + 1 tokens; of images there is one sample, whose file differs in size.
+        Without a system all samples cost the same.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -142,34 +146,41 @@ class Rules:
         loop.start(self.problem, np.random.default_rng(self.setting.seed))
         return loop
 
-    def cost_row(self, tokens: int) -> int:
-        """Return the sample of `world` that costs what a text of so many tokens does."""
-        return min(tokens, len(self.world.kind)) - 1 if self.problem.timed else 0
-
-    def sends_state(self, tokens: int, exit: int, rate: float) -> bool:
-        """Return whether an offload after an exit sends the state, at a rate in bits per ms."""
+    def world_of(self, record: Record) -> tuple[World, int]:
+        """Return the world and the sample in it that costs what the recorded one does."""
         if not self.problem.timed:
-            return exit > 0 and self.setting.sends == "state" and self.world.sends != INPUT
-        s = self.cost_row(tokens)
-        return bool(sends_state(self.world, s, self.world.kind[s], exit, rate))
+            return self.world, 0
+        if not record.input_bytes:
+            return self.world, min(record.tokens, len(self.world.kind)) - 1
+        if self.system is None or self.system.input_bytes is not None:
+            return self.world, 0
+        return self.world._replace(input_bits=np.array([8.0 * record.input_bytes])), 0
 
-    def computing_cost(self, tokens: int, exits: tuple[int, ...]) -> float:
-        """Return γ: what evaluating these exits costs, by the profile or the cost model."""
+    def sends_state(self, record: Record) -> bool:
+        """Return whether an offload where the sample stopped sends the state, at the rate in the record."""
+        if not self.problem.timed:
+            return record.layer > 0 and self.setting.sends == "state" and self.world.sends != INPUT
+        world, s = self.world_of(record)
+        return bool(sends_state(world, s, world.kind[s], record.layer, record.rate))
+
+    def computing_cost(self, record: Record) -> float:
+        """Return γ: what evaluating the sample's exits costs, by the profile or the cost model."""
+        exits = record.exits
         if not exits:
             return 0.0
         if not self.problem.timed:
             return float(self._gamma[len(exits), exits[-1]])
-        world, k = self.world, self.world.kind[self.cost_row(tokens)]
+        world, s = self.world_of(record)
+        k = world.kind[s]
         ms = time_of(world.device_ms[:, k], list(exits))
         mj = time_of(world.device_mj[:, k], list(exits))
         return float(world.weights[0] * ms + world.weights[1] * mj)
 
     def offload_paid(self, record: Record, back_ms: float) -> float:
         """Return what an offload cost beyond γ: in a system, its measured ms and the bytes that were sent."""
-        s = self.cost_row(record.tokens)
         if not self.problem.timed:
             return float(self.world.offload[0, record.layer])
-        world, bits = self.world, 8.0 * record.bytes
+        (world, s), bits = self.world_of(record), 8.0 * record.bytes
         spent = world.radio_mw * (bits / record.rate) / 1e3 + world.radio_mj_per_mbit * bits / 1e6
         if record.sends == "state":
             spent += world.encode_mj[world.kind[s]]
@@ -178,9 +189,9 @@ class Rules:
 
     def feedback(self, record: Record) -> Feedback:
         """Return what the policy learns of a sample that was answered; the same live and from a log."""
-        s = self.cost_row(record.tokens)
-        costs = offload_costs(self.world, s, record.rate)
-        cost = self.computing_cost(record.tokens, record.exits)
+        world, s = self.world_of(record)
+        costs = offload_costs(world, s, record.rate)
+        cost = self.computing_cost(record)
         if record.offloaded:
             costs[record.layer] = record.paid
             cost = cost + record.paid
@@ -194,7 +205,7 @@ class Rules:
             record.confidence if back else None,
             record.prediction if back else None,
             record.late,
-            self.world.device[:, self.world.kind[s]],
+            world.device[:, world.kind[s]],
             costs,
         )
 
@@ -247,11 +258,13 @@ class Rules:
         )
 
     def _timed(self, system: System) -> None:
-        """Make the world of a system, with one sample of every length that the model takes."""
-        self.codec = system.codec
-        most = int(self.setting.model["tokens"])
-        self.world = SystemOn(system, self.stand_in(np.arange(1, most + 1))).world
-        typical = SystemOn(system, self.stand_in(np.array([self.setting.typical_tokens])))
+        """Make the world of a system, with one sample of every length that the model takes, or one image."""
+        setting, self.codec = self.setting, system.codec
+        every = np.arange(1, int(setting.model.get("tokens", 0)) + 1)
+        # the file of a stream's images is taken to have as many bytes as the image has pixels
+        size = np.array([setting.typical_bytes or int(setting.model.get("image_size", 0)) ** 2])
+        self.world = SystemOn(system, self.stand_in(every, size)).world
+        typical = SystemOn(system, self.stand_in(np.array([setting.typical_tokens]), size))
         self.problem = Problem(
             self.exits,
             self.held,
@@ -263,26 +276,41 @@ class Rules:
             timed=True,
         )
 
-    def stand_in(self, length: NDArray[np.int64]) -> Trace:
-        """Return a trace of samples of these lengths; a system reads nothing else of it."""
-        model, n = self.setting.model, len(length)
+    def stand_in(self, tokens: NDArray[np.int64], sizes: NDArray[np.int64]) -> Trace:
+        """Return a trace of samples of these token counts, or of images with files of these sizes.
+
+        A system reads nothing else of it.
+        """
+        model = self.setting.model
+        has_tokens = "tokens" in model
+        n = len(tokens) if has_tokens else len(sizes)
         return Trace(
             np.ones((n, self.exits)),
             np.zeros((n, self.exits), np.int32),
             name=model["name"],
-            length=length,
-            manifest={
-                "model": {"sha256": model["fingerprint"]},
-                "class_names": model["classes"],
-                "exit_layers": model["exits"],
-                "hidden_state_bytes": {"per_token_float32": 4 * model["hidden"]},
-            },
+            length=tokens if has_tokens else None,
+            input_bytes=None if has_tokens else sizes,
+            manifest={**manifest_of(model), "exit_layers": model["exits"]},
         )
 
     @cached_property
     def rate(self) -> float:
         """Bits per ms that the device takes for the link's before the first answer."""
         return self.world.rate if self.problem.timed else 5000.0
+
+
+def manifest_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trace's manifest says of the model with these facts: identity, classes, states."""
+    if "shapes" in model:
+        shapes = [list(rows_shape(model["shapes"][layer - 1])) for layer in model["exits"]]
+        states: dict[str, Any] = {"by_exit_shape": shapes}
+    else:
+        states = {"per_token_float32": 4 * model["hidden"]}
+    return {
+        "model": {"name": model["name"], "sha256": model["fingerprint"]},
+        "class_names": model["classes"],
+        "hidden_state_bytes": states,
+    }
 
 
 def system_of(document: Mapping[str, Any], held: int | None = None) -> System:

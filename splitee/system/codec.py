@@ -153,3 +153,46 @@ def decode(codec: str, parts: Sequence[Part], hidden: int) -> NDArray[np.float32
     if codec == "int8":
         state *= np.frombuffer(parts[1], "<f4")[:, None]
     return state
+
+
+def as_rows(state: Any) -> Any:
+    """Return states as matrices, the form in which codecs write them; of NumPy, torch or ONNX alike.
+
+    Parameters
+    ----------
+    state : array or Tensor
+        Shape (b, t, width) of t tokens, (b, channels, rows, columns) of maps, or (b, width).
+
+    Returns
+    -------
+    array or Tensor, shape (b, positions, width)
+
+    Examples
+    --------
+    >>> maps = np.arange(8).reshape(1, 2, 2, 2)
+    >>> as_rows(maps)[0].tolist(), bool((from_rows(as_rows(maps), (2, 2, 2)) == maps).all())
+    ([[0, 4], [1, 5], [2, 6], [3, 7]], True)
+    """
+    if state.ndim == 4:
+        return state.reshape(*state.shape[:2], -1).swapaxes(1, 2)
+    return state[:, None] if state.ndim == 2 else state
+
+
+def from_rows(rows: Any, shape: Sequence[int]) -> Any:
+    """Return what `as_rows` made rows of: states of this shape, that of one sample."""
+    if len(shape) == 3:
+        rows = rows.swapaxes(1, 2)
+    return rows.reshape(len(rows), *shape)
+
+
+def rows_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Return positions and width of a state of this shape, that of one sample.
+
+    Examples
+    --------
+    >>> rows_shape((8, 3, 5)), rows_shape((7, 16)), rows_shape((16,))
+    ((15, 8), (7, 16), (1, 16))
+    """
+    if len(shape) == 3:
+        return int(shape[1] * shape[2]), int(shape[0])
+    return (1 if len(shape) == 1 else int(shape[0])), int(shape[-1])

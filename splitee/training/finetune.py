@@ -10,11 +10,12 @@ import transformers
 
 from splitee._internal.errors import InputError
 from splitee._internal.folders import claimed_folder
-from splitee._internal.reading import read_json
+from splitee.data.images import Images
 from splitee.data.rows import check_learnable
-from splitee.models.checkpoints import check_out, check_sizes
+from splitee.models.checkpoints import check_out
 from splitee.models.exits import ExitHead
 from splitee.models.inputs import Samples, load_inputs
+from splitee.models.loading import check_backbone
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
 from splitee.models.network import ExitNetwork
 from splitee.models.staged import StagedModel
@@ -22,6 +23,7 @@ from splitee.training.finishing import examples, finish, report_note
 from splitee.training.loop import Report, by_exit, evaluations, measure_of, train_model
 from splitee.training.objectives import OBJECTIVES
 from splitee.training.recipe import Recipe
+from splitee.training.stages import start_stages
 
 __all__ = ["Recipe", "Report", "finetune"]
 
@@ -44,7 +46,8 @@ def finetune(
     Parameters
     ----------
     backbone : str, path or StagedModel
-        An encoder for `MultiExitModel.from_backbone`; or a network of stages with as many classes, which is
+        An encoder for `MultiExitModel.from_backbone`; for images a vision backbone or a checkpoint of stages,
+        see `splitee.training.stages.start_stages`; or a network of stages with as many classes, which is
         trained in place and whose exits are as they are.
     train, validation : Rows or Images
         Labelled rows with the same label names. The best epoch (by the last exit) and α are chosen on
@@ -72,32 +75,25 @@ def finetune(
     recipe = recipe or Recipe()
     out = Path(out)
     check_out(out, overwrite)
-    for rows in (train, validation):
-        check_learnable(rows)
-    assert train.label is not None
-    names = _names(train)
-    if _names(validation) != names:
-        raise InputError(
-            f"{validation.name} has the labels {', '.join(_names(validation))}, "
-            f"but {train.name} has {', '.join(names)}: give the same labels"
-        )
+    names = label_names(train, validation)
     transformers.set_seed(recipe.seed)  # for initial weights and dropout; the Trainer seeds the rest
     if isinstance(backbone, StagedModel):
         model: ExitNetwork = _named(backbone, names)
-        inputs = load_inputs("", model)
+    elif isinstance(train, Images):
+        model = start_stages(backbone, names, recipe)
     else:
         model = _new_model(backbone, train, names, recipe)
-        inputs = load_inputs(backbone, model)
+    inputs = load_inputs("" if isinstance(backbone, StagedModel) else backbone, model)
     if len(model.exits) < 2 and OBJECTIVES[recipe.objective].second is not None:
         raise InputError(
             f"objective {recipe.objective!r} trains the exits before the last: give at least two exits"
         )
-    size = None if isinstance(backbone, StagedModel) else recipe.max_tokens
+    size = None if isinstance(model, StagedModel) else recipe.max_tokens
     train_examples = examples(inputs, train, size)
     validation_examples = examples(inputs, validation, size)
-    origin = _origin(backbone)
+    origin = origin_of(backbone)
     claim = {
-        "backbone": str(backbone) if size else origin["backbone"],
+        "backbone": origin["backbone"] if isinstance(backbone, StagedModel) else str(backbone),
         "recipe": asdict(recipe),
         "data": [train.identity, validation.identity],
     }
@@ -134,7 +130,7 @@ def _new_model(
     backbone: str | Path, train: Samples, names: tuple[str, ...], recipe: Recipe
 ) -> MultiExitModel:
     """Return an encoder with new exits."""
-    _check_backbone(backbone)
+    check_backbone(backbone)
     assert train.label is not None
     model = MultiExitModel.from_backbone(
         backbone,
@@ -174,7 +170,7 @@ def _named(model: StagedModel, names: tuple[str, ...]) -> StagedModel:
     return model
 
 
-def _origin(backbone: str | Path | StagedModel) -> dict[str, str]:
+def origin_of(backbone: str | Path | StagedModel) -> dict[str, str]:
     """Return the name of a backbone, and where it comes from."""
     if isinstance(backbone, StagedModel):
         described = backbone.config.backbone
@@ -195,16 +191,25 @@ def _start_from_mean(model: MultiExitModel, score: float) -> None:
             head.classifier.bias.fill_(score)
 
 
+def label_names(train: Samples, validation: Samples) -> tuple[str, ...]:
+    """Return the class names of what is trained and validated on, or ("score",) for regression.
+
+    Raises
+    ------
+    InputError
+        If there are no labels to learn from, or they are others in the two.
+    """
+    for rows in (train, validation):
+        check_learnable(rows)
+    names = _names(train)
+    if _names(validation) != names:
+        raise InputError(
+            f"{validation.name} has the labels {', '.join(_names(validation))}, "
+            f"but {train.name} has {', '.join(names)}: give the same labels"
+        )
+    return names
+
+
 def _names(rows: Samples) -> tuple[str, ...]:
     """Return the class names, or ("score",) for regression."""
     return ("score",) if rows.regression else rows.label_names or ()
-
-
-def _check_backbone(backbone: str | Path) -> None:
-    """Refuse a local path that does not exist, before it is taken for a name on the hub."""
-    path = Path(backbone).expanduser()
-    looks_local = path.is_absolute() or str(backbone).startswith((".", "~")) or len(path.parts) > 2
-    if looks_local and not path.is_dir():
-        raise InputError(f"{backbone}: no such folder; a backbone is a folder or a name on the hub")
-    if (file := path / "config.json").is_file():
-        check_sizes(read_json(file), file)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from splitee.data.images import Images
@@ -23,6 +25,20 @@ from splitee.models.staged import StagedModel, StageHead, pool_state
 POOLINGS = ("avg", "avg+max", "grid2", "grid+max")
 DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
 _ITERATIONS = 60  # of L-BFGS per fit
+_BATCHES = 8  # whose features are kept together
+
+
+Features = NDArray[np.float32]
+Compute = Callable[[], Features]
+Keep = Callable[[str, str, Compute], Features]
+
+
+def computed(what: str, name: str, compute: Compute) -> Features:
+    """Return features as they are computed; see `pooled`."""
+    return compute()
+
+
+_COMPUTED = partial(computed, "images")
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,8 @@ def try_heads(
     decays: Sequence[float] = DECAYS,
     most_features: int = 8192,
     mirrored: bool = True,
+    batch_size: int = 32,
+    keep: Keep = computed,
 ) -> Iterator[tuple[HeadFit, Tensor, Tensor]]:
     """Fit every exit to frozen features with every pooling and decay; yield each fit, weights and biases.
 
@@ -74,6 +92,10 @@ def try_heads(
         A pooling that gives more is tried only if all do.
     mirrored : bool
         Whether every image of `train` is also read from right to left.
+    batch_size : int
+        Images per forward pass.
+    keep : callable
+        See `pooled`.
 
     Raises
     ------
@@ -81,8 +103,8 @@ def try_heads(
         If images have no labels.
     """
     check_learnable(validation)
-    features, labels = _examples(model, train, poolings, mirrored)
-    held, right = _examples(model, validation, poolings, mirrored=False)
+    features, labels = _examples(model, train, poolings, mirrored, partial(keep, "train"), batch_size)
+    held, right = _examples(model, validation, poolings, False, partial(keep, "validation"), batch_size)
     for exit_, layer in enumerate(model.exits):
         wide = {name for name in poolings if features[exit_][name].shape[1] > most_features}
         for pooling in [name for name in poolings if name not in wide] or poolings:
@@ -139,7 +161,8 @@ def choose_heads(
 
 def fit_heads(model: StagedModel, images: Images, fits: Sequence[HeadFit], *, mirrored: bool = True) -> None:
     """Fit the exits to all these images, with the poolings and decays that `choose_heads` has chosen."""
-    features, labels = _examples(model, images, sorted({fit.pooling for fit in fits}), mirrored)
+    poolings = sorted({fit.pooling for fit in fits})
+    features, labels = _examples(model, images, poolings, mirrored, partial(computed, "train"))
     model.config.pooling = [fit.pooling for fit in fits]
     for exit_, fit in enumerate(fits):
         values = features[exit_][fit.pooling]
@@ -147,12 +170,17 @@ def fit_heads(model: StagedModel, images: Images, fits: Sequence[HeadFit], *, mi
 
 
 def _examples(
-    model: StagedModel, images: Images, poolings: Sequence[str], mirrored: bool
+    model: StagedModel,
+    images: Images,
+    poolings: Sequence[str],
+    mirrored: bool,
+    keep: Callable[[str, Compute], Features],
+    batch_size: int = 32,
 ) -> tuple[list[dict[str, Tensor]], Tensor]:
     check_learnable(images)
     assert images.label is not None
     labels = torch.from_numpy(np.tile(images.label, 1 + mirrored))
-    return pooled(model, images, poolings, mirrored=mirrored), labels
+    return pooled(model, images, poolings, mirrored=mirrored, batch_size=batch_size, keep=keep), labels
 
 
 def _set(model: StagedModel, exit_: int, fit: HeadFit, weight: Tensor, bias: Tensor) -> None:
@@ -163,24 +191,54 @@ def _set(model: StagedModel, exit_: int, fit: HeadFit, weight: Tensor, bias: Ten
     model.exit_heads[exit_] = head.to(model.device).eval()
 
 
-@torch.no_grad()
 def pooled(
-    model: StagedModel, images: Images, poolings: Sequence[str], *, mirrored: bool, batch_size: int = 32
+    model: StagedModel,
+    images: Images,
+    poolings: Sequence[str],
+    *,
+    mirrored: bool,
+    batch_size: int = 32,
+    keep: Callable[[str, Compute], Features] = _COMPUTED,
 ) -> list[dict[str, Tensor]]:
-    """Return what exits may read, per exit and pooling, shape (images, features), mirror images last."""
+    """Return what exits may read, per exit and pooling, shape (images, features), mirror images last.
+
+    `keep` is called with a name for every some images and a function that computes their features; it returns
+    them, computed now or kept from an earlier run.
+    """
     inputs = ImageInputs(model.config)
     encoded = inputs.encode(images)
-    found: list[dict[str, list[Tensor]]] = [{name: [] for name in poolings} for _ in model.exits]
+    parts = list(dict.fromkeys(part for name in poolings for part in name.split("+")))
+    size = batch_size * _BATCHES
+    found = []
+    for mirror in (False, True)[: 1 + mirrored]:
+        for start in range(0, len(encoded), size):
+            some = partial(_features, model, inputs, encoded[start : start + size], parts, mirror, batch_size)
+            found.append(torch.from_numpy(keep(f"{start:07d}-{'mirror' if mirror else 'as-is'}", some)))
+    grey = [torch.zeros(1, *model.shapes[layer - 1]) for layer in model.exits]
+    widths = [pool_state(state, part).shape[1] for state in grey for part in parts]
+    every = iter(torch.cat(found).split(widths, dim=1))
+    by_exit = [{part: next(every) for part in parts} for _ in model.exits]
+    return [
+        {name: torch.cat([one[part] for part in name.split("+")], dim=1) for name in poolings}
+        for one in by_exit
+    ]
+
+
+@torch.no_grad()
+def _features(
+    model: StagedModel, inputs: ImageInputs, encoded: Any, parts: list[str], mirror: bool, batch_size: int
+) -> Features:
+    """Return the parts of poolings side by side, exit after exit, shape (images, features)."""
+    found = []
     with evaluating(model):
-        for mirror in (False, True)[: 1 + mirrored]:
-            for start in range(0, len(encoded), batch_size):
-                pixels = inputs.batch(encoded[start : start + batch_size])["pixel_values"].to(model.device)
-                cut = model.start(pixels.flip(-1) if mirror else pixels)
-                for exit_, layer in enumerate(model.exits):
-                    cut = model.run_layers(cut, layer)
-                    for name in poolings:
-                        found[exit_][name].append(pool_state(cut.hidden.float(), name).cpu())
-    return [{name: torch.cat(parts) for name, parts in one.items()} for one in found]
+        for start in range(0, len(encoded), batch_size):
+            pixels = inputs.batch(encoded[start : start + batch_size])["pixel_values"].to(model.device)
+            cut, row = model.start(pixels.flip(-1) if mirror else pixels), []
+            for layer in model.exits:
+                cut = model.run_layers(cut, layer)
+                row += [pool_state(cut.hidden.float(), part).cpu() for part in parts]
+            found.append(torch.cat(row, dim=1))
+    return torch.cat(found).numpy()
 
 
 def fit_linear(features: Tensor, labels: Tensor, classes: int, decay: float) -> tuple[Tensor, Tensor]:

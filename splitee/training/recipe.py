@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from splitee._internal.errors import InputError
+from splitee.models.config import STAGE_POOLINGS
 from splitee.models.exits import CONFIDENCES, JOINS, POOLINGS
 from splitee.models.multi_exit import EXIT_STARTS
 from splitee.trace.threshold import check_rule
@@ -19,9 +20,9 @@ class Recipe:
 
     Parameters
     ----------
-    pooling : {"auto", "first", "mean", "last"}
-        Input of every exit; "auto" is the first token if exits start from pretrained poolers, the last one in
-        a decoder, else the mean.
+    pooling : {"auto", "first", "mean", "last"}, or of stages {"auto", "avg+max", "grid+max", "avg", "max"}
+        Input of every exit. "auto" is the first token if exits start from pretrained poolers, the last one in
+        a decoder, else the mean; of stages "avg+max", or with frozen stages what validates best.
     exits : tuple of int, optional
         Layers with an exit. Default: all.
     layers : int, "half" or "all", optional
@@ -65,6 +66,8 @@ class Recipe:
         See `recommend_threshold`.
     checkpoint_steps : int
         Steps between checkpoints.
+    image_size : int, optional
+        Pixels per side of images. Default: as the backbone has it.
     """
 
     pooling: str = "auto"
@@ -89,6 +92,7 @@ class Recipe:
     seed: int = 0
     alpha_rule: str = "within:0.5"
     checkpoint_steps: int = 100
+    image_size: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that would otherwise fail after hours."""
@@ -101,8 +105,11 @@ class Recipe:
             raise InputError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if not 0 <= self.warmup <= 1:
             raise InputError(f"warmup is {self.warmup}: give a share of the steps, 0 to 1")
-        if self.pooling not in ("auto", *POOLINGS):
-            raise InputError(f"pooling {self.pooling!r}: choose one of auto, {', '.join(POOLINGS)}")
+        if self.pooling not in ("auto", *POOLINGS, *STAGE_POOLINGS):
+            raise InputError(
+                f"pooling {self.pooling!r}: choose one of auto, {', '.join(POOLINGS)}; of stages "
+                f"{', '.join(STAGE_POOLINGS)}"
+            )
         if self.exit_start not in EXIT_STARTS:
             raise InputError(f"exit_start {self.exit_start!r}: choose one of {', '.join(EXIT_STARTS)}")
         if self.exit_start == "pooler" and not self.exit_dense:

@@ -283,6 +283,9 @@ def plan(before: Event, recipe: SlimRecipe, steps_per_epoch: int) -> list[Stage]
     return stages
 
 
+WHY_NOT = "slimming removes attention heads and feed-forward units, as encoders of texts have them"
+
+
 def size_for(config: MultiExitConfig, share: float) -> Event:
     """Return the largest even size with at most a share of a model's parameters.
 

@@ -31,7 +31,7 @@ from splitee.training.finishing import examples, finish, report_note
 from splitee.training.loop import Report, measure_of
 from splitee.training.pruning import exits_from, first_layers, size_of, smaller
 from splitee.training.recipe import mixed_precision
-from splitee.training.slim_recipe import SlimRecipe, Stage, assistant_stage, plan
+from splitee.training.slim_recipe import WHY_NOT, SlimRecipe, Stage, assistant_stage, plan
 from splitee.training.slim_stage import Lesson, run_stage
 from splitee.training.trainer import Example
 
@@ -84,7 +84,7 @@ def slim_checkpoint(
     """
     checkpoint, out = find_checkpoint(checkpoint), Path(out)
     check_out(out, overwrite)
-    teacher = load_encoder(checkpoint)
+    teacher = load_encoder(checkpoint, WHY_NOT)
     check_slimmable(teacher.backbone.config)
     if recipe.first_exit is not None:
         teacher = exits_from(teacher, recipe.first_exit)

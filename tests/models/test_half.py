@@ -9,7 +9,7 @@ import torch
 import toys
 
 from splitee._internal.errors import InputError
-from splitee.models.half import HalfModel, half_facts, load_half
+from splitee.models.half import half_facts, load_half, open_torch
 from splitee.models.multi_exit import load_checkpoint
 
 
@@ -51,7 +51,7 @@ def test_what_follows_the_last_layer_is_not_applied_before_it(name: str, tmp_pat
 
 
 def test_the_bundled_model(tmp_path: Path) -> None:
-    half = HalfModel("sst2_slender", "half")
+    half = open_torch("sst2_slender", "half")
     assert half.facts["device_exits"] == 3
     assert half.facts["exits"] == [1, 2, 3, 4, 5, 6]
     assert half.facts["classes"] == ["negative", "positive"]

@@ -10,7 +10,7 @@ import torch
 import toys
 
 import splitee
-from splitee.models import profiling
+from splitee.models import probes, profiling
 from splitee.models.early_exit import infer
 from splitee.models.encode import load_tokenizer, pad
 from splitee.models.multi_exit import MultiExitModel, load_checkpoint
@@ -39,7 +39,7 @@ class Clock:
         self.around(patch, MultiExitModel, "exit_outputs", lambda _, cut: MS * 10 * cut.layer)
         self.around(patch, profiling, "encode_state", lambda codec, state: MS * len(codec) * len(state))
         self.around(patch, profiling, "decode", lambda codec, parts, hidden: 3 * MS)
-        self.around(patch, profiling, "pad", lambda encoded, _: 2 * MS * len(encoded[0]["input_ids"]))
+        self.around(patch, probes, "pad", lambda encoded, _: 2 * MS * len(encoded[0]["input_ids"]))
 
     def around(self, patch: pytest.MonkeyPatch, owner: object, name: str, cost) -> None:
         real = getattr(owner, name)
@@ -165,7 +165,7 @@ def test_the_command_writes_prints_and_checks(checkpoint: Path, tmp_path: Path) 
     common = ("profile", checkpoint, "--tokens", "4,20", "--passes", 2, "--watts", "5/2", "--out", out)
     done = commands.splitee(*common, "--text", texts, "--check", 4, "--name", "toy")
     assert done.code == 0, done.err
-    assert "check: 4 texts" in done.out
+    assert "check: 4 samples" in done.out
     assert "assumed 2.5 W" in done.out
     device = DeviceProfile.load(out)
     assert (device.name, device.kind, device.facts["repeats"]) == ("toy", "measured", 2)

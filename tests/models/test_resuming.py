@@ -1,17 +1,25 @@
 """Samples that enter at different layers, in one batch, get the answers of the model run alone."""
 
+import functools
+
 import backbones
 import numpy as np
+import photos
 import pytest
 import torch
 import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import SwinConfig, ViTConfig
 
+from splitee.models.config import StagedConfig
 from splitee.models.early_exit import infer
+from splitee.models.inputs import ImageInputs
 from splitee.models.multi_exit import MultiExitModel
-from splitee.models.resuming import Final, Part, Resumer
+from splitee.models.resuming import Final, Part, resumer_of
+from splitee.models.staged import StagedModel
 from splitee.policies.rules import AtExit
+from splitee.system.codec import as_rows
 from splitee.trace.columns import read_logits
 
 
@@ -40,7 +48,7 @@ def alone(model: MultiExitModel, ids: np.ndarray, mask: np.ndarray) -> np.ndarra
 
 
 def assert_answers(model: MultiExitModel, parts: list[Part], texts: list[tuple]) -> list[Final]:
-    found = Resumer(model).finish(parts)
+    found = resumer_of(model).finish(parts)
     for one, text in zip(found, texts, strict=True):
         np.testing.assert_allclose(one.logits, alone(model, *text), atol=1e-4)
         confidence, _, prediction = read_logits(one.logits)
@@ -58,6 +66,13 @@ def test_every_backbone_that_can_be_cut(name: str) -> None:
     assert_answers(model, parts, texts)
 
 
+_WIDTH = {"num_attention_heads": 2, "intermediate_size": 24, "image_size": 32, "patch_size": 8}
+VISION = {
+    "vit": ViTConfig(hidden_size=16, num_hidden_layers=3, **_WIDTH),
+    "swin": SwinConfig(
+        image_size=32, patch_size=4, embed_dim=8, depths=[1, 1, 1], num_heads=[2] * 3, window_size=2
+    ),
+}
 MODEL = toys.model("bert")
 DEEP = toys.model("bert", exit_states=3, seed=2)
 
@@ -84,7 +99,7 @@ def test_token_types_are_used_where_given() -> None:
     types = mask * (np.arange(mask.shape[1]) > 1)
     with torch.inference_mode():
         both = MODEL(*map(torch.tensor, (ids, mask, types))).logits[:, -1].numpy()
-    found = Resumer(MODEL).finish([Part(0, mask, ids=ids, types=types), Part(0, mask, ids=ids)])
+    found = resumer_of(MODEL).finish([Part(0, mask, ids=ids, types=types), Part(0, mask, ids=ids)])
     np.testing.assert_allclose(found[0].logits, both, atol=1e-4)
     np.testing.assert_allclose(found[1].logits, alone(MODEL, ids, mask), atol=1e-4)
     assert np.abs(found[0].logits - found[1].logits).max() > 1e-2
@@ -98,7 +113,7 @@ def test_other_confidences_are_those_of_early_exit(options: dict) -> None:
     with torch.inference_mode():
         found = model(torch.tensor(ids), torch.tensor(mask))
     for layer in (0, 2, 3):
-        (said,) = Resumer(model).finish([part(model, layer, ids, mask)])
+        (said,) = resumer_of(model).finish([part(model, layer, ids, mask)])
         np.testing.assert_array_equal(said.prediction, final.prediction)
         if model.config.regresses:
             change = np.abs(np.diff(found.logits[:, -2:, 0].numpy(), axis=1))[:, 0]
@@ -110,7 +125,7 @@ def test_other_confidences_are_those_of_early_exit(options: dict) -> None:
 def test_no_layer_runs_that_was_run_elsewhere() -> None:
     ids, mask = tokens(np.random.default_rng(4), 2)
     given_ = [part(MODEL, 3, ids, mask), part(MODEL, 1, ids, mask)]
-    resumer, seen = Resumer(MODEL), []
+    resumer, seen = resumer_of(MODEL), []
     hooks = [
         layer.register_forward_hook(lambda _, inputs, __, at=at: seen.append((at, len(inputs[0]))))
         for at, layer in enumerate(MODEL.layers, 1)
@@ -121,3 +136,50 @@ def test_no_layer_runs_that_was_run_elsewhere() -> None:
         for hook in hooks:
             hook.remove()
     assert seen == [(2, 2), (3, 2), (4, 4)]
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from(["toy", "vit", "swin"]),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=5),
+)
+def test_images_that_enter_at_different_stages(kind: str, entries: list[tuple[int, int]]) -> None:
+    """Files, and states of maps and of tokens, in one batch; each stage runs once for all that reached it."""
+    model = staged(kind)
+    inputs, parts, expected = ImageInputs(model.config), [], []
+    for seed, (layer, rows) in enumerate(entries):
+        files = tuple(photos.photo(seed * 10 + row) for row in range(rows))
+        batch = inputs.batch([{"image": ("it", file)} for file in files])
+        with torch.inference_mode():
+            expected.append(model(**batch).logits[:, -1].numpy())
+            if layer:
+                cut = model.run_layers(model.start(**batch), layer)
+                parts.append(Part(layer, state=as_rows(cut.hidden).numpy()))
+            else:
+                parts.append(Part(0, files=files))
+    seen: list[int] = []
+    hooks = [
+        stage.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+        for stage in model.layers
+    ]
+    try:
+        found = resumer_of(model).finish(parts)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for one, logits in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.logits, logits, atol=1e-4)
+        np.testing.assert_array_equal(one.prediction, one.logits.argmax(1))
+    reached = [
+        sum(rows for layer, rows in entries if layer < stage) for stage in range(1, len(model.layers) + 1)
+    ]
+    assert seen == [rows for rows in reached if rows]
+
+
+@functools.cache
+def staged(kind: str) -> StagedModel:
+    if kind == "toy":
+        return photos.model()
+    torch.manual_seed(0)
+    config = VISION[kind]
+    return StagedModel(StagedConfig(config.to_dict(), num_labels=3, image_size=32)).eval()

@@ -18,10 +18,11 @@ from splitee.models.early_exit import infer
 from splitee.models.flops import count_flops
 from splitee.models.inputs import ImageInputs, TextInputs, load_inputs
 from splitee.models.multi_exit import load_checkpoint, load_encoder
-from splitee.models.network import ExitNetwork, as_rows
+from splitee.models.network import ExitNetwork
 from splitee.models.precompute import compute_trace, precompute
 from splitee.models.staged import StagedModel, StageHead, pool_state
 from splitee.policies.rules import AtExit, Confidence
+from splitee.system.codec import as_rows
 from splitee.trace import load_trace
 from splitee.training.finetune import Recipe, finetune
 

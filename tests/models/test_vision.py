@@ -5,14 +5,8 @@ from pathlib import Path
 import photos
 import pytest
 import torch
-from transformers import (
-    AutoModel,
-    DeiTConfig,
-    MobileNetV2Config,
-    ResNetConfig,
-    SwinConfig,
-    ViTConfig,
-)
+from shapes import CONFIGS
+from transformers import AutoModel
 
 from splitee._internal.errors import InputError
 from splitee.models.config import StagedConfig
@@ -21,20 +15,6 @@ from splitee.models.multi_exit import load_checkpoint
 from splitee.models.precompute import precompute
 from splitee.models.staged import StagedModel
 from splitee.models.vision import VISION, stages_of
-
-_VIT = {
-    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
-    "image_size": 32, "patch_size": 8,
-}  # fmt: skip
-CONFIGS = {
-    "vit": ViTConfig(**_VIT),
-    "deit": DeiTConfig(**_VIT),
-    "swin": SwinConfig(
-        image_size=32, patch_size=4, embed_dim=8, depths=[1, 2], num_heads=[2, 2], window_size=4
-    ),
-    "resnet": ResNetConfig(embedding_size=4, hidden_sizes=[4, 6, 8], depths=[1, 1, 2], layer_type="basic"),
-    "mobilenet_v2": MobileNetV2Config(depth_multiplier=0.25, image_size=32),
-}
 
 
 @pytest.mark.parametrize("kind", VISION)

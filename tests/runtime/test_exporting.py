@@ -6,15 +6,20 @@ from pathlib import Path
 import backbones
 import numpy as np
 import pytest
+import torch
 import toys
+from shapes import CONFIGS
 
 from splitee._internal.errors import InputError
-from splitee.models.half import HalfModel
+from splitee.models.config import StagedConfig
+from splitee.models.half import TextHalf, open_torch
 from splitee.models.onnx import half_files
+from splitee.models.staged import StagedModel
 from splitee.runtime import exporting
 from splitee.runtime.exporting import compare, export_half
-from splitee.runtime.halves import interface_of, open_half, said
-from splitee.runtime.onnx_half import OnnxHalf
+from splitee.runtime.halves import open_half, said
+from splitee.runtime.interfaces import interface_of
+from splitee.runtime.onnx_half import TextOnnx, open_onnx
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,8 @@ def half(checkpoint: Path) -> Path:
 
 def test_decisions_are_those_of_torch(checkpoint: Path, half: Path) -> None:
     ours, theirs = open_half(half), open_half(checkpoint, 2)
-    assert isinstance(ours, OnnxHalf)
-    assert isinstance(theirs, HalfModel)
+    assert isinstance(ours, TextOnnx)
+    assert isinstance(theirs, TextHalf)
     assert interface_of(ours.facts) == interface_of(theirs.facts)
     rng = np.random.default_rng(1)
     for _ in range(30):
@@ -73,12 +78,21 @@ def test_every_kind_of_backbone(name: str, tmp_path: Path) -> None:
     assert done["difference"] < 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_kind_of_vision_backbone(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = StagedConfig(CONFIGS[kind].to_dict(), num_labels=3, image_size=32)
+    StagedModel(config).eval().save_pretrained(tmp_path / "model")
+    assert export_half(tmp_path / "model", tmp_path / "half")["difference"] < 1e-4
+
+
 def test_token_types_are_given_where_the_tokenizer_gives_them(checkpoint: Path, tmp_path: Path) -> None:
     files = half_files(checkpoint, 1)
     files["half.json"] = files["half.json"].replace(b'"gives_types": true', b'"gives_types": false')
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    with_types, without = OnnxHalf(tmp_path), open_half(checkpoint, 1)
+    with_types, without = open_onnx(tmp_path), open_half(checkpoint, 1)
     assert list(with_types.encode(["good", "bad"])) == ["input_ids"]
     for text in (["good w1"], ["dull"]):
         a, b = (one.outputs(one.advance(one.encode(text), 1))[0] for one in (with_types, without))
@@ -104,10 +118,10 @@ def test_an_export_that_differs_is_not_written(
 
 
 def test_a_tokenizer_that_reads_otherwise_is_found(checkpoint: Path, half: Path) -> None:
-    found = OnnxHalf(half)
+    found = open_onnx(half)
     found._tokenizer.enable_truncation(3)
     with pytest.raises(InputError, match="reads 'Dull; far too long!' otherwise"):
-        compare(found, HalfModel(checkpoint, 2), ["Dull; far too long!"])
+        compare(found, open_torch(checkpoint, 2), [["Dull; far too long!"]])
 
 
 def test_a_folder_is_checked_before_it_is_used(checkpoint: Path, half: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Clients that mean harm: nothing crashes, memory stays bounded, and others are served meanwhile."""
 
 import contextlib
+import io
 import json
 import random
 import socket
@@ -9,10 +10,13 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import photos
 import pytest
 import serving
+from PIL import Image
 
 from splitee.runtime import protocol
 from splitee.runtime.cloud import Limits
@@ -20,6 +24,7 @@ from splitee.runtime.connections import MOST_HEADERS
 from splitee.runtime.interface import Interface
 from splitee.runtime.protocol import HEAD_LENGTH
 from splitee.runtime.serving import Listening
+from splitee.system.codec import rows_shape
 
 NAME = "sst2_slender"
 PATH = f"/v2/models/{NAME}/infer"
@@ -83,22 +88,34 @@ def mutated(headers: dict[str, str], body: bytes, rng: random.Random) -> tuple[d
     return headers, bytes(data)
 
 
-def ask(port: int, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+def good_image(interface: Interface, layer: int) -> tuple[dict[str, str], bytes]:
+    """The same of images: their files, or a state."""
+    if layer:
+        shape = rows_shape(interface.shapes[layer - 1])
+        made = interface.state_request(layer, np.ones((1, *shape)), codec=("float32", "int8")[layer % 2])
+    else:
+        made = interface.files_request([photos.photo(0), photos.photo(1, kind="JPEG")])
+    headers, body = protocol.write_request(made)
+    return {**headers, "Authorization": f"Bearer {TOKEN}"}, body
+
+
+def ask(port: int, headers: dict[str, str], body: bytes, path: str = PATH) -> tuple[int, bytes]:
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("POST", PATH, body, headers)
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
 
 
-def attack(port: int, interface: Interface, count: int, seed: int) -> set[int]:
+def attack(port: int, interface: Interface, count: int, seed: int, valid: Any = good) -> set[int]:
     """Post mutated requests; every answer is one line, or the answer to a request that is still valid."""
     rng, seen = random.Random(seed), set()
+    path = PATH.replace(NAME, interface.name)
     for _ in range(count):
-        headers, body = mutated(*good(interface, rng.randrange(6)), rng)
-        status, answer = ask(port, headers, body)
+        headers, body = mutated(*valid(interface, rng.randrange(interface.layers)), rng)
+        status, answer = ask(port, headers, body, path)
         seen.add(status)
         if status != 200:
             assert "\n" not in json.loads(answer)["error"]
@@ -111,6 +128,16 @@ def test_mutated_requests(server: serving.Server) -> None:
     assert {400, 401} <= seen <= {200, 400, 401, 409, 413}
     assert ask(port, *good(interface, 2))[0] == 200
     serving.wait_for(lambda: server.cloud.open_bytes == 0)
+
+
+def test_mutated_requests_of_images(tmp_path: Path) -> None:
+    model = photos.checkpoint(tmp_path / "model")
+    with serving.serving(model, QUICK, token=TOKEN, limits=Limits(rows=8)) as server:
+        port, interface = server.socket.getsockname()[1], server.cloud.interface
+        seen = attack(port, interface, 150, 2, good_image)
+        assert {200, 400, 401} <= seen <= {200, 400, 401, 409, 413}
+        assert ask(port, *good_image(interface, 0), "/v2/models/model/infer")[0] == 200
+        serving.wait_for(lambda: server.cloud.open_bytes == 0)
 
 
 def raw(port: int) -> socket.socket:
@@ -273,4 +300,30 @@ def test_a_thousand_attacks_on_a_process(tmp_path: Path) -> None:
         )
         assert running.memory() < 10**9
         assert not [line for line in running.lines() if "Traceback" in line.get("error", "")]
+        assert running.stop() == 0
+
+
+@pytest.mark.slow
+def test_the_largest_images_on_a_process(tmp_path: Path) -> None:
+    """Small files of nearly 50 million transparent pixels, several at once: decoded one after the other."""
+    model, file = photos.resnet(tmp_path / "model"), io.BytesIO()
+    Image.new("RGBA", (7000, 7000), (9, 99, 199, 128)).save(file, "PNG")
+    large = file.getvalue()
+    assert len(large) < 10**6
+    with serving.process(tmp_path, model, "--log-level", "warning") as running:
+        interface, port = running.interface(), int(running.url.rpartition(":")[2])
+        before, seen = running.memory(), []
+
+        def post(files: list[bytes]) -> None:
+            headers, body = protocol.write_request(interface.files_request(files))
+            seen.append(ask(port, headers, body, "/v2/models/model/infer")[0])
+
+        threads = [threading.Thread(target=post, args=([large] * 3,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == [200] * 4
+        print(f"{before / 1e6:.0f} MB before, at most {running.memory() / 1e6:.0f} MB")
+        assert running.memory() < 2 * 10**9
         assert running.stop() == 0

@@ -8,11 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitee.runtime.interface import Interface
+from splitee.runtime.interfaces import reported
 from splitee.runtime.protocol import HEAD_LENGTH, ProtocolError, Request, read_request, write_request
+from splitee.runtime.text_interface import TextInterface
 from splitee.system.codec import CODECS, decode, encode
 
-TOY = Interface(
-    "toy", "ab12" * 16, 6, 3, (2, 4, 6), ("no", "yes"), tokens=8, vocabulary=50, rows=4, token_types=2
+TOY = TextInterface(
+    "toy",
+    "ab12" * 16,
+    6,
+    (2, 4, 6),
+    ("no", "yes"),
+    rows=4,
+    hidden=3,
+    tokens=8,
+    vocabulary=50,
+    token_types=2,
 )
 DEEP = dataclasses.replace(TOY, states=3)
 SCORES = dataclasses.replace(TOY, scores=True, classes=("score",))
@@ -31,7 +42,7 @@ def over_the_wire(request: Request) -> Request:
 )
 def test_metadata_say_everything(model: Interface) -> None:
     found = model.metadata()
-    assert Interface.from_metadata(found) == model
+    assert reported(found) == model
     assert all(isinstance(value, str | int | bool) for value in found["parameters"].values())
     names = [one["name"] for one in found["inputs"]]
     assert ("recent" in names, "token_type_ids" in names) == (model.states > 1, model.token_types > 0)
@@ -40,7 +51,7 @@ def test_metadata_say_everything(model: Interface) -> None:
 @pytest.mark.parametrize("found", [{}, {"name": "m", "parameters": {}}, {"name": "m", "parameters": None}])
 def test_another_servers_metadata_are_refused(found: dict) -> None:
     with pytest.raises(ProtocolError, match="no model of splitee serve"):
-        Interface.from_metadata(found)
+        reported(found)
 
 
 def test_tokens() -> None:

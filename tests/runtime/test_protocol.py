@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import struct
 import tracemalloc
 
 import numpy as np
@@ -86,6 +87,25 @@ def test_json_data_are_flat_or_nested_as_the_shape(data: list) -> None:
     assert protocol.read_request(json.dumps(head).encode()).inputs["x"].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+@given(st.lists(st.binary(max_size=20), max_size=5), st.binary(max_size=30))
+def test_elements_of_any_length(given_: list[bytes], junk: bytes) -> None:
+    """As the extension writes BYTES: each element behind its length; what does not fit is one line."""
+    array = np.empty(len(given_), dtype=object)
+    array[:] = given_
+    headers, body = protocol.write_request(Request({"x": array, "y": np.int8([3])}))
+    found = protocol.read_request(body, headers[HEAD_LENGTH]).inputs
+    assert (found["x"].tolist(), found["y"].tolist()) == (given_, [3])
+    raw = b"".join(struct.pack("<I", len(one)) + one for one in given_)
+    assert body[int(headers[HEAD_LENGTH]) :] == raw + b"\x03"
+    entry = {"name": "x", "datatype": "BYTES", "shape": [len(given_)]}
+    for data in (junk, raw[:-1], raw + b"\x00"):
+        sized = entry | {"parameters": {"binary_data_size": len(data)}}
+        head = json.dumps({"inputs": [sized]}).encode()
+        with contextlib.suppress(ProtocolError):
+            again = protocol.read_request(head + data, str(len(head))).inputs["x"].tolist()
+            assert b"".join(struct.pack("<I", len(one)) + one for one in again) == data
+
+
 X = {"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}
 RAW = {"name": "x", "datatype": "FP32", "shape": [2]}
 WRONG = {
@@ -96,7 +116,11 @@ WRONG = {
     "twice": ({"inputs": [X, X]}, "twice"),
     "no name": ({"inputs": [X | {"name": 3}]}, "the name of a tensor is 3"),
     "long name": ({"inputs": [X | {"name": "x" * 300}]}, "at most 256"),
-    "texts": ({"inputs": [X | {"datatype": "BYTES"}]}, "datatype 'BYTES' is not known"),
+    "texts": ({"inputs": [X | {"datatype": "BYTES"}]}, "BYTES has no form in JSON"),
+    "many texts": ({"inputs": [RAW | {"datatype": "BYTES", "shape": [2**30], "parameters":
+        {"binary_data_size": 2**32}}]}, "at most 4,096"),
+    "texts of no size": ({"inputs": [RAW | {"datatype": "BYTES", "parameters": {"binary_data_size": 7}}]},
+        "for 2 elements"),
     "datatype": ({"inputs": [X | {"datatype": ["FP32"]}]}, "datatype"),
     "negative": ({"inputs": [X | {"shape": [-1]}]}, "shape"),
     "boolean size": ({"inputs": [X | {"shape": [True]}]}, "shape"),

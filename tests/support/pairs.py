@@ -11,7 +11,8 @@ import toys
 
 from splitee.runtime.connection import Connection
 from splitee.runtime.device import Device
-from splitee.runtime.halves import Half, interface_of
+from splitee.runtime.halves import Half
+from splitee.runtime.interfaces import interface_of
 from splitee.runtime.journal import Journal
 from splitee.runtime.records import Record
 from splitee.runtime.setting import Rules, Setting

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from transformers import ResNetConfig
 
 from splitee.data.images import Images
 from splitee.models.config import StagedConfig
@@ -78,3 +79,45 @@ def model(classes: int = 3, seed: int = 1, **options: object) -> StagedModel:
 def checkpoint(place: Path, **options: object) -> Path:
     model(**options).save_pretrained(place)
     return place
+
+
+def resnet(place: Path, classes: tuple[str, ...] = ("cat", "dog"), seed: int = 0) -> Path:
+    """A checkpoint of a toy ResNet of transformers, whose stages need not be registered; exits disagree."""
+    torch.manual_seed(seed)
+    sizes = {"embedding_size": 4, "hidden_sizes": [4, 6, 8], "depths": [1, 1, 1], "layer_type": "basic"}
+    names = dict(enumerate(classes))
+    config = StagedConfig(
+        ResNetConfig(**sizes).to_dict(),
+        image_size=32,
+        id2label=names,
+        label2id={name: i for i, name in names.items()},
+    )
+    made = StagedModel(config).eval()
+    with torch.no_grad():
+        for values in made.parameters():
+            if values.ndim > 1:
+                nn.init.kaiming_normal_(values)
+    made.save_pretrained(place)
+    return place
+
+
+def bad(place: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are refused, and what the line says of each."""
+    sixteen, frames, cmyk = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(sixteen, "PNG")
+    greys = [Image.new("L", (20, 20), 40 * i) for i in range(3)]
+    greys[0].save(frames, "GIF", save_all=True, append_images=greys[1:])
+    Image.new("CMYK", (20, 20)).save(cmyk, "JPEG")
+    contents = {
+        "text.png": (b"no image at all", "not an image"),
+        "cut.png": (photo(size=(90, 80))[:-400], "damaged"),
+        "deep.png": (sixteen.getvalue(), "more than 8 bits"),
+        "print.jpg": (cmyk.getvalue(), "CMYK"),
+        "film.gif": (frames.getvalue(), "3 frames"),
+        "dot.png": (photo(size=(1, 1)), "at least 8"),
+        "vast.png": (huge_header(), "more than 50,000,000"),
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    for name, (data, _) in contents.items():
+        (place / name).write_bytes(data)
+    return {name: (place / name, line) for name, (_, line) in contents.items()}

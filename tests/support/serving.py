@@ -17,6 +17,7 @@ from commands import environment
 
 from splitee.runtime.cloud import Cloud, open_cloud
 from splitee.runtime.interface import Interface
+from splitee.runtime.interfaces import reported
 from splitee.runtime.serving import Listening, Server
 
 PATIENCE = 60.0  # seconds until a server must be ready
@@ -56,7 +57,7 @@ class Process:
         address = f"{self.url}/v2/models/{self.model}"
         asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
         with urllib.request.urlopen(asked, timeout=PATIENCE) as found:
-            return Interface.from_metadata(json.load(found))
+            return reported(json.load(found))
 
     def lines(self) -> list[dict]:
         """The events of the log so far."""
