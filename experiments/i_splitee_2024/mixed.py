@@ -43,22 +43,25 @@ def learners(alpha: float) -> dict[str, object]:
     }
 
 
-def by_noise(source: splitee.Trace, costs: splitee.CostModel, device: int, alpha: float) -> dict[str, object]:
-    """A measured context: each quarter of the noise has its own rule or learner; and one rule for all beside it."""
-    edges = quartiles(source, "noise")
-    bins = np.digitize(source.noise, edges)
+def by_measure(
+    source: splitee.Trace, costs: splitee.CostModel, device: int, alpha: float
+) -> dict[str, object]:
+    """A measured context: each quarter of a measure has its own rule or learner; and one rule for all beside it."""
     found: dict[str, object] = {}
     for loss in LOSSES:
         one = recommended(source, costs, device, np.zeros(len(source), dtype=np.intp), loss)[0]
         found[f"source rule, {100 * loss:g} points"] = one
-        each = recommended(source, costs, device, bins, loss)
-        found[f"source rules by noise, {100 * loss:g} points"] = splitee.ByContext(each, "noise", edges)
+        for by in ("noise", "sharpness"):
+            edges = quartiles(source, by)
+            each = recommended(source, costs, device, np.digitize(getattr(source, by), edges), loss)
+            found[f"source rules by {by}, {100 * loss:g} points"] = splitee.ByContext(each, by, edges)
     per_bin = {
         "I-SplitEE corrected": splitee.SplitEES(alpha),
         "certified": splitee.CertifiedSplit(DELTA),
         "audited stopping": splitee.AuditedStopping(DELTA),
         "audited stopping, labels": splitee.AuditedStopping(DELTA, loss="error", labels=250),
     }
+    edges = quartiles(source, "noise")
     return found | {f"{name}, by noise": splitee.ByContext(p, "noise", edges) for name, p in per_bin.items()}
 
 
@@ -78,7 +81,7 @@ def mixed(repeats: int) -> pd.DataFrame:
     for o, device in SETTINGS:
         costs = splitee.CostModel(offload=o, device_layers=device)
         rules = {id(one): fixed_rules(one, costs) for one in (trace, unseen)}
-        chosen = policies(alpha) | learners(alpha) | by_noise(source, costs, device, alpha)
+        chosen = policies(alpha) | learners(alpha) | by_measure(source, costs, device, alpha)
         if device < trace.layers:
             del chosen["cascade"], chosen["last exit"]
         for name, (one, order) in played.items():

@@ -15,7 +15,7 @@ from splitee.data.images import Images, load_images
 from splitee.data.pictures import read_picture
 
 HELD_OUT = 5  # images per class that choose poolings, decays, the best epoch and α
-SEED = 0
+SEED, OTHER_SEED = 0, 1  # of the streams and of all else; of distorted held-out images
 SIDES = 0.7, 1.0  # of a crop, as a share of the image's
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import network  # registers the stages  # noqa: F401
 import pandas as pd
 from levels import LEVELS, MIXED, SOURCE, trace_name
-from photographs import SEED, test_images, training_images
+from photographs import OTHER_SEED, SEED, test_images, training_images
 from train import NETWORKS, WORK
 
 import splitee
@@ -37,7 +37,6 @@ from writing import write_csv
 BUNDLED = Path(splitee.__file__).parent / "data"
 RESULTS = Path(__file__).parent / "results"
 VALIDATION = "caltech101_validation"
-OTHER_SEED = 1
 
 
 def validation(checkpoint: Path) -> splitee.Trace:

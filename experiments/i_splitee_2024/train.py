@@ -8,8 +8,8 @@ WORK       receives the checkpoints `frozen` and `joint` (default ~/.cache/split
 
 Both see 2,409 images, at most 25 per class. Joint training starts at the frozen network with its fitted exits, and keeps
 the epoch whose last exit is best on the held-out images. The same command resumes an interrupted run. On two idle cores:
-frozen 2 minutes, joint 10. results/networks.csv holds both networks' accuracy and cross entropy on the held-out images by
-exit, results/joint.csv the joint network's accuracy after every epoch.
+frozen 2 minutes, joint 10. results/networks.csv holds both networks' accuracy and cross entropy by exit on the held-out
+images, clean and distorted by another seed, results/joint.csv the joint network's accuracy after every epoch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 import torch
 from exits import chosen
+from levels import MIXED
 from network import EXITS, NAME, pretrained
-from photographs import SEED, cropped, training_images
+from photographs import OTHER_SEED, SEED, cropped, training_images
 from torch.nn.functional import cross_entropy
 
 from splitee._internal.folders import claimed_folder
@@ -57,15 +58,18 @@ def train_frozen(rest: Images, held: Images, backbones: Path, out: Path) -> None
 
 
 def compare(held: Images, work: Path) -> pd.DataFrame:
-    """Return accuracy and cross entropy of both networks on the held-out images, a row per exit."""
+    """Return accuracy and cross entropy of both networks on the held-out images, a row per distortion and exit."""
     rows = []
     for name in NETWORKS:
         model = load_checkpoint(work / name)
-        trace = compute_trace(model, ImageInputs(model.config), held)
-        logits = torch.from_numpy(trace.logits.astype(np.float32))
-        losses = [float(cross_entropy(one, torch.from_numpy(held.label))) for one in logits.unbind(1)]
-        for layer, right, loss in zip(trace.exit_layers, trace.accuracy_per_exit(), losses, strict=True):
-            rows.append({"network": name, "exit": layer, "accuracy": 100 * right, "cross_entropy": loss})
+        for level in MIXED:
+            stream = held.distorted(level, seed=OTHER_SEED)
+            trace = compute_trace(model, ImageInputs(model.config), stream)
+            logits = torch.from_numpy(trace.logits.astype(np.float32))
+            losses = [float(cross_entropy(one, torch.from_numpy(held.label))) for one in logits.unbind(1)]
+            for layer, right, loss in zip(trace.exit_layers, trace.accuracy_per_exit(), losses, strict=True):
+                row = {"network": name, "level": level, "exit": layer}
+                rows.append(row | {"accuracy": 100 * right, "cross_entropy": loss})
     return pd.DataFrame(rows)
 
 
@@ -76,8 +80,8 @@ def main() -> None:
     given.add_argument("--work", type=Path, default=WORK)
     asked = given.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
-    rest, held = training_images(asked.data_root)
-    held = held.distorted("clean", seed=SEED)
+    rest, held_out = training_images(asked.data_root)
+    held = held_out.distorted("clean", seed=SEED)
     if not (asked.work / "frozen").exists():
         train_frozen(rest, held, asked.backbones, asked.work / "frozen")
     if not (asked.work / "joint").exists():
@@ -97,9 +101,9 @@ def main() -> None:
         for layer, right in zip(EXITS, one["accuracy"], strict=True)
     ]
     write_csv(pd.DataFrame(epochs), RESULTS / "joint.csv")
-    table = compare(held, asked.work)
+    table = compare(held_out, asked.work)
     write_csv(table, RESULTS / "networks.csv")
-    print(table.pivot(index="exit", columns="network", values="accuracy").round(1).to_string())
+    print(table.pivot(index=["level", "exit"], columns="network", values="accuracy").round(1).to_string())
 
 
 if __name__ == "__main__":

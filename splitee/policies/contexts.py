@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from splitee._internal.errors import InputError
 from splitee.costs import CostModel
 from splitee.policies.base import BySample, Policy, sends_input
+from splitee.policies.loop import Context, Feedback
 from splitee.policies.played import Actions, Played, room_for
-from splitee.policies.problem import Orders, Table, frozen
+from splitee.policies.problem import Orders, Problem, Table, frozen
 from splitee.system.world import World
 from splitee.trace import Trace
 
@@ -31,8 +32,8 @@ CONTEXTS = ("sharpness", "noise", "length")  # columns of a trace
 class ByContext(Policy):
     """One policy for each bin of a context.
 
-    It exists in replays with constant costs only: a live device does not measure its inputs yet, and a clock
-    or delays would join the streams of the bins.
+    In replays it takes constant costs only: a clock or delays would join the streams of the bins. A live
+    device knows the length of its texts, but does not measure its images yet.
 
     Parameters
     ----------
@@ -176,6 +177,9 @@ class ByContext(Policy):
             action[rounds, r] = played.action[:, 0].astype(np.int64) + offset
         return Played(action, actions)
 
+    def live(self) -> LiveByContext:  # noqa: D102
+        return LiveByContext(self)
+
     def to_dict(self) -> dict[str, Any]:  # noqa: D102
         return {
             "policy": type(self).__name__,
@@ -183,6 +187,50 @@ class ByContext(Policy):
             "by": self.by,
             "edges": list(self.edges),
         }
+
+
+class LiveByContext:
+    """The policies of the bins on a device, each with rounds of its own.
+
+    Parameters
+    ----------
+    policy : ByContext
+    """
+
+    def __init__(self, policy: ByContext) -> None:
+        self.policy, self.name = policy, policy.label
+        self.loops = [one.live() for one in policy.each]
+        self.needs_entropy = any(getattr(loop, "needs_entropy", False) for loop in self.loops)
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> None:
+        """Begin a stream."""
+        self.rounds = [0] * len(self.loops)
+        self.at: dict[int, tuple[int, int]] = {}  # bin and round of rounds not learned from yet
+        for loop, own in zip(self.loops, rng.spawn(len(self.loops)), strict=True):
+            loop.start(problem, own)
+
+    def begin(self, t: int, context: Context) -> int:
+        """Return the first exit to evaluate."""
+        value = context.tokens if self.policy.by == "length" else getattr(context, self.policy.by)
+        if value is None:
+            raise InputError(
+                f"{self.name} needs the {self.policy.by} of its inputs, and it is not known here"
+            )
+        self.bin = int(np.searchsorted(np.array(self.policy.edges), float(value), side="right"))
+        self.rounds[self.bin] += 1
+        self.at[t] = self.bin, self.rounds[self.bin]
+        return self.loops[self.bin].begin(self.rounds[self.bin], context)
+
+    def decide(self, exit: int, confidence: float, prediction: int, *entropy: float) -> int:
+        """Decide as the policy of the sample's bin."""
+        loop = self.loops[self.bin]
+        more = entropy if getattr(loop, "needs_entropy", False) else ()
+        return loop.decide(exit, confidence, prediction, *more)
+
+    def learn(self, t: int, feedback: Feedback) -> None:
+        """Let the policy of the bin learn."""
+        b, own = self.at.pop(t)
+        self.loops[b].learn(own, feedback)
 
 
 def _joined(given: Sequence[Actions]) -> tuple[Actions, list[int]]:

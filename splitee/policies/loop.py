@@ -9,7 +9,7 @@ are all written so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,12 +52,16 @@ class Context:
         The estimate of the link's rate in Mbit/s.
     queue : int or None
         Samples that wait for the device.
+    sharpness, noise : float or None
+        Of an image, as `splitee.data.measures` says; a live device does not measure them yet.
     """
 
     tokens: int | None = None
     clock: float | None = None
     link: float | None = None
     queue: int | None = None
+    sharpness: float | None = None
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -224,8 +228,14 @@ def play_loop(
         while taken_in(lane, t - 1, start, taken):
             taken += 1
         length = None if table.length is None else int(table.length[s])
-        timed = (start, known_rate(world, lane, taken) / 1e3, queue) if world.timed else ()
-        context = Context(length, *timed)
+        context = Context(
+            length,
+            sharpness=None if table.sharpness is None else float(table.sharpness[s]),
+            noise=None if table.noise is None else float(table.noise[s]),
+        )
+        if world.timed:
+            rate = known_rate(world, lane, taken) / 1e3
+            context = replace(context, clock=start, link=rate, queue=queue)
 
         def see(exit_: int, s: int = s) -> tuple[float, ...]:
             more = () if entropy is None else (float(entropy[s, exit_ - 1]),)

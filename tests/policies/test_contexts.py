@@ -49,6 +49,28 @@ def test_what_is_reported(learner) -> None:  # type: ignore[no-untyped-def]
     assert whole.cost.mean() == pytest.approx(plain.cost.mean(), rel=0.1)  # one bin: but for chance
 
 
+@pytest.mark.parametrize("by", ["noise", "length"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        SplitEE(0.6, send_input=True),
+        splitee.ThompsonSplit(0.6),
+        splitee.AuditedStopping(0.2),
+        splitee.CertifiedSplit(0.2),
+        [splitee.CloudOnly(), splitee.DeeBERT(0.3), splitee.SplitEES(0.7)],
+    ],
+    ids=["SplitEE", "Thompson", "audited", "certified", "one each"],
+)
+def test_a_device_decides_as_the_replay(policy, by: str) -> None:  # type: ignore[no-untyped-def]
+    trace = traced(200)
+    trace = trace.replace(length=(10 * trace.noise).astype(int))
+    learner = ByContext(policy, by, [3.0, 6.0] if by == "noise" else [30, 60])
+    compiled = splitee.replay(trace, learner, COSTS, repeats=2, seed=4)
+    live = splitee.replay(trace, learner.live(), COSTS, repeats=2, seed=4)
+    assert live.split.tolist() == compiled.split.tolist()
+    assert live.offloaded.tolist() == compiled.offloaded.tolist()
+
+
 def test_fixed_rules_by_bin() -> None:
     """A rule per bin, the input's offload among them: by the costs and answers of each rule alone."""
     trace, edges = traced(), (3.0, 6.0)
@@ -94,5 +116,6 @@ def test_bad_parameters_are_refused() -> None:
     each = [splitee.ExitOrInput(1, 0.5), FixedSplit(1, 0.5)]
     with pytest.raises(splitee.InputError, match="charged differently"):
         splitee.replay(trace, ByContext(each, "noise", [1.0]), COSTS)
-    with pytest.raises(splitee.InputError, match="cannot run on a device"):
-        ByContext(rule, "noise", [1.0]).live()
+    live = ByContext(rule, "noise", [1.0]).live()
+    with pytest.raises(splitee.InputError, match="needs the noise of its inputs"):
+        splitee.replay(trace.replace(noise=None), live, COSTS, repeats=1)
