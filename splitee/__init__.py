@@ -59,6 +59,7 @@ _HOME = {  # name: the module it lives in
     "HILCB": "policies.thresholds.hierarchical",
     "AdaEE": "policies.thresholds.arms",
     "BufferAwareAdaEE": "policies.thresholds.arms",
+    "ByContext": "policies.contexts",
     "CeeBERT": "policies.thresholds.arms",
     "CeeBERTReleased": "policies.thresholds.arms",
     "UEEUCB": "policies.thresholds.dominance",
@@ -83,6 +84,7 @@ __all__ = [
     "BestFixedSplit",
     "BestRule",
     "BufferAwareAdaEE",
+    "ByContext",
     "CascadeSplit",
     "CeeBERT",
     "CeeBERTReleased",
@@ -132,6 +134,7 @@ if TYPE_CHECKING:
     from splitee.policies.cascades import PABEE, CascadeSplit, DeeBERT, ElasticBERT
     from splitee.policies.certified import CertifiedSplit
     from splitee.policies.commit import ExploreThenCommit, SourceSplit
+    from splitee.policies.contexts import ByContext
     from splitee.policies.fixed import CloudOnly, ExitOrInput, FinalExit, FixedExit, FixedSplit, RandomSplit
     from splitee.policies.hindsight import BestFixedSplit, BestRule, Oracle
     from splitee.policies.loop import ANSWER, OFFLOAD

@@ -11,7 +11,7 @@ from splitee._internal.errors import InputError
 from splitee.models.checkpoints import MODEL_TYPE, STAGED_TYPE
 from splitee.models.exits import CONFIDENCES, JOINS, POOLINGS
 
-STAGE_POOLINGS = ("avg+max", "grid+max", "avg", "max")
+STAGE_POOLINGS = ("avg", "max", "avg+max", "grid2", "grid2+max", "grid", "grid+max")
 MOST_PIXELS = 4096  # per side of the image that a model takes
 
 
@@ -193,8 +193,8 @@ class StagedConfig(ExitConfig):
         Either ``{"stages": NAME, "options": {...}}``, a function registered with
         `splitee.models.staged.register_stages`, or the configuration of a vision backbone of transformers
         (with its ``model_type``).
-    pooling : {"avg+max", "grid+max", "avg", "max"}, or a list of one per exit
-        What an exit reads of a state: see `splitee.models.staged.pool_state`.
+    pooling : str, or a list of one per exit
+        What an exit reads of a state, one of `STAGE_POOLINGS`: see `splitee.models.staged.pool_state`.
     image_size : int
         Pixels per side; images are resized to a square.
     image_mean, image_std : sequence of float, one per channel

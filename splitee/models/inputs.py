@@ -19,6 +19,7 @@ from torch import Tensor
 
 from splitee._internal.errors import InputError
 from splitee.data.images import Images
+from splitee.data.measures import noise, sharpness
 from splitee.data.pictures import pixels, scaled
 from splitee.data.rows import Rows
 from splitee.models.config import StagedConfig
@@ -143,9 +144,13 @@ class _Pixels:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def pixels(self, encoded: dict[str, Any]) -> NDArray[np.uint8]:
+        """Return an image as it is scaled for the model, shape (size, size, channels)."""
+        name, data = encoded["image"]
+        return pixels(data, self.size, len(self.mean), name)
+
     def __call__(self, encoded: Encoded) -> dict[str, Tensor]:
-        files = [one["image"] for one in encoded]
-        values = np.stack([pixels(data, self.size, len(self.mean), name) for name, data in files])
+        values = np.stack([self.pixels(one) for one in encoded])
         return {"pixel_values": torch.from_numpy(scaled(values, self.mean, self.std))}
 
 
@@ -159,7 +164,8 @@ class ImageInputs:
     """
 
     def __init__(self, config: StagedConfig) -> None:
-        self.batch: Batch = _Pixels(config.image_size, tuple(config.image_mean), tuple(config.image_std))
+        self._pixels = _Pixels(config.image_size, tuple(config.image_mean), tuple(config.image_std))
+        self.batch: Batch = self._pixels
 
     def encode(self, rows: Images, size: int | None = None) -> list[dict[str, Any]]:
         """Return the name and file of every image, as ``image``; they are decoded in `batch`."""
@@ -178,8 +184,15 @@ class ImageInputs:
         return None
 
     def columns(self, rows: Images, encoded: Encoded) -> dict[str, Any]:
-        """Return the bytes of every image's file, a hash of it, and its group."""
-        return {"input_bytes": rows.sizes, "text_hash": rows.hashes, "group": rows.group}
+        """Return the bytes of every image's file, a hash of it, its group, and its sharpness and noise."""
+        measured = [(sharpness(one), noise(one)) for one in map(self._pixels.pixels, encoded)]
+        return {
+            "input_bytes": rows.sizes,
+            "text_hash": rows.hashes,
+            "group": rows.group,
+            "sharpness": [one for one, _ in measured],
+            "noise": [one for _, one in measured],
+        }
 
     def facts(self, model: ExitNetwork, encoded: Encoded, size: int | None = None) -> dict[str, Any]:
         """Return FLOPs and the positions, width and bytes of the state at every exit."""

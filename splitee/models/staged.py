@@ -60,8 +60,8 @@ class StageHead(nn.Module):
     width : int
         Channels of the state.
     classes : int
-    pooling : {"avg+max", "grid+max", "avg", "max"}
-        See `pool_state`.
+    pooling : str
+        One of `splitee.models.config.STAGE_POOLINGS`; see `pool_state`.
     dropout : float
     """
 
@@ -72,7 +72,7 @@ class StageHead(nn.Module):
         self.classifier = nn.Linear(width * sum(_PARTS[part] for part in pooling.split("+")), classes)
 
     def pooled(self, hidden: Tensor) -> Tensor:
-        """Return what the classifier reads of states, shape (batch, width or twice the width)."""
+        """Return what the classifier reads of states, shape (batch, features)."""
         return pool_state(hidden, self.pooling)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -90,8 +90,9 @@ def pool_state(hidden: Tensor, pooling: str = "avg+max") -> Tensor:
         Maps of shape (batch, width, rows, columns), or states of shape (batch, tokens, width) or
         (batch, width).
     pooling : str
-        Parts joined by "+": "avg" and "max", over all positions; "grid", the averages over 3 × 3 fields of a
-        map, which keep where something is (of other states: 9 equal runs of the tokens).
+        Parts joined by "+": "avg" and "max", over all positions; "grid" and "grid2", the averages over 3 × 3
+        or 2 × 2 fields of a map, which keep where something is (of other states: 9 or 4 equal runs of the
+        tokens).
 
     Examples
     --------
@@ -101,16 +102,17 @@ def pool_state(hidden: Tensor, pooling: str = "avg+max") -> Tensor:
     places = as_rows(hidden)  # (batch, positions, width)
     found = []
     for part in pooling.split("+"):
-        if part == "grid":
+        if (side := _SIDES.get(part)) is not None:
             maps = hidden if hidden.ndim == 4 else places.transpose(1, 2).unsqueeze(2)
-            fields = nn.functional.adaptive_avg_pool2d(maps, (3, 3) if hidden.ndim == 4 else (1, 9))
-            found.append(fields.flatten(1))
+            size = (side, side) if hidden.ndim == 4 else (1, side * side)
+            found.append(nn.functional.adaptive_avg_pool2d(maps, size).flatten(1))
         else:
             found.append(places.mean(1) if part == "avg" else places.amax(1))
     return torch.cat(found, dim=-1)
 
 
-_PARTS = {"avg": 1, "max": 1, "grid": 9}  # numbers per channel
+_SIDES = {"grid": 3, "grid2": 2}  # fields per side
+_PARTS = {"avg": 1, "max": 1} | {part: side * side for part, side in _SIDES.items()}  # numbers per channel
 
 
 class StagedModel(ExitNetwork):

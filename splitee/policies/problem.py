@@ -103,6 +103,8 @@ class Table:
         The score of each exit if the model regresses.
     length : ndarray of int, shape (n,), or None
         Tokens of each sample.
+    sharpness, noise : ndarray of float32, shape (n,), or None
+        Of images.
     system : SystemOn, optional
         Where costs are measured, not given: `costs` are then constants near them.
     labels : ndarray of int32, shape (n,), optional
@@ -116,6 +118,8 @@ class Table:
     entropies: Callable[[], NDArray[np.float32] | None]
     value: NDArray[np.float32] | None
     length: NDArray[np.integer] | None
+    sharpness: NDArray[np.float32] | None = None
+    noise: NDArray[np.float32] | None = None
     system: SystemOn | None = None
     labels: NDArray[np.int32] | None = None
 
@@ -152,6 +156,8 @@ class Table:
             partial(getattr, trace, "entropy"),  # not a lambda: results can be pickled
             trace.value,
             trace.length,
+            trace.sharpness,
+            trace.noise,
             system,
         )
 

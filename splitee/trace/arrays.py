@@ -21,6 +21,8 @@ _PER_SAMPLE = (
     "id",
     "length",
     "input_bytes",
+    "sharpness",
+    "noise",
     "group",
     "text_hash",
     "cloud_confidence",

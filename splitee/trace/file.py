@@ -32,14 +32,18 @@ _FIELD = b"\x18\x0e" + _KEY + b"\x18\x40"
 
 _MATRICES = ("confidence", "entropy", "prediction", "logits", "value")  # (n, L) or more; all others are (n,)
 _OPTIONAL = (
-    *("entropy", "label", "length", "input_bytes", "group", "text_hash", "logits"),
+    *("entropy", "label", "length", "input_bytes", "sharpness", "noise"),
+    *("group", "text_hash", "logits"),
     *("cloud_confidence", "cloud_prediction", "value", "target"),
 )
 _NAMES = ("id", "confidence", "prediction", *_OPTIONAL)
 WHOLE = "whole"  # in the log of a device: whether every exit of the sample is known
 LOG = "splitee_log"  # its entry in the manifest
 # Byte-stream-split halves float32 columns. It is not used for float16, which DuckDB could not read.
-_SPLIT = ("confidence.list.element", "entropy.list.element", "cloud_confidence", "value.list.element")
+_SPLIT = (
+    *("confidence.list.element", "entropy.list.element", "value.list.element"),
+    *("cloud_confidence", "sharpness", "noise"),
+)
 _DICTIONARY = ("prediction.list.element", "label", "length", "group", "cloud_prediction")
 
 

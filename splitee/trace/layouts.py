@@ -25,7 +25,8 @@ _PER_EXIT = ("confidence", "prediction", *_OPTIONAL)
 _NEEDED = {"long": ("sample", "exit", "confidence", "prediction"), "wide": ("confidence", "prediction")}
 _TEXTS = ("group", "text_hash")
 _COUNTS = ("length", "input_bytes")
-_PER_SAMPLE = ("label", "target", *_COUNTS, *_TEXTS, "cloud_confidence", "cloud_prediction")
+_MEASURES = ("sharpness", "noise")  # of images
+_PER_SAMPLE = ("label", "target", *_COUNTS, *_MEASURES, *_TEXTS, "cloud_confidence", "cloud_prediction")
 
 
 @dataclass

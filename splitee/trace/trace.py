@@ -61,6 +61,8 @@ class Trace:
         Number of tokens of each sample.
     input_bytes : array_like, shape (n,), optional
         Size of each sample's input, such as an image file; a `System` reads it.
+    sharpness, noise : array_like, shape (n,), optional
+        What `splitee.data.measures` says of each image; `splitee.ByContext` reads it.
     group : sequence of str, optional
         Group of each sample, such as its domain.
     text_hash : sequence of str, optional
@@ -103,6 +105,8 @@ class Trace:
     label: Integers | None
     length: Integers | None
     input_bytes: Integers | None
+    sharpness: Floats | None
+    noise: Floats | None
     group: Strings | None
     text_hash: Strings | None
     logits: Halves | None
@@ -127,6 +131,8 @@ class Trace:
         id: Any = None,
         length: ArrayLike | None = None,
         input_bytes: ArrayLike | None = None,
+        sharpness: ArrayLike | None = None,
+        noise: ArrayLike | None = None,
         group: Any = None,
         text_hash: Any = None,
         logits: ArrayLike | None = None,
@@ -160,6 +166,8 @@ class Trace:
             label=labels,
             length=optional(integers, "length", length, (n,)),
             input_bytes=optional(integers, "input_bytes", input_bytes, (n,)),
+            sharpness=optional(floats, "sharpness", sharpness, (n,)),
+            noise=optional(floats, "noise", noise, (n,)),
             group=optional(strings, "group", group, (n,)),
             text_hash=optional(strings, "text_hash", text_hash, (n,)),
             logits=optional(halves, "logits", logits, (n, layers, classes)),
@@ -300,6 +308,8 @@ class Trace:
             "label": self.label,
             "length": self.length,
             "input_bytes": self.input_bytes,
+            "sharpness": self.sharpness,
+            "noise": self.noise,
             "group": self.group,
             "text_hash": self.text_hash,
             "logits": self.logits,

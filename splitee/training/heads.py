@@ -6,7 +6,7 @@ and are trained in minutes on a CPU. Each exit is a multinomial logistic regress
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from splitee.models.cutting import evaluating
 from splitee.models.inputs import ImageInputs
 from splitee.models.staged import StagedModel, StageHead, pool_state
 
-POOLINGS = ("avg", "avg+max", "grid+max")
+POOLINGS = ("avg", "avg+max", "grid2", "grid+max")
 DECAYS = (1e-5, 1e-4, 1e-3, 1e-2)
 _ITERATIONS = 60  # of L-BFGS per fit
 _BATCHES = 8  # whose features are kept together
@@ -64,25 +64,24 @@ class HeadFit:
     loss: float
 
 
-def choose_heads(
+def try_heads(
     model: StagedModel,
     train: Images,
     validation: Images,
     *,
     poolings: Sequence[str] = POOLINGS,
     decays: Sequence[float] = DECAYS,
-    most_features: int = 4096,
+    most_features: int = 8192,
     mirrored: bool = True,
     batch_size: int = 32,
-    report: Callable[[str], None] = lambda line: None,
     keep: Keep = computed,
-) -> list[HeadFit]:
-    """Fit the exits of a network of stages to frozen features, with what validates best.
+) -> Iterator[tuple[HeadFit, Tensor, Tensor]]:
+    """Fit every exit to frozen features with every pooling and decay; yield each fit, weights and biases.
 
     Parameters
     ----------
     model : StagedModel
-        Its exits are replaced; the stages do not change.
+        It is not changed.
     train, validation : Images
         Labelled, with the label names of the model's classes, in that order.
     poolings : sequence of str
@@ -95,8 +94,6 @@ def choose_heads(
         Whether every image of `train` is also read from right to left.
     batch_size : int
         Images per forward pass.
-    report : callable
-        Called with a line per exit.
     keep : callable
         See `pooled`.
 
@@ -108,9 +105,7 @@ def choose_heads(
     check_learnable(validation)
     features, labels = _examples(model, train, poolings, mirrored, partial(keep, "train"), batch_size)
     held, right = _examples(model, validation, poolings, False, partial(keep, "validation"), batch_size)
-    found = []
     for exit_, layer in enumerate(model.exits):
-        best: tuple[HeadFit, Tensor, Tensor] | None = None
         wide = {name for name in poolings if features[exit_][name].shape[1] > most_features}
         for pooling in [name for name in poolings if name not in wide] or poolings:
             values, others = features[exit_][pooling], held[exit_][pooling]
@@ -119,14 +114,46 @@ def choose_heads(
                 logits = others @ weight + bias
                 accuracy = float((logits.argmax(1) == right).float().mean())
                 loss = float(nn.functional.cross_entropy(logits, right))
-                if best is None or loss < best[0].loss:
-                    best = HeadFit(layer, pooling, decay, accuracy, loss), weight, bias
-        assert best is not None
-        found.append(best[0])
-        _set(model, exit_, *best)
+                yield HeadFit(layer, pooling, decay, accuracy, loss), weight, bias
+
+
+def choose_heads(
+    model: StagedModel,
+    train: Images,
+    validation: Images,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+    **tried: Any,
+) -> list[HeadFit]:
+    """Fit the exits of a network of stages to frozen features, with what validates best.
+
+    Parameters
+    ----------
+    model : StagedModel
+        Its exits are replaced; the stages do not change.
+    train, validation : Images
+        See `try_heads`.
+    report : callable
+        Called with a line per exit.
+    **tried
+        What is tried: further arguments of `try_heads`.
+
+    Returns
+    -------
+    list of HeadFit
+        For every exit, the fit of the lowest cross entropy on `validation`.
+    """
+    best: dict[int, tuple[HeadFit, Tensor, Tensor]] = {}
+    for one in try_heads(model, train, validation, **tried):
+        layer = one[0].layer
+        if layer not in best or one[0].loss < best[layer][0].loss:
+            best[layer] = one
+    found = [best[layer][0] for layer in model.exits]
+    for exit_, fit in enumerate(found):
+        _set(model, exit_, *best[fit.layer])
         report(
-            f"exit at stage {layer}: {best[0].pooling}, decay {best[0].decay:g}, validation accuracy "
-            f"{best[0].accuracy:.1%}, loss {best[0].loss:.3f}"
+            f"exit at stage {fit.layer}: {fit.pooling}, decay {fit.decay:g}, validation accuracy "
+            f"{fit.accuracy:.1%}, loss {fit.loss:.3f}"
         )
     model.config.pooling = [fit.pooling for fit in found]
     return found

@@ -11,7 +11,9 @@ from torch import nn
 
 import splitee
 from splitee._internal.errors import InputError
-from splitee.models.config import StagedConfig
+from splitee.data.measures import noise, sharpness
+from splitee.data.pictures import pixels
+from splitee.models.config import STAGE_POOLINGS, StagedConfig
 from splitee.models.early_exit import infer
 from splitee.models.flops import count_flops
 from splitee.models.inputs import ImageInputs, TextInputs, load_inputs
@@ -88,7 +90,12 @@ def test_pooling(shape: tuple[int, ...]) -> None:
     assert grid.shape == (3, 50)
     if len(shape) == 4:  # fields of 2 × 2 places: rows 0–1, 2–3, 4–5, columns 0–1, 1–2, 2–3
         assert torch.allclose(grid[:, 1], hidden[:, 0, :2, 1:3].mean((1, 2)))
-    assert StageHead(5, 2, "grid+max")(hidden).shape == (3, 2)
+    quarters = pool_state(hidden, "grid2")
+    assert quarters.shape == (3, 20)
+    if len(shape) == 4:  # fields of 3 × 2 places
+        assert torch.allclose(quarters[:, 1], hidden[:, 0, :3, 2:].mean((1, 2)))
+    for pooling in STAGE_POOLINGS:
+        assert StageHead(5, 2, pooling)(hidden).shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +184,9 @@ def test_cascades_of_the_trace_are_early_exit(tmp_path: Path) -> None:
         again = precompute(place, stream, tmp_path / "again.parquet", overwrite=True, name=name)
         assert trace.fingerprint == again.fingerprint
         assert trace.input_bytes.tolist() == [len(one) for one in stream.data]
+        seen = [pixels(one, model.config.image_size) for one in stream.data]
+        assert np.allclose(trace.sharpness, [sharpness(one) for one in seen])
+        assert np.allclose(trace.noise, [noise(one) for one in seen])
         assert trace.manifest["hidden_state_bytes"]["by_exit_shape"] == [[36, 6], [36, 8], [9, 12]]
         inputs = ImageInputs(model.config)
         batch = inputs.batch(inputs.encode(stream))

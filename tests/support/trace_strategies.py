@@ -31,6 +31,8 @@ def traces(draw, unique_ids=False, with_logits=True):
         "entropy": lambda: entropies(column(st.floats(0, 1, width=32), n, layers)),
         "length": lambda: column(st.integers(0, 512), n),
         "input_bytes": lambda: column(st.integers(0, 100_000), n),
+        "sharpness": lambda: column(st.floats(0, 2**16, width=32), n),
+        "noise": lambda: column(st.floats(0, 2**8, width=32), n),
         "group": lambda: draw(st.lists(st.text(max_size=4), min_size=n, max_size=n)),
         "id": lambda: draw(st.lists(st.text(max_size=4), min_size=n, max_size=n, unique=unique_ids)),
     }
