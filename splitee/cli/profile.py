@@ -49,7 +49,11 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
 @options.threads()
 @options.codec(_CODECS, ",".join(CODECS), "Codecs to time.")
 @click.option(
-    "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
+    "--passes",
+    type=click.IntRange(1, 10_000),
+    default=30,
+    show_default=True,
+    help="Passes per token count, or of images.",
 )
 @click.option(
     "--check",

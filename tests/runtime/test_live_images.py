@@ -158,13 +158,17 @@ def test_an_offload_sends_what_is_answered_first(half: Half, url: str, tmp_path:
     assert {one.sends for one in records} == {"state", "input"}
 
 
-def test_what_was_measured_beside_what_is_predicted(half: Half, url: str, tmp_path: Path) -> None:
-    """The prediction knows every file's size and every stage's state."""
+def test_what_was_measured_beside_what_is_predicted(
+    half: Half, url: str, trace: splitee.Trace, tmp_path: Path
+) -> None:
+    """The prediction knows every file's size and every stage's state; the cloud answers as the last exit."""
     system = replace(SYSTEM, sends="input").to_dict()
     setting = pairs.setting_of(half, "cloud-only", costs=None, system=system)
     device = pairs.opened(half, setting, tmp_path / "journal", url)
     records = pairs.play(device, IMAGES.data)
     pairs.shut(device)
+    assert [one.prediction for one in records] == trace.prediction[:, -1].tolist()
+    assert np.allclose([one.confidence for one in records], trace.confidence[:, -1], atol=1e-4)
     found = predicted(device.rules, device.rules.system, records, one_at_a_time=True)
     assert found["kilobytes"] == pytest.approx(IMAGES.sizes.mean() / 1e3)
     assert found["latency"] == pytest.approx((8 * IMAGES.sizes / 1e3 + 5).mean())  # 1 Mbit/s, 5 ms
