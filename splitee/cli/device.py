@@ -254,8 +254,8 @@ def _labels(rows: Rows | Images, classes: list[str]) -> list[int] | None:
     names = [str(name) for name in rows.label_names or range(int(rows.label.max()) + 1)]
     if unknown := [name for name in names if name not in classes]:
         _say(
-            f"the model has no class {unknown[0]!r} (it has {', '.join(classes)[:200]}): the log gets no labels "
-            "(--class-names names them)"
+            f"the model has no class {unknown[0]!r} (it has {', '.join(classes)[:200]}): the log "
+            "gets no labels (--class-names names them)"
         )
         return None
     return [classes.index(names[label]) for label in rows.label.tolist()]
