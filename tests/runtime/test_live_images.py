@@ -32,9 +32,10 @@ from splitee.runtime.interfaces import interface_of
 from splitee.runtime.journal import read_lines
 from splitee.runtime.onnx_half import ImageOnnx
 from splitee.runtime.predicting import measured, predicted
-from splitee.runtime.records import CLOUD
+from splitee.runtime.records import CLOUD, Record
 from splitee.runtime.replaying import replay
 from splitee.runtime.running import Stop, endpoint, run_stream
+from splitee.runtime.setting import Rules
 from splitee.system.codec import as_rows, decode, encode, from_rows, rows_shape, state_bytes
 from splitee.trace import load_trace
 
@@ -156,6 +157,19 @@ def test_an_offload_sends_what_is_answered_first(half: Half, url: str, tmp_path:
         assert one.offloaded
         assert one.sends == ("state" if len(file) > 360 else "input"), len(file)
     assert {one.sends for one in records} == {"state", "input"}
+
+
+def test_a_given_size_takes_the_place_of_the_files(half: Half) -> None:
+    """A system may say how large every input is; else costs and decisions are those of each file."""
+    record = Record(1, "a", 0, 0.0, 0.0, 0, (1,), (0.5,), (0,), rate=1000.0, input_bytes=50_000)
+    for size, sends in ((None, True), (10.0, False)):
+        system = replace(SYSTEM, input_bytes=size).to_dict()
+        rules = Rules(pairs.setting_of(half, "split:1", costs=None, system=system))
+        assert rules.sends_state(record) is sends
+        assert not rules.sends_state(replace(record, exits=()))
+        costs = rules.feedback(replace(record, by="device")).offload_costs
+        assert costs[0] == pytest.approx(8 * (size or 50_000) / 1000 + LINK.rtt)
+        assert costs[1] == pytest.approx(min(8 * (36 * 6 + 36 * 4), 8 * (size or 50_000)) / 1000 + LINK.rtt)
 
 
 def test_what_was_measured_beside_what_is_predicted(
