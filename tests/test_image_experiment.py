@@ -56,3 +56,41 @@ def test_numbers_are_what_a_replay_gives() -> None:
             there = levels.loc[level, row["policy"]]
             assert there["cost"] == pytest.approx(row["cost"], rel=1e-5)
             assert there["accuracy"] == pytest.approx(100 * row["accuracy"], rel=1e-5)
+
+
+def test_the_chosen_exits_are_those_of_the_model() -> None:
+    """Poolings and decays have the lowest cross entropy on the held-out images; the traces have these."""
+    exits = pd.read_csv(RESULTS / "exits.csv")
+    tried = exits[~exits["mirrored"]]
+    best = tried.loc[tried.groupby("layer")["loss"].idxmin()]
+    assert exits[exits["chosen"]]["layer"].tolist() == best["layer"].tolist() == [3, 5, 8, 11, 12, 15, 17]
+    assert exits[exits["chosen"]]["loss"].tolist() == best["loss"].tolist()
+    assert splitee.load_trace("caltech101").manifest["pooling"] == best["pooling"].tolist()
+
+
+def test_accuracies_are_those_of_the_traces() -> None:
+    source = splitee.load_trace("caltech101_validation")
+    networks = pd.read_csv(RESULTS / "networks.csv")
+    bundled = "frozen"  # whose traces are bundled
+    held = networks[networks["network"] == bundled]["accuracy"]
+    assert held.to_numpy() == pytest.approx(100 * source.accuracy_per_exit(), abs=1e-3)
+    table = pd.read_csv(RESULTS / "accuracy.csv").set_index(["network", "level"])
+    for name in TARGETS:
+        there = table.loc[
+            (bundled, name.removeprefix("caltech101_").replace("caltech101", "clean")), "accuracy"
+        ]
+        assert there.to_numpy() == pytest.approx(100 * splitee.load_trace(name).accuracy_per_exit(), abs=1e-3)
+
+
+def test_measures_tell_distortions_apart() -> None:
+    """Bins are quarters of the mixed source, whose images are not those of the streams."""
+    source = splitee.load_trace("caltech101_mixed_validation")
+    assert source.samples == 4 * 505
+    assert not set(source.id) & set(splitee.load_trace("caltech101").id)
+    table = pd.read_csv(RESULTS / "measured.csv").set_index(["measure", "level"])
+    edges = np.quantile(source.noise, (0.25, 0.5, 0.75))
+    for name in ("caltech101", "caltech101_noise2", "caltech101_jpeg3"):
+        bins = np.digitize(splitee.load_trace(name).noise, edges)
+        row = table.loc["noise", name.removeprefix("caltech101_").replace("caltech101", "clean")]
+        shares = [row[f"bin_{b + 1}"] for b in range(4)]
+        assert shares == pytest.approx((100 * np.bincount(bins, minlength=4) / len(bins)).tolist(), abs=1e-3)

@@ -24,7 +24,9 @@ from splitee.report.tables import policy_frame
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TARGETS = [  # of texts
-    name for name in splitee.bundled_traces() if not name.endswith("_validation") and "caltech" not in name
+    name
+    for name in splitee.bundled_traces()
+    if not name.endswith("_validation") and not name.startswith(("caltech", "slender"))
 ]
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -255,6 +257,13 @@ def test_images(run) -> None:
     accuracy = {row[0]: float(row[1]) for row in shown.rows("mixed")[2:]}
     assert accuracy["certified"] > accuracy["cascade"] - 0.2
     assert accuracy["cloud-only"] == accuracy["last exit"]
+    shares = [[float(share) for share in row[1:]] for row in shown.rows("context")[1:]]
+    assert all(abs(sum(row) - 100) < 0.3 for row in shares)
+    assert (
+        float(shown.row("context", "caltech101_noise2")[3])
+        > 90
+        < float(shown.row("context", "caltech101_blur2")[0])
+    )
 
 
 @pytest.mark.slow

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 import splitee
 from splitee._internal.files import write_text
 from splitee.data.distortions import Distortion
+from splitee.trace.croissant import data_set, weights
 from splitee.trace.reliability import expected_calibration_error
 
 DATA = Path(splitee.__file__).parent / "data"
+TRAINED = {
+    True: "frozen, its exits fitted to the features",
+    False: "all layers trained jointly on random crops",
+}
 WHAT = {
     "clean": "not distorted (JPEG of quality 90 at 128 × 128)",
     "blur": "a Gaussian blur of σ = {:g} pixels at 128 × 128",
@@ -24,25 +31,36 @@ WHAT = {
 def card(name: str) -> str:
     trace = splitee.load_trace(name)
     told = trace.manifest
-    level = told["data"]["distortion"]["names"]
-    known = Distortion.named(level)
+    names = told["data"]["distortion"]["names"]
     states, flops = told["hidden_state_bytes"]["by_exit_shape"], told["flops"]["image"]
-    images = (
-        "505 of the training images of Caltech-101, five per class, held out: α is chosen on them by exits fitted to the others."
-        if name.endswith("_validation")
-        else f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; CC BY 4.0), 101 classes without the "
-        f"background class: {WHAT[known.kind].format(known.amount)}, seed {told['data']['distortion']['seed']}."
+    seed = told["data"]["distortion"]["seed"]
+    if isinstance(names, list):
+        images = (
+            "505 of the training images of Caltech-101, five per class, held out, each under the distortions "
+            f"{', '.join(names)} (seed {seed}; the group names it): the source of rules for a stream that mixes them."
+        )
+    elif name.endswith("_validation"):
+        images = "505 of the training images of Caltech-101, five per class, held out: α is chosen on them."
+    else:
+        known = Distortion.named(names)
+        images = (
+            f"{trace.samples:,} test images of Caltech-101 (Fei-Fei, Fergus, Perona 2004; {data_set(trace).licence}), 101 classes without "
+            f"the background class: {WHAT[known.kind].format(known.amount)}, seed {seed}."
+        )
+    poolings = ", ".join(
+        f"{pooling} ({layer})" for layer, pooling in zip(trace.exit_layers, told["pooling"], strict=True)
     )
     lines = [
         f"# {name}",
         "",
         images,
         "",
-        "- **Model**: EfficientNet-Lite0 (ImageNet weights, Apache-2.0), frozen; linear exits after blocks 3, 5, 8, 11, 12 and 15 "
-        "and the head, fitted to 30 clean images per class. Exits read 3 × 3 averages and the maximum of each channel; the "
-        "head's reads the average and the maximum.",
+        f"- **Model**: EfficientNet-Lite0 (ImageNet weights, {weights(trace)[0].licence}), {TRAINED[told['training'].get('frozen', False)]} "
+        "of 2,409 clean images, up to 25 per class; linear exits after blocks 3, 5, 8, 11, 12 and 15 and the head. What they read, by "
+        f"stage: {poolings}.",
         f"- **Threshold**: α = {told['recommended_threshold']['value']:g} by the rule "
         f"{told['recommended_threshold']['rule']} on 505 clean held-out images.",
+        f"- **Context**: sharpness {np.median(trace.sharpness):,.0f} and noise {np.median(trace.noise):.2f} in the median.",
         f"- **Input**: {trace.input_bytes.mean():,.0f} bytes per image on average ({trace.input_bytes.min():,} to "
         f"{trace.input_bytes.max():,}); every file is reproduced to the byte by its seed and Pillow's encoder.",
         f"- **FLOPs per image**: {sum(flops['layers']) / 1e6:.0f} M in stages ({told['flops']['counter']}).",

@@ -1,6 +1,8 @@
 """Replay's cascade against early exit on the real network, for every distortion.
 
-    python experiments/i_splitee_2024/check.py CHECKPOINT --data-root DATA [--images 300]
+    python experiments/i_splitee_2024/check.py NETWORK --data-root DATA [--images 300]
+
+NETWORK is the folder of the network whose traces are bundled, such as ~/.cache/splitee-images/frozen.
 
 For each of the ten streams the first images run through `infer` with the rule C ≥ α at three values of α; exits and answers
 are compared with those of the cascade on the bundled trace. An exit may differ where a confidence lies within 1e-4 of α.
@@ -14,10 +16,10 @@ from pathlib import Path
 import network  # registers the stages  # noqa: F401
 import numpy as np
 import pandas as pd
-from evaluate import LEVELS, trace_of
+from levels import LEVELS, trace_of
+from photographs import test_images
 
 import splitee
-from splitee.data.images import load_images
 from splitee.models.early_exit import infer
 from splitee.models.inputs import ImageInputs
 from splitee.models.multi_exit import load_checkpoint
@@ -35,7 +37,7 @@ def main() -> None:
     asked = given.parse_args()
     model = load_checkpoint(asked.checkpoint)
     inputs = ImageInputs(model.config)
-    test = load_images(asked.data_root / "caltech101" / "test.parquet")
+    test = test_images(asked.data_root)
     drawn = np.random.default_rng(0).permutation(len(test))[: asked.images]
     rows = []
     for level in LEVELS:

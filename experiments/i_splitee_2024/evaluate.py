@@ -5,6 +5,7 @@
 levels.csv   per distortion level: cost and accuracy beside the last exit's, and beside the claim (cost −55 %, −5 points)
 mixed.csv    streams that mix or change the distortions
 context.csv  what it would be worth to know the distortion: the best fixed (layer, α) per level, and one for all
+measured.csv how well the measured noise and sharpness tell distortions apart, by bins of the source
 links.csv    where a split pays: measured ms by stage, bytes by exit, links from 0.25 to 50 Mbit/s
 """
 
@@ -24,40 +25,13 @@ import pandas as pd
 sys.path.append(str(Path(__file__).parents[1]))
 
 import released
+from levels import LEVELS, MU, OFFLOAD, policies, trace_of
+from mixed import context, measured, mixed
 from writing import write_csv
 
 import splitee
-from splitee import streams
-from splitee.policies.arms.forgetting import SlidingWindowUCB
-from splitee.policies.arms.restarts import RestartingUCB
-from splitee.policies.arms.tables import TableUCB
 
 HERE = Path(__file__).parent
-LEVELS = ["clean", *(f"{kind}{level}" for kind in ("blur", "noise", "jpeg") for level in (1, 2, 3))]
-MIXED = ("clean", "blur2", "noise2", "jpeg3")
-OFFLOAD, MU = 5.0, 0.1  # λ is a stage with its exit: the paper's setting
-ALPHAS = tuple(k / 100 for k in range(101))
-DELTA = 0.05  # the claim allows a loss of 5 points
-
-
-def trace_of(level: str) -> splitee.Trace:
-    return splitee.load_trace("caltech101" if level == "clean" else f"caltech101_{level}")
-
-
-def policies(alpha: float) -> dict[str, object]:
-    """By name. α is chosen on clean held-out images; 0.5 is that of the released code."""
-    return {
-        "I-SplitEE as published": splitee.SplitEES(alpha, side_information="published"),
-        "I-SplitEE as published, α = 0.5": splitee.SplitEES(0.5, side_information="published"),
-        "I-SplitEE corrected": splitee.SplitEES(alpha),
-        "I-SplitEE corrected, α = 0.5": splitee.SplitEES(0.5),
-        "Thompson": splitee.ThompsonSplit(alpha),
-        "certified": splitee.CertifiedSplit(DELTA),
-        "cascade": splitee.ElasticBERT(alpha),
-        "best split (hindsight)": splitee.BestFixedSplit(alpha),
-        "cloud-only": splitee.CloudOnly(),
-        "last exit": splitee.FinalExit(),
-    }
 
 
 def as_released(trace: splitee.Trace, costs: splitee.CostModel, orders: np.ndarray) -> dict[str, float]:
@@ -101,93 +75,6 @@ def levels(repeats: int) -> pd.DataFrame:
                     "claim": reduction >= 0.55 and loss <= 0.05,
                 }
             )
-    return pd.DataFrame(rows)
-
-
-def mixture(names: tuple[str, ...] = MIXED) -> splitee.Trace:
-    """Every test image once per distortion."""
-    return splitee.concatenate([trace_of(name) for name in names], name="mixed")
-
-
-def fixed_rules(trace: splitee.Trace, costs: splitee.CostModel) -> pd.DataFrame:
-    """Accuracy and cost of every fixed (layer, α), layer 0 (the input is offloaded) among them."""
-    rows = []
-    every: dict[tuple[int, float], object] = {(0, 0.0): splitee.CloudOnly()}
-    every |= {(i, a): splitee.FixedSplit(i, a) for i in range(1, trace.layers + 1) for a in ALPHAS}
-    named = {f"{i}/{a}": policy for (i, a), policy in every.items()}
-    results = splitee.replay(trace, named, costs, mu=MU, repeats=1)
-    for (layer, alpha), result in zip(every, results.values(), strict=True):
-        measured = {name: float(getattr(result, name)[0]) for name in ("accuracy", "cost", "reward")}
-        rows.append({"layer": layer, "alpha": alpha, **measured})
-    return pd.DataFrame(rows)
-
-
-def mixed(repeats: int) -> pd.DataFrame:
-    trace = mixture()
-    parts = streams.parts_of(trace)
-    alpha = trace_of("clean").recommended_threshold
-    orders = {
-        "mixed": None,
-        "sudden": streams.sudden(parts, repeats),
-        "gradual": streams.gradual(parts, repeats),
-        "recurring": streams.recurring(parts, 3, repeats),
-    }
-    rows = []
-    settings = [(o, device) for o in (OFFLOAD, 12.0) for device in (None, 5)]
-    for o, device in settings:  # exits on the device: all 7, or those up to stage 12
-        costs = splitee.CostModel(offload=o, device_layers=device)
-        rules = fixed_rules(trace, costs)
-        rules = rules[rules["layer"] <= (device or 7)]
-        chosen = {
-            **{
-                name: policy
-                for name, policy in policies(alpha).items()
-                if name != "cascade" or device is None
-            },
-            "certified, no alarm": splitee.CertifiedSplit(DELTA, drift=False),
-            "certified, 10 %": splitee.CertifiedSplit(0.10),
-            "certified, labels": splitee.CertifiedSplit(DELTA, loss="error", labels=1000),
-            "audited stopping": splitee.AuditedStopping(DELTA),
-            "audited stopping, labels": splitee.AuditedStopping(DELTA, loss="error", labels=1000),
-            "SW-UCB": SlidingWindowUCB(alpha),
-            "GLR-UCB": RestartingUCB(alpha, "glr"),
-            "restart by confidence": RestartingUCB(alpha, "confidence"),
-            "restart by share": RestartingUCB(alpha, "share"),
-            "UCB by confidence": TableUCB(alpha, "confidence"),
-        }
-        if device is not None:
-            chosen.pop("last exit")
-        for name, order in orders.items():
-            results = splitee.replay(trace, chosen, costs, mu=MU, repeats=repeats, orders=order)
-            for _, row in results.summary().iterrows():
-                fits = rules[rules["accuracy"] >= row["accuracy"] - 1e-12]
-                best = fits["cost"].min() if len(fits) else np.nan
-                rows.append(
-                    {
-                        "offload": o,
-                        "device_exits": device or 7,
-                        "stream": name,
-                        "policy": row["policy"],
-                        "accuracy": 100 * row["accuracy"],
-                        "agreement": 100 * row["agreement"],
-                        "cost": row["cost"],
-                        "cheapest_fixed_rule": best,  # of no lower accuracy, known in hindsight
-                        "above_it": 100 * (row["cost"] / best - 1),
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-def context() -> pd.DataFrame:
-    """The best fixed (layer, α) by mean reward: for each level alone, and the one that is best for all."""
-    costs = splitee.CostModel(offload=OFFLOAD)
-    tables = {level: fixed_rules(trace_of(level), costs) for level in MIXED}
-    mean = sum(table["reward"] for table in tables.values()) / len(tables)
-    rows = []
-    for level, table in tables.items():
-        own, common = table.loc[table["reward"].idxmax()], table.loc[mean.idxmax()]
-        for kind, row in (("own", own), ("common", common)):
-            rows.append({"level": level, "rule": kind, **row.to_dict()})
     return pd.DataFrame(rows)
 
 
@@ -236,13 +123,14 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--out", type=Path, default=HERE / "results")
     given.add_argument("--repeats", type=int, default=10)
-    given.add_argument("--only", default="levels,mixed,context,links")
+    given.add_argument("--only", default="levels,mixed,context,measured,links")
     asked = given.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     made = {
         "levels": lambda: levels(asked.repeats),
         "mixed": lambda: mixed(asked.repeats // 2),
         "context": context,
+        "measured": measured,
         "links": links,
     }
     for name in asked.only.split(","):

@@ -1,6 +1,6 @@
 """Measure the network's stages on this machine at batch 1, and write a device profile.
 
-    python experiments/i_splitee_2024/measure.py CHECKPOINT --data-root DATA [--images 30] [--passes 5]
+    python experiments/i_splitee_2024/measure.py NETWORK --data-root DATA [--images 30] [--passes 5]
 
 Every pass is early-exit inference itself in which no exit is sure. Steps are timed by the CPU time of the one thread that
 computes, so that other work on the machine does not count as this network's; what is written are medians. "Tokenising" is
@@ -16,8 +16,8 @@ from pathlib import Path
 import network  # noqa: F401  # registers the stages
 import numpy as np
 import torch
+from photographs import test_images
 
-from splitee.data.images import load_images
 from splitee.models.early_exit import infer
 from splitee.models.inputs import ImageInputs
 from splitee.models.multi_exit import load_checkpoint
@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_checkpoint(asked.checkpoint)
     inputs = ImageInputs(model.config)
-    test = load_images(asked.data_root / "caltech101" / "test.parquet")
+    test = test_images(asked.data_root)
     spread = np.linspace(0, len(test) - 1, asked.images).astype(int)
     encoded = inputs.encode(test.take(spread).distorted("clean"))
     never, steps = Confidence(1.0), []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import splitee
 from splitee._internal.files import write_text
+from splitee.trace.croissant import data_set, weights
 from splitee.trace.reliability import expected_calibration_error
 
 DATA = Path(splitee.__file__).parent / "data"
@@ -61,7 +62,7 @@ def card(name: str) -> str:
     chosen = told["recommended_threshold"]
     right = trace.prediction == trace.label[:, None]
     source = training["validation"]["sha256"]
-    weights = told["model"].get("sha256")
+    digest = told["model"].get("sha256")
     validation_rows = training["validation"]["rows"]
     lines = [
         f"# {name}",
@@ -69,7 +70,7 @@ def card(name: str) -> str:
         ABOUT[name],
         "",
         f"- **Model**: {training['backbone']} ({trace.layers} layers), an exit after every layer, "
-        f"{told['pooling']} pooling" + (f"; weights SHA-256 `{weights[:16]}…`." if weights else "."),
+        f"{told['pooling']} pooling" + (f"; weights SHA-256 `{digest[:16]}…`." if digest else "."),
         f"- **Fine-tuned on** {training['train']['rows']:,} {TRAINED_ON[training['train']['task']]}: all exits jointly, gradient "
         f"equilibrium, batch {recipe['batch_size']}, lr {recipe['learning_rate']:g}, weight decay "
         f"{recipe['weight_decay']:g}, at most {recipe['epochs']} epochs, seed {recipe['seed']}, "
@@ -87,8 +88,8 @@ def card(name: str) -> str:
         f"- **FLOPs per text** at the mean length of {told['flops']['mean_length']['tokens']} tokens: "
         f"{sum(told['flops']['mean_length']['layers']) / 1e9:.2f} G in layers, "
         f"{sum(told['flops']['mean_length']['exits']) / 1e6:.1f} M in exits ({told['flops']['counter']}).",
-        f"- **Licence** of the weights' origin: Apache-2.0. Only confidences, predictions, labels and lengths are "
-        f"here, no text. Content SHA-256 `{trace.fingerprint[:16]}…`.",
+        f"- **Licence** of the weights' origin: {weights(trace)[0].licence}. Labels are those of {data_set(trace).name}; its "
+        f"licence: {data_set(trace).licence}. Only confidences, predictions, labels and lengths are here, no text. Content SHA-256 `{trace.fingerprint[:16]}…`.",
         "",
         "| exit | accuracy % | mean confidence | calibration error |",
         "|---:|---:|---:|---:|",

@@ -39,8 +39,8 @@ def main() -> None:
     given = parser.parse_args()
     found = []
     for name in splitee.bundled_traces():
-        if name.endswith("_validation") or name.startswith("caltech101"):
-            continue  # traces of images hold the bytes of their inputs
+        if name.endswith("_validation") or name.startswith(("caltech", "slender")):
+            continue  # each text once; traces of images hold the bytes of their inputs
         trace = splitee.load_trace(name)
         size = text_bytes(trace, given.data_root)
         file = HERE / "results" / "input_bytes" / f"{name}.parquet"

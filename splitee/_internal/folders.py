@@ -135,6 +135,14 @@ def refuse_entries(out: str | Path, own: Collection[str], overwrite: bool) -> No
             )
 
 
+def refuse_foreign(out: Path, own: Collection[str], what: str, overwrite: bool) -> None:
+    """Raise if `out` may not be replaced: it exists, or with `overwrite`, holds more than these entries."""
+    refuse_no_folder(out)
+    refuse_existing(out, overwrite)
+    if out.exists() and (not out.is_dir() or not {path.name for path in out.iterdir()} <= set(own)):
+        raise InputError(f"{out} holds more than {what} results: remove it, or choose another --out")
+
+
 def put_in_place(made: Path, out: Path, folder: Path) -> None:
     """Give `made`, which lies in the working `folder`, the name `out` in one step; then remove the folder."""
     place = real_path(out)

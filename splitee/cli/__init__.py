@@ -15,6 +15,7 @@ from splitee.cli.printing import printable, printable_output
 
 _COMMANDS = {  # name: (module in splitee.cli, line in `splitee --help`)
     "run": ("run", "Replay policies over traces; print the table; write results and figures."),
+    "bench": ("bench", "Compare a policy with the field on EE-Bench, a sealed suite: one table."),
     "sweep": ("sweep", "Replay a grid of settings, resumable, on this machine or on Ray."),
     "report": ("report", "Write results of `splitee run` as one HTML page."),
     "trace": ("trace", "List, show, verify, import, export, calibrate and join traces; choose α."),

@@ -1,4 +1,4 @@
-"""`splitee trace`: list, show, verify, import, export, calibrate and join traces, and choose thresholds."""
+"""`splitee trace`: list, show, verify, import, export, calibrate, join, describe; choose thresholds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from splitee._internal.files import atomic_path, refuse_place
 from splitee._internal.reading import read_stdin
 from splitee.cli import Group, options
 from splitee.cli.calibrate import command as calibrate
+from splitee.cli.croissant import command as croissant
 from splitee.cli.listing import command as list_
 from splitee.cli.show import command as show
 from splitee.cli.texts import marks, reading
@@ -27,7 +28,7 @@ from splitee.trace.importing import FORMATS, import_trace
 
 @click.group(cls=Group)
 def command() -> None:
-    """List, show, verify, import, export, calibrate and join traces, and choose thresholds.
+    """List, show, verify, import, export, calibrate, join and describe traces, and choose thresholds.
 
     A trace is one Parquet file with the outputs of every exit of a model for every sample. TRACE is such a
     file, the name of a bundled trace, or - for standard input.
@@ -180,5 +181,5 @@ def join(device: str, cloud: str, out: Path, name: str | None, overwrite: bool) 
     click.echo(f"{out}: {summary_line(joined)}; {far.name} answers in the cloud")
 
 
-for subcommand in (show, calibrate, threshold, list_):
+for subcommand in (show, calibrate, threshold, list_, croissant):
     command.add_command(subcommand)

@@ -132,8 +132,19 @@ def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
     str
         HTML that is also well-formed XML. It loads nothing and runs nothing.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    setups = [one.setup for one in sections]
+    values = {
+        key: _listed([setup[key] for setup in setups], "and" if key in ("trace", "what") else "or")
+        for key in setups[0]
+    }
+    template = templates().get_template("report.html.jinja")
+    return template.render(sections=sections, values=values, commands=commands)
+
+
+def templates(*folders: Path) -> Environment:
+    """Return the environment of page templates: those of these folders, and the shared style."""
+    return Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_allowed,
@@ -141,13 +152,6 @@ def page(sections: Sequence[Section], commands: Sequence[str] = ()) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    setups = [one.setup for one in sections]
-    values = {
-        key: _listed([setup[key] for setup in setups], "and" if key in ("trace", "what") else "or")
-        for key in setups[0]
-    }
-    template = environment.get_template("report.html.jinja")
-    return template.render(sections=sections, values=values, commands=commands)
 
 
 def _capital(line: str) -> str:
@@ -215,7 +219,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     named = "accuracy" if measure == "accuracy" else "agreement with the last exit"
     drawn = [
         Image(
-            _address(png(accuracy_cost(results))),
+            address(png(accuracy_cost(results))),
             f"Chart of cost per sample against {named}: {'; '.join(points)}.",
             f"Cost and {named} of every policy: the best are at the upper left.",
         )
@@ -233,7 +237,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
         )
         drawn.append(
             Image(
-                _address(png(figure)),
+                address(png(figure)),
                 f"Chart of cumulative regret over the stream; at its end: {'; '.join(ends)}.",
                 f"Regret against {rival} ({against}): flat where a learner plays the best arm.",
             )
@@ -242,7 +246,7 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
         learners = [f"{row['policy']} layer {row['layer']}" for row in rows if row["learns"]]
         drawn.append(
             Image(
-                _address(png(figure)),
+                address(png(figure)),
                 "Maps of the layers that each learner plays over the stream; most frequent in the second "
                 f"half: {'; '.join(learners)}.",
                 "Layers that the learners play: darker is more often.",
@@ -251,7 +255,8 @@ def _figures(results: Results, rows: Rows, measure: str) -> list[Image]:
     return drawn
 
 
-def _address(drawing: bytes) -> str:
+def address(drawing: bytes) -> str:
+    """Return an image as a data address."""
     return "data:image/png;base64," + base64.b64encode(drawing).decode()
 
 

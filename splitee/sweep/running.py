@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from splitee._internal.checksums import piece_path, read_piece, sealed, sha256_of, whole_piece
 from splitee._internal.errors import InputError
-from splitee._internal.files import atomic_path, refuse_existing, refuse_no_folder, write_text
-from splitee._internal.folders import claimed_folder, put_in_place
+from splitee._internal.files import atomic_path, write_text
+from splitee._internal.folders import claimed_folder, put_in_place, refuse_foreign
 from splitee._internal.leftovers import FINAL
 from splitee.policies.base import Policy
 from splitee.policies.names import uses_source
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _GRID = "grid.json"
 TABLES = ("repeats", "summary")  # in this order: the last one marks the cell as done
+OWN = (_GRID, *(f"{name}.parquet" for name in TABLES))  # what a sweep's folder holds
 COUNTS_AT_A_TIME = 2**25  # samples × layers × policies that are replayed together: 128 MB
 
 Tables = dict[str, "pd.DataFrame"]
@@ -321,7 +322,7 @@ def sweep(
     """
     out = Path(out)
     place = out.resolve()
-    _refuse_foreign(place, overwrite)
+    refuse_foreign(place, OWN, "a sweep's", overwrite)
     work = Sweep(grid)
     with claimed_folder(place, work.facts) as folder:
         _play_missing(work, folder, play, report, begin, advance)
@@ -332,7 +333,7 @@ def sweep(
             _join([_part(folder, cell, name) for cell in grid.cells()], done / f"{name}.parquet")
         document = sealed({**work.facts, "files": sha256_of(done)})
         write_text(done / _GRID, json.dumps(document, indent=1) + "\n")
-        _refuse_foreign(place, overwrite)  # it may have appeared meanwhile
+        refuse_foreign(place, OWN, "a sweep's", overwrite)  # it may have appeared meanwhile
         put_in_place(done, place, folder)
     return out
 
@@ -360,16 +361,6 @@ def _play_missing(
             with piece_path(_part(folder, cell, name)) as temporary:
                 tables[name].to_parquet(temporary, index=False, compression="zstd")
         advance(work.sizes[cell.number], True)
-
-
-def _refuse_foreign(out: Path, overwrite: bool) -> None:
-    """Raise if `out` may not be replaced: it exists, or with `overwrite`, holds more than a sweep wrote."""
-    refuse_no_folder(out)
-    refuse_existing(out, overwrite)
-    if out.exists():
-        own = {_GRID, *(f"{name}.parquet" for name in TABLES)}
-        if not out.is_dir() or not {path.name for path in out.iterdir()} <= own:
-            raise InputError(f"{out} holds more than a sweep's results: remove it, or choose another --out")
 
 
 def _part(folder: Path, cell: Cell, table: str) -> Path:

@@ -11,8 +11,10 @@ import pytest
 from splitee.cli import Group, cli
 
 MODULES = (
+    "splitee.cli.bench",
     "splitee.cli.calibrate",
     "splitee.cli.convert",
+    "splitee.cli.croissant",
     "splitee.cli.device",
     "splitee.cli.elue",
     "splitee.cli.explore",

@@ -281,7 +281,7 @@ def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path
     [
         (["run", "--nosuch"], "No such option '--nosuch'"),
         (["run", "--repeats", "many"], "'many' is not a valid integer (see splitee run --help)"),
-        (["nosuch"], "no command is called 'nosuch': there are run, sweep, report, trace, train, "),
+        (["nosuch"], "no command is called 'nosuch': there are run, bench, sweep, report, trace, train, "),
         (["rum"], "'rum': did you mean run? there are run, "),
         (["trace", "shwo"], "'shwo': did you mean show? there are calibrate, export, import, "),
         (["run", "--offload"], "Option '--offload' requires an argument (see splitee run --help)"),

@@ -15,7 +15,9 @@ from splitee.system.codec import state_bytes
 HERE = Path(__file__).parents[2] / "experiments" / "system"
 TABLES = HERE / "results" / "tables"
 TARGETS = [  # of texts
-    name for name in splitee.bundled_traces() if not name.endswith("_validation") and "caltech" not in name
+    name
+    for name in splitee.bundled_traces()
+    if not name.endswith("_validation") and not name.startswith(("caltech", "slender"))
 ]
 
 

@@ -215,7 +215,7 @@ def test_bad_input(place: Path, tuned: Path, tmp_path: Path) -> None:
         ((*resnet, *images, *out, "--task", "imdb"), "--task does not go with --images"),
         ((*resnet, *images, *out, "--text", "t.csv"), "--text does not go with --images"),
         ((*resnet, *images, *out, "--frozen", "--epochs", 2), "--epochs does not go with --frozen"),
-        ((*resnet, *images, *out, "--pooling", "mean"), "pooling 'mean': choose one of avg"),
+        ((*resnet, *images, *out, "--pooling", "mean"), "pooling 'mean': choose one of avg, max"),
         ((*resnet, *images, *out, "--exits", "1,3"), "exits [1, 3]: give ascending layers from 1 to 2"),
         ((*resnet, *images, *out, "--distort", "blur9", "--image-size", 16), "levels 1, 2 and 3"),
         ((*resnet, *images[:2], *out), "--validation-images PATH, or --validation-rows N"),
