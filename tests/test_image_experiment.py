@@ -94,3 +94,42 @@ def test_measures_tell_distortions_apart() -> None:
         row = table.loc["noise", name.removeprefix("caltech101_").replace("caltech101", "clean")]
         shares = [row[f"bin_{b + 1}"] for b in range(4)]
         assert shares == pytest.approx((100 * np.bincount(bins, minlength=4) / len(bins)).tolist(), abs=1e-3)
+
+
+def test_a_measured_context_on_the_mixed_stream() -> None:
+    """The rules that the source recommends, played again by hand: each quarter of the noise by itself."""
+    import sys
+
+    sys.path.append(str(RESULTS.parent))
+    from levels import SOURCE, mixture
+    from rules import quartiles, recommended
+
+    source, trace = splitee.load_trace(SOURCE), mixture()
+    costs = splitee.CostModel(offload=12.0)
+    edges = quartiles(source, "noise")
+    rules = recommended(source, costs, 7, np.digitize(source.noise, edges), 0.02)
+    bins, right, cost = np.digitize(trace.noise, edges), 0.0, 0.0
+    for b, rule in enumerate(rules):
+        part = trace.select(bins == b)
+        result = splitee.replay(part, rule, costs, mu=0.1, repeats=1)
+        right += float(result.accuracy[0]) * len(part)
+        cost += float(result.cost[0]) * len(part)
+    table = pd.read_csv(RESULTS / "mixed.csv").set_index(["offload", "device_exits", "stream", "policy"])
+    row = table.loc[(12.0, 7, "mixed", "source rules by noise, 2 points")]
+    assert row["accuracy"] == pytest.approx(100 * right / len(trace), abs=1e-3)
+    assert row["cost"] == pytest.approx(cost / len(trace), rel=1e-5)
+
+
+def test_the_network_itself_does_what_the_traces_say() -> None:
+    """Early exit on the network for every stream; and codecs, beside the exact answers of the same images."""
+    check = pd.read_csv(RESULTS / "check.csv")
+    assert check["level"].nunique() * check["alpha"].nunique() == len(check) == 30
+    assert (check["same_exit"] + check["close_to_alpha"] == check["images"]).all()
+    assert (check["same_answer"] >= check["images"] - check["close_to_alpha"]).all()
+    codecs = pd.read_csv(RESULTS / "int8.csv")
+    assert (codecs["changed"] <= codecs["images"]).all()
+    for level, rows in codecs.groupby("level"):
+        trace = splitee.load_trace("caltech101" if level == "clean" else f"caltech101_{level}")
+        drawn = np.random.default_rng(0).permutation(len(trace))[: rows["images"].iloc[0]]
+        exact = 100 * (trace.prediction[drawn, -1] == trace.label[drawn]).mean()
+        assert rows["accuracy_exact"].tolist() == pytest.approx([exact] * len(rows), abs=1e-3)
