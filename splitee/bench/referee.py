@@ -33,7 +33,7 @@ from splitee.policies.played import Actions, Played
 from splitee.policies.problem import Orders, Problem, Table
 from splitee.system.world import World
 
-PATIENCE = 60.0  # s for one answer; a compiled policy may have to be compiled first
+TIMEOUT = 60.0  # s for one answer; a compiled policy may have to be compiled first
 _LONGEST = 2**28  # bytes of an answer
 
 
@@ -47,14 +47,14 @@ class Referee:
     Parameters
     ----------
     file : Path
-    patience : float
+    timeout : float
         Seconds to wait for one answer.
     """
 
-    def __init__(self, file: Path, patience: float = PATIENCE) -> None:
+    def __init__(self, file: Path, timeout: float = TIMEOUT) -> None:
         if not file.is_file():
             raise InputError(f"{file}: no such file: give a Python file with a policy")
-        self.file, self.patience = file.resolve(), patience
+        self.file, self.timeout = file.resolve(), timeout
         here, there = os.pipe()
         back, forth = os.pipe()
         command = [sys.executable, "-m", "splitee.bench.host", str(self.file), str(here), str(forth)]
@@ -97,12 +97,12 @@ class Referee:
         return answer["is"]
 
     def _line(self) -> bytes:
-        until = time.monotonic() + self.patience
+        until = time.monotonic() + self.timeout
         parts = [self.rest]
         while b"\n" not in parts[-1]:
             left = until - time.monotonic()
             if left <= 0 or not self.waiting.poll(1000 * left):
-                raise PolicyError(f"did not answer within {self.patience:g} s")
+                raise PolicyError(f"did not answer within {self.timeout:g} s")
             part = os.read(self.answers, 2**20)
             if not part:
                 raise PolicyError(f"ended its process (status {self.process.wait()})")

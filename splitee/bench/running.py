@@ -28,7 +28,7 @@ from splitee._internal.folders import claimed_folder, put_in_place, refuse_forei
 from splitee._internal.leftovers import FINAL
 from splitee.bench.entrants import ENTRANTS
 from splitee.bench.playing import Half, Row, play, played
-from splitee.bench.referee import PATIENCE, PolicyError, Referee
+from splitee.bench.referee import TIMEOUT, PolicyError, Referee
 from splitee.bench.suite import VERSION, Cell, cells, ready, seal
 from splitee.bench.tables import as_frame, document_of, stored_field
 from splitee.bench.times import cost_of
@@ -52,7 +52,7 @@ class Item(NamedTuple):
     what: str
     cell: int
     file: str
-    patience: float
+    timeout: float
 
 
 class Done(NamedTuple):
@@ -75,7 +75,7 @@ _REFEREES: dict[str, Referee] = {}
 
 def _referee(item: Item) -> Referee:
     if item.file not in _REFEREES:
-        _REFEREES[item.file] = Referee(Path(item.file), item.patience)
+        _REFEREES[item.file] = Referee(Path(item.file), item.timeout)
         atexit.register(_dismiss, item.file)
     return _REFEREES[item.file]
 
@@ -159,18 +159,18 @@ class Plan:
 
     files: Sequence[Path]
     field: bool
-    patience: float = PATIENCE
+    timeout: float = TIMEOUT
     limit: float = LIMIT
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def items(self) -> list[Item]:
         """Return all pieces of work; comparisons first, then trace by trace."""
-        found = [Item("check", 0, str(file), self.patience) for file in self.files]
+        found = [Item("check", 0, str(file), self.timeout) for file in self.files]
         for cell in cells():
             if self.field:
-                found.append(Item("field", cell.number, "", self.patience))
-            found += [Item("file", cell.number, str(file), self.patience) for file in self.files]
+                found.append(Item("field", cell.number, "", self.timeout))
+            found += [Item("file", cell.number, str(file), self.timeout) for file in self.files]
         return found
 
     def wanted(self, item: Item) -> bool:
@@ -243,7 +243,7 @@ def bench(
     again: bool = False,
     play_on: Map | None = None,
     limit: float = LIMIT,
-    patience: float = PATIENCE,
+    timeout: float = TIMEOUT,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda line: None,
     begin: Callable[[int], None] = lambda pieces: None,
@@ -262,7 +262,7 @@ def bench(
         stored results are read.
     play_on : callable, optional
         Does the work: `here(workers)` (default: one per processor) or `on(cluster)`.
-    limit, patience : float
+    limit, timeout : float
         Seconds that a policy file may take in all, and for one answer.
     overwrite : bool
         Whether an existing `out` is replaced.
@@ -285,7 +285,7 @@ def bench(
     out, place = Path(out), Path(out).resolve()
     refuse_foreign(place, FILES, "a benchmark's", overwrite)
     paths = _policy_files(files)
-    plan = Plan(paths, again or not paths, patience, limit)
+    plan = Plan(paths, again or not paths, timeout, limit)
     field = None if plan.field else stored_field()
     map_ = here(os.cpu_count() or 1) if play_on is None else play_on
     facts = {
@@ -293,7 +293,7 @@ def bench(
         "seal": seal(),
         "field": "played" if plan.field else "stored",
         "files": {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
-        "limits": [limit, patience],
+        "limits": [limit, timeout],
         "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "scipy")},
     }
     with claimed_folder(place, facts) as folder:

@@ -40,7 +40,7 @@ PARTS = ("all", "constant", "shift", "drift", "short", "delay", "system", "text"
     help="Seconds that a POLICY.py may take in all.",
 )
 @click.option(
-    "--patience",
+    "--timeout",
     type=click.FloatRange(0.1, 86_400),
     default=60.0,
     show_default=True,
@@ -58,7 +58,7 @@ def command(
     question: str,
     track: str,
     limit: float,
-    patience: float,
+    timeout: float,
     workers: int | None,
     on_ray: bool,
     ray_address: str | None,
@@ -100,7 +100,7 @@ def command(
             again=again,
             play_on=play_on,
             limit=limit,
-            patience=patience,
+            timeout=timeout,
             overwrite=overwrite,
             report=meter.say,
             begin=meter.begin,

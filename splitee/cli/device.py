@@ -150,7 +150,7 @@ def _run(device: Device, given: dict[str, Any], rows: Any) -> None:
         if rows is not None:
             arrivals = _arrivals(device.rules.setting, len(rows))
             running.run_rows(
-                device, _samples(rows), list(rows.id), rows.label, arrivals, stop,
+                device, _samples(rows), list(rows.id), _labels(rows, classes), arrivals, stop,
                 reply if given["as_json"] else lambda record: None,
             )  # fmt: skip
         elif given["listen"]:
@@ -245,6 +245,20 @@ def _setting(given: dict[str, Any], half: Half, rows: Any) -> Setting:
         one_at_a_time=rows is not None and arrivals is None,
         every_exit=given["complete_log"],
     )
+
+
+def _labels(rows: Rows | Images, classes: list[str]) -> list[int] | None:
+    """Return the rows' labels as the model's classes, for the log; None if they are no names of these."""
+    if rows.label is None:
+        return None
+    names = [str(name) for name in rows.label_names or range(int(rows.label.max()) + 1)]
+    if unknown := [name for name in names if name not in classes]:
+        _say(
+            f"the model has no class {unknown[0]!r} (it has {', '.join(classes)[:200]}): the log "
+            "gets no labels (--class-names names them)"
+        )
+        return None
+    return [classes.index(names[label]) for label in rows.label.tolist()]
 
 
 def _typical(half: Half, rows: Rows | Images | None) -> dict[str, int]:

@@ -260,9 +260,9 @@ def text(command: Command) -> Command:
             "label_columns",
             metavar="COLUMN",
             multiple=True,
-            help="With --text: the column of labels.",
+            help="With --text, or --images of Parquet: the column of labels.",
         ),
-        class_names("With --text: names of the labels 0, 1, …, separated by commas."),
+        class_names("With --text or --images: names of the labels 0, 1, …, separated by commas."),
         no_label,
         reading,
     )(command)

@@ -49,7 +49,11 @@ _CODECS = options.Read("codecs", partial(numbers.listed, read=check_codec))
 @options.threads()
 @options.codec(_CODECS, ",".join(CODECS), "Codecs to time.")
 @click.option(
-    "--passes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Passes per token count."
+    "--passes",
+    type=click.IntRange(1, 10_000),
+    default=30,
+    show_default=True,
+    help="Passes per token count, or of images.",
 )
 @click.option(
     "--check",
@@ -84,7 +88,7 @@ def command(
     """Measure CHECKPOINT on this machine: ms of every layer and exit, of reading and of codecs.
 
     Samples are run one at a time on the processor: texts by token count, images as the model resizes them.
-    Reading is tokenising a text, or decoding an image. The energy is read from RAPL, where the
+    Reading is tokenising texts, or decoding images. The energy is read from RAPL, where the
     system lets this user read it (Linux, mostly root only). Default: the bundled sst2_slender.
 
     \b

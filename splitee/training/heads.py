@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -143,14 +144,12 @@ def choose_heads(
     list of HeadFit
         For every exit, the fit of the lowest cross entropy on `validation`.
     """
-    best: dict[int, tuple[HeadFit, Tensor, Tensor]] = {}
-    for one in try_heads(model, train, validation, **tried):
-        layer = one[0].layer
-        if layer not in best or one[0].loss < best[layer][0].loss:
-            best[layer] = one
-    found = [best[layer][0] for layer in model.exits]
-    for exit_, fit in enumerate(found):
-        _set(model, exit_, *best[fit.layer])
+    found: list[HeadFit] = []
+    every = try_heads(model, train, validation, **tried)
+    for _, fits in groupby(every, key=lambda one: one[0].layer):
+        fit, weight, bias = min(fits, key=lambda one: one[0].loss)
+        _set(model, len(found), fit, weight, bias)
+        found.append(fit)
         report(
             f"exit at stage {fit.layer}: {fit.pooling}, decay {fit.decay:g}, validation accuracy "
             f"{fit.accuracy:.1%}, loss {fit.loss:.3f}"

@@ -20,7 +20,7 @@ class Recipe:
 
     Parameters
     ----------
-    pooling : {"auto", "first", "mean", "last"}, or of stages {"auto", "avg+max", "grid+max", "avg", "max"}
+    pooling : {"auto", "first", "mean", "last"}, or of stages "auto" or one of `STAGE_POOLINGS`
         Input of every exit. "auto" is the first token if exits start from pretrained poolers, the last one in
         a decoder, else the mean; of stages "avg+max", or with frozen stages what validates best.
     exits : tuple of int, optional

@@ -8,6 +8,7 @@ import pytest
 import serving
 import toys
 
+from splitee.runtime.log import load_log
 from splitee.runtime.planned import planned
 
 TEXTS = "text,sentiment\n" + "".join(
@@ -42,6 +43,12 @@ def test_a_run_and_its_proof(model: Path, place: Path) -> None:
         other = ("--layer-ms", "1", "--arrivals", "5", "--label-column", "sentiment", "--class-names", "0,1")
         again = commands.splitee("device", "half", *given, "--policy", "splitee", "--overwrite", *other)
         assert again.code == 0, again.err
+        assert "no class '0'" in again.err
+        assert load_log("log.parquet").records[0].label is None
+        named = ("--label-column", "sentiment", "--class-names", "LABEL_1,LABEL_0", "--overwrite")
+        again = commands.splitee("device", "half", *given, "--policy", "splitee", *named)
+        assert [one.label for one in load_log("log.parquet").records] == [1, 0] * 15  # by name
+        again = commands.splitee("device", "half", *given, "--policy", "splitee", "--overwrite", *other)
     found = json.loads(commands.splitee("verify-log", "log.parquet", "--json").out)
     assert found["same"]
     assert found["samples"] == 30

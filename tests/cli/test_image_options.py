@@ -1,6 +1,7 @@
 """--images, --distort and --stages: networks of stages by command, and what is refused in one line."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import toys
 
 import splitee
 from splitee.cli import image_options
+from splitee.runtime.log import load_log
 from splitee.system.profile import DeviceProfile
 from splitee.trace import load_trace
 
@@ -75,7 +77,18 @@ def test_a_run_and_its_proof(model: Path, place: Path) -> None:
             policy = splitee.FixedSplit(2, threshold=alpha)
             result = splitee.replay(trace, policy, costs, repeats=1, orders=[range(20)])
             assert [one["offloaded"] for one in answers] == result.offloaded[0].tolist()
-        assert len(load_trace("a.parquet").input_bytes) == found["offloaded"]
+        log = load_trace("a.parquet")
+        assert len(log.input_bytes) == found["offloaded"]
+        place_of = {name: row for row, name in enumerate(trace.id)}
+        assert log.label.tolist() == [int(trace.label[place_of[name]]) for name in log.id]
+        shutil.rmtree("pets/cat")  # the labels of the others stay those of the model
+        shutil.copytree("pets/dog", "pets/x")
+        ran = commands.splitee("device", "half", *to, "--images", "pets", "--out", "x.parquet")
+        assert "no class 'x'" in ran.err
+        shutil.rmtree("pets/x")
+        ran = commands.splitee("device", "half", *to, "--images", "pets", "--out", "d.parquet")
+        assert ran.code == 0, ran.err
+        assert {one.label for one in load_log("d.parquet").records} == {1}
         timed = ("--layer-ms", 1, "--arrivals", 5, "--uplink", 1, "--out", "c.parquet")
         ran = commands.splitee("device", model, *to, "--images", "pets", *timed)
         assert ran.code == 0, ran.err

@@ -32,9 +32,10 @@ from splitee.runtime.interfaces import interface_of
 from splitee.runtime.journal import read_lines
 from splitee.runtime.onnx_half import ImageOnnx
 from splitee.runtime.predicting import measured, predicted
-from splitee.runtime.records import CLOUD
+from splitee.runtime.records import CLOUD, Record
 from splitee.runtime.replaying import replay
 from splitee.runtime.running import Stop, endpoint, run_stream
+from splitee.runtime.setting import Rules
 from splitee.system.codec import as_rows, decode, encode, from_rows, rows_shape, state_bytes
 from splitee.trace import load_trace
 
@@ -158,13 +159,30 @@ def test_an_offload_sends_what_is_answered_first(half: Half, url: str, tmp_path:
     assert {one.sends for one in records} == {"state", "input"}
 
 
-def test_what_was_measured_beside_what_is_predicted(half: Half, url: str, tmp_path: Path) -> None:
-    """The prediction knows every file's size and every stage's state."""
+def test_a_given_size_takes_the_place_of_the_files(half: Half) -> None:
+    """A system may say how large every input is; else costs and decisions are those of each file."""
+    record = Record(1, "a", 0, 0.0, 0.0, 0, (1,), (0.5,), (0,), rate=1000.0, input_bytes=50_000)
+    for size, sends in ((None, True), (10.0, False)):
+        system = replace(SYSTEM, input_bytes=size).to_dict()
+        rules = Rules(pairs.setting_of(half, "split:1", costs=None, system=system))
+        assert rules.sends_state(record) is sends
+        assert not rules.sends_state(replace(record, exits=()))
+        costs = rules.feedback(replace(record, by="device")).offload_costs
+        assert costs[0] == pytest.approx(8 * (size or 50_000) / 1000 + LINK.rtt)
+        assert costs[1] == pytest.approx(min(8 * (36 * 6 + 36 * 4), 8 * (size or 50_000)) / 1000 + LINK.rtt)
+
+
+def test_what_was_measured_beside_what_is_predicted(
+    half: Half, url: str, trace: splitee.Trace, tmp_path: Path
+) -> None:
+    """The prediction knows every file's size and every stage's state; the cloud answers as the last exit."""
     system = replace(SYSTEM, sends="input").to_dict()
     setting = pairs.setting_of(half, "cloud-only", costs=None, system=system)
     device = pairs.opened(half, setting, tmp_path / "journal", url)
     records = pairs.play(device, IMAGES.data)
     pairs.shut(device)
+    assert [one.prediction for one in records] == trace.prediction[:, -1].tolist()
+    assert np.allclose([one.confidence for one in records], trace.confidence[:, -1], atol=1e-4)
     found = predicted(device.rules, device.rules.system, records, one_at_a_time=True)
     assert found["kilobytes"] == pytest.approx(IMAGES.sizes.mean() / 1e3)
     assert found["latency"] == pytest.approx((8 * IMAGES.sizes / 1e3 + 5).mean())  # 1 Mbit/s, 5 ms
