@@ -63,7 +63,7 @@ def cost_and_drop(rows: Sequence[Mapping[str, Any]], own: Sequence[str], limit: 
     last = -math.inf
     for row in sorted(named, key=lambda row: row["score"]):
         at = 100 * math.exp(row["score"] / 100)
-        last = max(at, last + 3.0)  # names keep their distance
+        last = max(at, last + 4.5)  # names keep their distance
         axes.annotate(
             row["entrant"],
             (row["drop"], at),

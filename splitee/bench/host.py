@@ -3,7 +3,7 @@
 `splitee.bench.referee` starts `python -m splitee.bench.host FILE IN OUT`. Requests are pickled tuples on the
 descriptor IN, answers one line of JSON each on OUT: the referee never unpickles what comes from here. No
 label is in this process but those of the source's validation trace and of the half on which settings are
-chosen. A policy file that opens other files than Python's modules, uses the network or starts processes is
+chosen. A policy file may read files beside it. One that opens others, uses the network or starts processes is
 reported. That keeps comparisons honest. It is no sandbox: run files that you trust.
 """
 
@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import pickle
+import signal
 import struct
 import sys
 import tempfile
@@ -46,7 +47,8 @@ _FORBIDDEN = (
 _MODULES = (".py", ".pyc", ".so", ".pyd", ".dylib", ".nbi", ".nbc", ".pth", ".zip")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/")
 _peeked: list[str] = []
-_own: Path
+_read: set[str] = set()  # the policy file's own modules and data, beside it
+_beside: list[str] = []  # the folder of the policy file
 
 
 class CheatingError(Exception):
@@ -72,6 +74,8 @@ def _may_open(path: str, mode: str) -> bool:
         return True
     if any(letter in mode for letter in "wax+"):
         return path.startswith(tempfile.gettempdir())
+    if _beside and os.path.abspath(path).startswith(_beside[0]):
+        _read.add(os.path.abspath(path))
     return path.startswith(_SYSTEM) or path.endswith(_MODULES) or _of_python(path)
 
 
@@ -120,13 +124,26 @@ def load(file: Path) -> Callable[[Any], Sequence[Any]]:
         and all(hasattr(one, method) for method in METHODS)
     ]
     if len(classes) != 1:
-        raise ValueError(
-            f"{len(classes)} classes of it have start, begin, decide and learn: define one, "
-            "or a function policies(task) that returns a policy or a list"
-        )
+        what = f"{len(classes)} of its classes are policies" if classes else _lacking(module)
+        raise ValueError(f"{what}: define one, or policies(task), which returns policies")
     build: Any = classes[0]
-    takes = inspect.signature(build).parameters
+    takes = inspect.signature(build).parameters.values()
+    if sum(one.default is one.empty and one.kind not in (2, 4) for one in takes) > 1:
+        raise ValueError(
+            f"{build.__name__} is made of nothing or of α alone: give its other arguments defaults, or "
+            "define policies(task)"
+        )
     return lambda task: [build(task.threshold) if takes else build()]
+
+
+def _lacking(module: Any) -> str:
+    """Return what the class that comes nearest to a policy lacks."""
+    own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+    for one in own:
+        lacks = [method for method in METHODS if not hasattr(one, method)]
+        if len(lacks) < len(METHODS):
+            return f"class {one.__name__} has no {' and no '.join(lacks)}"
+    return "it has no class with start, begin, decide and learn"
 
 
 class Host:
@@ -227,6 +244,10 @@ class Host:
         """Return seconds per decision of the device loop, and the bytes of its state."""
         return {"seconds": self.seconds / max(1, self.rounds), "bytes": state_bytes(self.loop)}
 
+    def on_spent(self) -> dict[str, Any]:
+        """Return the processor's seconds that this process has taken, and the files that it has read."""
+        return {"seconds": time.process_time(), "read": sorted(_read)}
+
 
 def _whole(value: Any) -> Any:
     """Return a number that JSON can hold; others as texts, which the loop refuses by name."""
@@ -263,7 +284,8 @@ def main() -> None:
     import resource
 
     file, requests, answers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    os.dup2(2, 1)  # what the policy prints goes beside the table
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the referee ends this process
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the policy prints would hide what is reported
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     host: Host | None = None
 
@@ -273,6 +295,7 @@ def main() -> None:
             data = data[os.write(answers, data) :]
 
     sys.path.insert(0, str(file.parent))
+    _beside.append(str(file.parent.resolve()) + os.sep)
     sys.addaudithook(_watch)
     while True:
         try:
@@ -299,7 +322,8 @@ def _shown(error: BaseException, file: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line = error.lineno
     where = f"line {line}: " if line else ""
-    return where + " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    said = error.msg if isinstance(error, SyntaxError) else error
+    return where + " ".join(f"{type(error).__name__}: {said}".split())[:300]
 
 
 if __name__ == "__main__":

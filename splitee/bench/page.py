@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from splitee.bench.figures import cost_and_drop, ranks
-from splitee.bench.words import HEADINGS, TRACKS, cells_of, title_of
+from splitee.bench.words import HEADINGS, TRACKS, cells_of, own_ranks, title_of
 from splitee.report.figures.style import png
 from splitee.report.html import Image, address, templates
 
@@ -46,7 +46,7 @@ def page(document: Mapping[str, Any], times: Mapping[str, Any]) -> str:
         _section(document, times, question) for question in ("drop 1", "drop 0.5", "drop 2", "regret")
     ]
     template = templates(Path(__file__).parent).get_template("page.html.jinja")
-    return template.render(document=document, sections=sections)
+    return template.render(document=document, sections=sections, own=own_ranks(document))
 
 
 def _section(document: Mapping[str, Any], times: Mapping[str, Any], question: str) -> Section:

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from splitee._internal.checksums import piece_path, read_piece, whole_piece
 from splitee._internal.errors import InputError
 from splitee._internal.files import write_text
 from splitee._internal.folders import claimed_folder, put_in_place, refuse_foreign
-from splitee._internal.leftovers import FINAL
+from splitee._internal.leftovers import FINAL, discard
 from splitee.bench.entrants import ENTRANTS
 from splitee.bench.playing import Half, Row, play, played
 from splitee.bench.referee import TIMEOUT, PolicyError, Referee
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
     from splitee._internal.ray import Cluster
 
 CHECKED = 500  # rounds of each cell in which a policy file is shown one exit at a time
-LIMIT = 900.0  # s that a policy file may take in all
+LIMIT = 1800.0  # processor's s that a policy file may take in all
+WARNED = 8  # cells after which it is reported that a policy file will not end within its limit
 FILES = ("cells.parquet", "bench.json", "times.json", "page.html")
 
 
@@ -56,12 +56,13 @@ class Item(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a piece of work has brought."""
+    """What a piece of work has brought; `read`: files that a policy file has read, with their SHA-256."""
 
     rows: list[Row]
     seconds: float
     failed: str
     times: dict[str, dict[str, float | None]]
+    read: dict[str, str]
 
 
 @lru_cache(maxsize=4)
@@ -87,23 +88,26 @@ def _dismiss(file: str) -> None:
 
 def work(common: Any, item: Item) -> Done:
     """Do a piece of work in this process; what goes wrong in a policy file is returned."""
-    began, cell = time.monotonic(), cells()[item.cell]
+    cell = cells()[item.cell]
     if item.what == "field":
-        return Done(play(cell, ENTRANTS), time.monotonic() - began, "", {})
+        return Done(play(cell, ENTRANTS), 0.0, "", {}, {})
     if item.what == "time":
-        return Done([], 0.0, "", {entrant.name: cost_of(entrant, cell) for entrant in ENTRANTS})
-    name, rows, times, failed = Path(item.file).stem, [], {}, ""
+        return Done([], 0.0, "", {entrant.name: cost_of(entrant, cell) for entrant in ENTRANTS}, {})
+    name, rows, times, spent = Path(item.file).stem, [], {}, {"seconds": 0.0, "read": []}
     try:
         referee = _referee(item)
+        before = referee.ask("spent")["seconds"]
         if item.what == "check":
             times = _checked(referee, name)
         else:
             first, second = _halves(item.cell)
             rows = played(cell, name, referee.policies(first.played.task), first, second)
+        spent = referee.ask("spent")
     except (PolicyError, InputError) as error:
         _dismiss(item.file)
-        failed = str(error)
-    return Done(rows, time.monotonic() - began, failed, times)
+        return Done([], 0.0, str(error), {}, {})
+    read = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in spent["read"]}
+    return Done(rows, spent["seconds"] - before, "", times, read)
 
 
 def _checked(referee: Referee, name: str) -> dict[str, dict[str, float | None]]:
@@ -161,7 +165,10 @@ class Plan:
     field: bool
     timeout: float = TIMEOUT
     limit: float = LIMIT
+    report: Callable[[str], None] = print
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    late: set[str] = dataclasses.field(default_factory=set)  # those that failed by the limit
+    cells: dict[str, int] = dataclasses.field(default_factory=dict)  # played of each file
     spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def items(self) -> list[Item]:
@@ -186,7 +193,18 @@ class Plan:
         if done.failed:
             self.failed.setdefault(name, done.failed)
         elif self.spent[name] > self.limit:
-            self.failed.setdefault(name, f"took more than {self.limit:g} s in all (--limit)")
+            self.late.add(name)
+            self.failed.setdefault(
+                name, f"took more than {self.limit:g} s of the processor: give fewer settings, or --limit"
+            )
+        elif item.what == "file":
+            self.cells[name] = self.cells.get(name, 0) + 1
+            whole = self.spent[name] / self.cells[name] * len(cells())
+            if self.cells[name] == WARNED and whole > self.limit:
+                self.report(
+                    f"{name} will take about {whole:,.0f} s of the processor, more than its --limit of "
+                    f"{self.limit:g}: give fewer settings, or a greater limit"
+                )
 
 
 Map = Callable[[Iterable[Item]], Iterator[tuple[Item, Done]]]
@@ -196,8 +214,12 @@ def here(workers: int) -> Map:
     """Return a function that does work in this process, or in several of this machine."""
 
     def one(items: Iterable[Item]) -> Iterator[tuple[Item, Done]]:
-        for item in items:
-            yield item, work(None, item)
+        try:
+            for item in items:
+                yield item, work(None, item)
+        finally:  # another call may find other files
+            for file in list(_REFEREES):
+                _dismiss(file)
 
     def several(items: Iterable[Item]) -> Iterator[tuple[Item, Done]]:
         before = {name: os.environ.get(name) for name in _ONE_THREAD}
@@ -263,7 +285,7 @@ def bench(
     play_on : callable, optional
         Does the work: `here(workers)` (default: one per processor) or `on(cluster)`.
     limit, timeout : float
-        Seconds that a policy file may take in all, and for one answer.
+        Seconds of the processor that a policy file may take in all, and of waiting for one answer.
     overwrite : bool
         Whether an existing `out` is replaced.
     report, begin, advance : callable
@@ -280,24 +302,27 @@ def bench(
     FileExistsError
         If `out` exists and `overwrite` is false; nothing is played then.
     InputError
-        If a file does not exist, two have one name, or the stored results are of another suite.
+        If a file does not exist, two have one name, none can be ranked, or the stored results are of another
+        suite.
     """
     out, place = Path(out), Path(out).resolve()
     refuse_foreign(place, FILES, "a benchmark's", overwrite)
     paths = _policy_files(files)
-    plan = Plan(paths, again or not paths, timeout, limit)
+    plan = Plan(paths, again or not paths, timeout, limit, report)
     field = None if plan.field else stored_field()
     map_ = here(os.cpu_count() or 1) if play_on is None else play_on
     facts = {
         "suite": VERSION,
         "seal": seal(),
         "field": "played" if plan.field else "stored",
-        "files": {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
-        "limits": [limit, timeout],
         "libraries": {name: version(name) for name in ("splitee", "numpy", "numba", "scipy")},
     }
     with claimed_folder(place, facts) as folder:
         times = _play_missing(plan, folder, map_, report, begin, advance)
+        if paths and len(plan.failed) == len(paths) and not plan.field:
+            if not plan.late:
+                discard(folder)
+            raise InputError("; ".join(f"{name}: {why}" for name, why in sorted(plan.failed.items())))
         rows = [row for item in plan.items() if item.what != "check" and plan.wanted(item)
                 for row in _read(folder, item)["rows"]]  # fmt: skip
         if plan.field:
@@ -306,11 +331,10 @@ def bench(
         made = folder / FINAL
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
-        _write(made, frame, plan, facts, times)
+        given = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        _write(made, frame, plan, facts | {"files": given}, times)
         refuse_foreign(place, FILES, "a benchmark's", overwrite)
         put_in_place(made, place, folder)
-    for name, why in sorted(plan.failed.items()):
-        report(f"{name} is not in the table: {why}")
     return out
 
 
@@ -331,7 +355,8 @@ def _policy_files(files: Sequence[str | Path]) -> list[Path]:
     paths = [Path(file) for file in files]
     for path in paths:
         if not path.is_file() or path.suffix != ".py":
-            raise InputError(f"{path}: no such Python file: give a file with a policy (docs/bench.md)")
+            what = "is no Python file" if path.exists() else "no such file"
+            raise InputError(f"{path}: {what}: give a file with a policy, such as mine.py (docs/bench.md)")
     names = [path.stem for path in paths]
     taken = {entrant.name for entrant in ENTRANTS}
     for name in names:
@@ -350,10 +375,11 @@ def _play_missing(
 ) -> dict[str, Any]:
     """Do the work that has no whole piece yet; return the times of the policy files."""
     items = plan.items()
-    there = [item for item in items if whole_piece(_piece(folder, item))]
+    kept = {item: Done(**_read(folder, item)) for item in items if whole_piece(_piece(folder, item))}
+    there = [item for item, done in kept.items() if not done.failed and _unchanged(done)]
     begin(len(items))
     for item in there:
-        plan.took(item, Done(**_read(folder, item)))
+        plan.took(item, kept[item])
         advance(False)
     if there:
         report(f"{len(there)} of {len(items)} pieces are there from an earlier run")
@@ -380,8 +406,18 @@ def _timed(folder: Path) -> dict[str, Any]:
     return times
 
 
+def _unchanged(done: Done) -> bool:
+    """Whether the files beside a policy file are those that it has read."""
+    return all(
+        Path(file).is_file() and hashlib.sha256(Path(file).read_bytes()).hexdigest() == digest
+        for file, digest in done.read.items()
+    )
+
+
 def _piece(folder: Path, item: Item) -> Path:
-    who = f"-{hashlib.sha256(item.file.encode()).hexdigest()[:12]}" if item.file else ""
+    """Return the file of a piece of work; that of a policy file is named after its content."""
+    content = item.file.encode() + Path(item.file).read_bytes() if item.file else b""
+    who = f"-{hashlib.sha256(content).hexdigest()[:12]}" if item.file else ""
     return folder / f"{item.what}-{item.cell:03d}{who}.json"
 
 

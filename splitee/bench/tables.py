@@ -117,7 +117,9 @@ def document_of(
     for question in QUESTIONS:
         asked = frame[frame["question"] == question]
         parts = {part: asked[_belongs(asked, part)] for part in PARTS}
-        tables[question] = {part: _table(rows, names, bounds) for part, rows in parts.items() if len(rows)}
+        tables[question] = {
+            part: _table(rows, question, names, bounds) for part, rows in parts.items() if len(rows)
+        }
     return {
         "suite": VERSION,
         **{name: facts[name] for name in ("seal", "field", "files", "libraries")},
@@ -136,7 +138,9 @@ def _belongs(frame: pd.DataFrame, part: str) -> Any:
     return frame["track" if part in TRACKS else "kind"] == part
 
 
-def _table(frame: pd.DataFrame, names: Sequence[str], bounds: set[str]) -> list[dict[str, Any]]:
+def _table(
+    frame: pd.DataFrame, question: str, names: Sequence[str], bounds: set[str]
+) -> list[dict[str, Any]]:
     """Return one row per entrant, ranked ones first; bounds have no rank."""
     by_trace = frame.pivot_table("score", "trace", "entrant", aggfunc="mean", observed=True)
     ranking = [name for name in names if name not in bounds]
@@ -160,7 +164,7 @@ def _table(frame: pd.DataFrame, names: Sequence[str], bounds: set[str]) -> list[
                 "high": None if k is None else _number(found.high[k]),
                 "drop": _number(of["drop"].mean()),
                 "worst_drop": _number(of["drop"].max()),
-                "broken": _number(100 * of["broken"].mean()),
+                "broken": None if question == "regret" else _number(100 * of["broken"].mean()),
                 "promise_broken": _number(100 * promised["promise_broken"].mean()),
                 "fell_back": _number(100 * of["fell_back"].mean()),
                 "disagreement": _number(of["disagreement"].mean()),

@@ -47,6 +47,18 @@ def title_of(document: Mapping[str, Any], question: str, track: str) -> str:
     return f"{document['suite']}, {TRACKS[track]}: {what}. Lower is better."
 
 
+def own_ranks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the policies of files, each with its ranks by question in words."""
+    found = []
+    for name in document["own"]:
+        places = []
+        for question, parts in document["tables"].items():
+            [row] = [row for row in parts["all"] if row["entrant"] == name]
+            places.append(f"{row['rank']} ({row['best']}–{row['worst']}) of {question}")
+        found.append((name, ", ".join(places)))
+    return found
+
+
 def cells_of(row: Mapping[str, Any], times: Mapping[str, Any], question: str) -> dict[str, str]:
     """Return the cells of a row as texts, in the order of `HEADINGS`.
 

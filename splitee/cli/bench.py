@@ -13,7 +13,9 @@ from splitee.cli import options
 from splitee.cli.meter import Meter
 from splitee.cli.printing import table_console
 
-WIDTH = 160
+WIDTH = 110
+COLUMNS = ("rank", "entrant", "score", "drop", "worst_drop", "broken", "fell_back")  # the page has all
+AROUND = 4  # rows shown above and below a policy of a file
 QUESTIONS = ("regret", "drop 0.5", "drop 1", "drop 2")
 PARTS = ("all", "constant", "shift", "drift", "short", "delay", "system", "text", "image")
 
@@ -35,9 +37,9 @@ PARTS = ("all", "constant", "shift", "drift", "short", "delay", "system", "text"
 @click.option(
     "--limit",
     type=click.FloatRange(1, 86_400),
-    default=900.0,
+    default=1800.0,
     show_default=True,
-    help="Seconds that a POLICY.py may take in all.",
+    help="Seconds of the processor that a POLICY.py may take in all.",
 )
 @click.option(
     "--timeout",
@@ -116,22 +118,27 @@ def command(
 def _print(document: dict[str, Any], times: dict[str, Any], question: str, track: str, out: Path) -> None:
     from rich.table import Table
 
-    from splitee.bench.words import HEADINGS, cells_of, title_of
+    from splitee.bench.words import HEADINGS, cells_of, own_ranks, title_of
 
     shown = Table(title=title_of(document, question, track), title_justify="left", box=None, pad_edge=False)
-    for key, heading in HEADINGS[question == "regret"].items():
-        shown.add_column(heading, justify="left" if key == "entrant" else "right", no_wrap=key == "entrant")
-    for row in document["tables"][question][track]:
-        own = row["entrant"] in document["own"]
-        shown.add_row(*cells_of(row, times, question).values(), style="bold" if own else None)
+    headings = HEADINGS[question == "regret"]
+    for key in COLUMNS:
+        shown.add_column(headings[key], justify="left" if key == "entrant" else "right", no_wrap=True)
+    rows = document["tables"][question][track]
+    own = [place for place, row in enumerate(rows) if row["entrant"] in document["own"]]
+    near = [place for place in range(len(rows)) if not own or any(abs(place - o) <= AROUND for o in own)]
+    near = [place for place in range(len(rows)) if place <= AROUND or place in near]
+    for before, place in zip([-1, *near], near, strict=False):
+        if place > before + 1:
+            shown.add_row(*("…" for _ in COLUMNS), style="dim")
+        cells = cells_of(rows[place], times, question)
+        shown.add_row(*(cells[key] for key in COLUMNS), style="bold" if place in own else None)
     table_console(WIDTH).print(shown)
-    for name in document["own"]:
-        places = []
-        for asked in QUESTIONS:
-            [row] = [row for row in document["tables"][asked]["all"] if row["entrant"] == name]
-            places.append(f"{asked} {row['rank']} ({row['best']} to {row['worst']})")
-        click.echo(f"{name}: rank by question: {', '.join(places)}")
-    click.echo(f"wrote {out}: page.html, bench.json, cells.parquet, times.json")
+    for name, places in own_ranks(document):
+        click.echo(f"{name}: rank {places}")
+    click.echo(f"wrote {out}: page.html (all columns and tracks), bench.json, cells.parquet, times.json")
+    for name, why in document["failed"].items():
+        click.echo(f"warning: {name} is not in the table: {why}", err=True)
 
 
 def _listed(as_json: bool) -> str:

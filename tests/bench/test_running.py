@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from policy_files import BAD, GOOD
 
@@ -73,8 +74,6 @@ def test_the_same_bytes_twice_and_a_page(small) -> None:
 
 def test_files_are_ranked_among_the_stored_field(small, monkeypatch) -> None:
     frame_of = bench(small / "field", play_on=here(1))
-    import pandas as pd
-
     monkeypatch.setattr(tables, "FIELD", small / "field.parquet")
     tables.store_field(pd.read_parquet(frame_of / "cells.parquet"), small / "field.parquet")
     (small / "mine.py").write_text(GOOD)
@@ -84,19 +83,45 @@ def test_files_are_ranked_among_the_stored_field(small, monkeypatch) -> None:
     document = json.loads((out / "bench.json").read_text())
     assert document["own"] == ["mine"]
     assert document["failed"] == {"bad": "line 15: IndexError: list index out of range"}
-    assert lines == ["bad is not in the table: line 15: IndexError: list index out of range"]
     both = bench(small / "both", [small / "mine.py"], again=True, play_on=here(1))
     assert json.loads((both / "bench.json").read_text())["tables"] == document["tables"]
-    late = bench(small / "late", [small / "mine.py"], limit=1e-9, play_on=here(1))
-    assert "took more than" in json.loads((late / "bench.json").read_text())["failed"]["mine"]
+    with pytest.raises(
+        InputError, match="mine: took more than 1e-09 s of the processor: give fewer settings"
+    ):
+        bench(small / "late", [small / "mine.py"], limit=1e-9, play_on=here(1))
+    late = bench(small / "late", [small / "mine.py"], play_on=here(1), report=lines.append)
+    assert lines[-1].endswith("pieces are there from an earlier run")
+    assert digests(late)[0] == digests(bench(small / "again", [small / "mine.py"], play_on=here(1)))[0]
+    with pytest.raises(InputError, match="bad: line 15: IndexError"):
+        bench(small / "none", [small / "bad.py"], play_on=here(1))
+    assert not (small / "none").exists()
+    assert not (small / "none.partial").exists()
+
+
+def test_what_a_file_reads_beside_it_is_part_of_it(small, monkeypatch) -> None:
+    field = bench(small / "field", play_on=here(1))
+    monkeypatch.setattr(tables, "FIELD", small / "field.parquet")
+    tables.store_field(pd.read_parquet(field / "cells.parquet"), small / "field.parquet")
+    (small / "alpha_beside.py").write_text("ALPHA = 0.7\n")
+    (small / "mine.py").write_text(
+        "from alpha_beside import ALPHA\n" + GOOD.replace("self.threshold:", "ALPHA:")
+    )
+    first = bench(small / "first", [small / "mine.py"], play_on=here(1))
+    with pytest.raises(InputError, match="took more"):
+        bench(small / "second", [small / "mine.py"], limit=1e-9, play_on=here(1))
+    (small / "alpha_beside.py").write_text("ALPHA = 0.99\n")
+    lines: list[str] = []
+    second = bench(small / "second", [small / "mine.py"], play_on=here(1), report=lines.append)
+    assert not lines
+    assert digests(first)[0] != digests(second)[0]
 
 
 def test_bad_requests(small) -> None:
     (small / "cloud-only.py").write_text(GOOD)
     (small / "text.txt").write_text("")
     for files, said in (
-        ([small / "none.py"], "no such Python file"),
-        ([small / "text.txt"], "no such Python file"),
+        ([small / "none.py"], "no such file"),
+        ([small / "text.txt"], "is no Python file"),
         ([small / "cloud-only.py"], "two entrants are called cloud-only"),
     ):
         with pytest.raises(InputError, match=said):

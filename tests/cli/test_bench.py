@@ -31,7 +31,7 @@ def test_the_lists() -> None:
     ("given", "said"),
     [
         ((), "give --out FOLDER"),
-        (("none.py", "--out", "out"), "no such Python file"),
+        (("none.py", "--out", "out"), "no such file"),
         (("--out", "out", "--track", "drifting"), "drift"),
         (("--out", "out", "--workers", "0"), "workers"),
     ],

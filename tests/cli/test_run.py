@@ -283,7 +283,7 @@ def test_a_place_below_a_file_is_told_before_anything_is_played(trace_file: Path
         (["run", "--repeats", "many"], "'many' is not a valid integer (see splitee run --help)"),
         (["nosuch"], "no command is called 'nosuch': there are run, bench, sweep, report, trace, train, "),
         (["rum"], "'rum': did you mean run? there are run, "),
-        (["trace", "shwo"], "'shwo': did you mean show? there are calibrate, export, import, "),
+        (["trace", "shwo"], "'shwo': did you mean show? there are calibrate, croissant, export, "),
         (["run", "--offload"], "Option '--offload' requires an argument (see splitee run --help)"),
         (["trace", "import"], "Missing argument 'FILE' (see splitee trace import --help)"),
     ],

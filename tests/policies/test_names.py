@@ -76,7 +76,7 @@ def test_every_public_class_and_every_listed_name_is_known() -> None:
     setting = Setting(6, 6, 0.8, source=source, classes=2)
     values = {"LAYER": "1", "ALPHA": "0.5", "NATS": "0.5", "PATIENCE": "1", "SAMPLES": "9", "SHARE": "0.02"}
     values["DISCOUNT"] = "0.99"
-    for name in splitee.__all__:
+    for name in set(splitee.__all__) - {"ByContext"}:  # made of policies, by hand
         if isinstance(getattr(splitee, name), type) and issubclass(
             getattr(splitee, name), splitee.policies.Policy
         ):

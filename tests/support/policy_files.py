@@ -69,8 +69,10 @@ HIDING = """
 BAD = {
     "raises": (HEAD.format(begin="[][t]"), "line 15: IndexError"),
     "no_syntax": ("def begin(:", "line 1: SyntaxError"),
-    "nothing": ("x = 1", "0 classes of it have start, begin, decide and learn"),
-    "two": (GOOD + GOOD.replace("class Mine", "class Other"), "2 classes"),
+    "nothing": ("x = 1", "it has no class with start, begin, decide and learn"),
+    "two": (GOOD + GOOD.replace("class Mine", "class Other"), "2 of its classes are policies"),
+    "lacks": (GOOD.replace("def learn", "def lern"), "class Mine has no learn: define one"),
+    "asks_much": (GOOD.replace("threshold)", "threshold, step)", 1), "made of nothing or of α alone"),
     "makes_none": ("def policies(task):\n    return []\n", "makes no policy"),
     "makes_a_class": (GOOD + "\n\ndef policies(task):\n    return Mine\n", "is a class"),
     "half": (
