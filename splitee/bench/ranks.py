@@ -81,8 +81,8 @@ def ranked(scores: Floats) -> Ranks:
     error = differ.std(axis=0, ddof=1) / np.sqrt(traces)
     worth = error > _TINY
     tested = differ[:, worth]
-    again = np.einsum("bt,tp->bp", weights, tested)
-    spread = np.einsum("bt,tp->bp", weights, tested**2) - again**2
+    again = weights @ tested
+    spread = weights @ tested**2 - again**2
     spread = np.sqrt(np.maximum(spread, 0.0) / (traces - 1))
     ratio = np.abs(again - centre[worth]) / np.maximum(spread, 0.5 * error[worth])
     greatest = ratio.max(axis=1, initial=0.0)

@@ -24,6 +24,7 @@ PARTS = ("all", *TRACKS, "text", "image")
 """What tables speak of: all cells, those of a track, those of texts or of images."""
 _FLOATS = ("score", "cost", "drop", "reward", "disagreement", "offloaded", "latency", "energy", "kilobytes",
            "promise", "promise_broken")  # fmt: skip
+_MEASURED = ("latency", "energy", "kilobytes")  # in cells with a clock
 _TEXTS = ("entrant", "question", "member", "why")
 
 
@@ -146,13 +147,19 @@ def _table(
     ranking = [name for name in names if name not in bounds]
     found = ranked(by_trace[ranking].to_numpy(np.float64))
     place = {name: k for k, name in enumerate(ranking)}
-    grouped = dict(iter(frame.groupby("entrant", observed=True)))
+    told = frame.assign(
+        constant=frame["cost"].where(frame["latency"].isna()),
+        broken=100.0 * frame["broken"],
+        fell_back=100.0 * frame["fell_back"],
+        promise_broken=100.0 * frame["promise_broken"],
+    ).groupby("entrant", observed=True)
+    means = told[
+        ["drop", "broken", "promise_broken", "fell_back", "disagreement", "constant", *_MEASURED]
+    ].mean()
+    worst = told["drop"].max()
     rows = []
     for name in names:
-        of, k = grouped[name], place.get(name)
-        timed = of[of["latency"].notna()]
-        constant = of[of["latency"].isna()]
-        promised = of[of["promise"].notna()]
+        of, k = means.loc[name], place.get(name)
         rows.append(
             {
                 "entrant": name,
@@ -162,16 +169,15 @@ def _table(
                 "score": _number(by_trace[name].mean()),
                 "low": None if k is None else _number(found.low[k]),
                 "high": None if k is None else _number(found.high[k]),
-                "drop": _number(of["drop"].mean()),
-                "worst_drop": _number(of["drop"].max()),
-                "broken": None if question == "regret" else _number(100 * of["broken"].mean()),
-                "promise_broken": _number(100 * promised["promise_broken"].mean()),
-                "fell_back": _number(100 * of["fell_back"].mean()),
-                "disagreement": _number(of["disagreement"].mean()),
-                "cost": _number(constant["cost"].mean()),
-                "ms": _number(timed["latency"].mean()),
-                "mJ": _number(timed["energy"].mean()),
-                "KB": _number(timed["kilobytes"].mean()),
+                "drop": _number(of["drop"]),
+                "worst_drop": _number(worst[name]),
+                "broken": None if question == "regret" else _number(of["broken"]),
+                **{key: _number(of[key]) for key in ("promise_broken", "fell_back", "disagreement")},
+                "cost": _number(of["constant"]),
+                **{
+                    key: _number(of[column])
+                    for key, column in zip(("ms", "mJ", "KB"), _MEASURED, strict=True)
+                },
             }
         )
     return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0, row["score"]))
