@@ -98,6 +98,7 @@ def test_files_are_ranked_among_the_stored_field(small, monkeypatch) -> None:
     assert not (small / "none.partial").exists()
 
 
+@pytest.mark.slow
 def test_what_a_file_reads_beside_it_is_part_of_it(small, monkeypatch) -> None:
     field = bench(small / "field", play_on=here(1))
     monkeypatch.setattr(tables, "FIELD", small / "field.parquet")

@@ -41,7 +41,7 @@ from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold
 from splitee.policies.setting import Name
 from splitee.policies.ucb import logarithms
-from splitee.system.world import HEAD, TAIL, World, begin_round, new_lane
+from splitee.system.world import HEAD, TAIL, World, begin_round, new_lane, taken_in
 
 ARRIVES, QUEUES, MEANS = range(3)
 _RULES = {"arrives": ARRIVES, "queues": QUEUES, "means": MEANS}
@@ -137,9 +137,11 @@ def play(rule, beta, logs, queue, gains, game, world, order, r, state, action): 
     `state` has shape (7, m + 1): number and sum of rewards, of exits, of offloads; offloads under way.
     """
     rounds, columns = order.shape[0], len(game.alpha)
-    lane, waits, many, step = new_lane(rounds), np.zeros(rounds, np.int64), 0, 0
+    lane, waits, many, step, taken = new_lane(rounds), np.zeros(rounds, np.int64), 0, 0, 0
     for t in range(rounds):
         start = begin_round(world, lane, t, r, order[t, r])
+        while taken_in(lane, t, start, taken):  # the link's rate is known in the order of the rounds
+            taken += 1
         place = next_back(lane, waits, many, start)
         while place >= 0:
             u = waits[place]
@@ -160,7 +162,7 @@ def play(rule, beta, logs, queue, gains, game, world, order, r, state, action): 
                 step += 1
                 i = best_arm(rule, game.first, beta, logs, step, state)
                 u = get(queue, gains, i)
-        stop_at(game, world, lane, order, action, t, r, start, t, i)
+        stop_at(game, world, lane, order, action, t, r, start, taken, i)
         state[PENDING, i] += 1.0 if action[t, r] >= columns else 0.0
         waits[many] = t
         many += 1

@@ -70,3 +70,18 @@ def test_bad_parameters_are_refused() -> None:
     ):
         with pytest.raises(splitee.InputError, match=line):
             LateUCB(0.7, **given_)
+
+
+@pytest.mark.parametrize("rule", ["arrives", "queues", "means"])
+def test_the_rate_of_the_link_is_known_in_the_order_of_the_rounds(rule: str) -> None:
+    """On a link that changes: what is cheaper to send depends on the rate that is known."""
+    trace = splitee.load_trace("imdb").select(range(400))
+    link = splitee.Link(time_s=[0.0, 0.2, 0.5], mbit_s=[0.02, 8.0, 0.05])
+    system = splitee.System(
+        splitee.DeviceProfile(layer_ms=2.0, exit_ms=1.0, hidden=8), link, cloud=400.0, arrivals=9.0
+    )
+    policy = LateUCB(0.9, rule)
+    whole = splitee.replay(trace, {"it": policy}, system, repeats=2)["it"]
+    loop = splitee.replay(trace, {"it": policy.live()}, system, repeats=2)["it"]
+    assert (whole.split == loop.split).all()
+    assert np.allclose(whole.latency, loop.latency, rtol=1e-12)
