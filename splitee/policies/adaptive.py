@@ -33,7 +33,7 @@ from splitee.policies.problem import Floats, Orders, Table
 from splitee.policies.setting import Name
 from splitee.system.world import (
     World,
-    act,
+    act_at,
     begin_round,
     known_rate,
     new_lane,
@@ -192,18 +192,7 @@ def play(queue, memory, first, arms, confidence, mu, value, alpha, world, order,
                 best, at, threshold = score, i, alpha[i, place]
         offloads = at == 0 or np.float64(confidence[s, at]) < threshold
         action[t, r] = at + columns if offloads else at
-        act(
-            world,
-            lane,
-            t,
-            s,
-            start,
-            taken,
-            at,
-            world.device_ms[0, k, at],
-            world.device_mj[0, k, at],
-            offloads,
-        )
+        act_at(world, lane, t, s, start, taken, at, 0, offloads)
         pending += lane.kilobytes[t]
 
 

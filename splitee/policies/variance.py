@@ -28,7 +28,7 @@ from splitee.policies.played import Actions, Played, room_for
 from splitee.policies.problem import Floats, Orders, Table, check_threshold, reward
 from splitee.policies.setting import Name
 from splitee.policies.ucb import VECTOR, logarithms, whole_vectors
-from splitee.system.world import World, act, begin_round, new_lane, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, taken_in
 
 TUNED, THOMPSON = range(2)
 CHUNK = 2048  # rounds whose random numbers are drawn at a time
@@ -154,9 +154,9 @@ def play_late(  # type: ignore[no-untyped-def]
         if t >= arms - first:
             choose(rule, first, span, logs[t], noise[t], count, mean, width, best, chosen)
         i, s = chosen[0] if t >= arms - first else np.uintp(first + t), np.uintp(order[t, r])
-        offloads, k = np.float64(confidence[s, i]) < alpha[i], world.kind[s]
+        offloads = np.float64(confidence[s, i]) < alpha[i]
         action[t, r] = i + columns if offloads else i
-        act(world, lane, t, s, start, taken, i, world.device_ms[0, k, i], world.device_mj[0, k, i], offloads)
+        act_at(world, lane, t, s, start, taken, i, 0, offloads)
 
 
 State = tuple[Floats, Floats, Floats, Floats, Floats]

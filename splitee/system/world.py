@@ -336,6 +336,14 @@ def act(world, lane, t, s, start, taken, i, ms, mj, offloads):  # type: ignore[n
 
 
 @inlined
+def act_at(world, lane, t, s, start, taken, i, every_exit, offloads):  # type: ignore[no-untyped-def]
+    """Let the device stop at layer i, with one exit evaluated (0) or all on the way (1); see `act`."""
+    k = world.kind[s]
+    ms, mj = world.device_ms[every_exit, k, i], world.device_mj[every_exit, k, i]
+    act(world, lane, t, s, start, taken, i, ms, mj, offloads)
+
+
+@inlined
 def taken_in(lane, t, start, taken):  # type: ignore[no-untyped-def]
     """Return whether the feedback of round `taken` < t has arrived by `start`.
 

@@ -39,7 +39,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act, begin_round, new_lane, taken_in, waiting
+from splitee.system.world import World, act_at, begin_round, new_lane, taken_in, waiting
 
 TOTAL, COUNT, MEAN, WIDTH = range(4)  # of `state`
 BACKLOGS = 11  # 0..10 samples that wait; more count as 10
@@ -173,7 +173,7 @@ def play(  # type: ignore[no-untyped-def]
         offloads = i < columns - 1 and np.float64(confidence[s, i]) < least
         action[t, r] = i + columns if offloads else i
         k = world.kind[s]
-        act(world, lane, t, s, start, taken, i, world.device_ms[e, k, i], world.device_mj[e, k, i], offloads)
+        act_at(world, lane, t, s, start, taken, i, e, offloads)
 
 
 @kernel

@@ -40,7 +40,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, offload_cost, taken_in
 
 SPENT, SHOWN, DISAGREED, WIDTH = range(4)  # of `state`
 
@@ -143,7 +143,7 @@ def play(  # type: ignore[no-untyped-def]
         i = 1 if offloads else i
         action[t, r] = i + columns if offloads else i
         k = world.kind[s]
-        act(world, lane, t, s, start, taken, i, world.device_ms[1, k, i], world.device_mj[1, k, i], offloads)
+        act_at(world, lane, t, s, start, taken, i, 1, offloads)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act, begin_round, new_lane, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, taken_in
 
 COUNT, TOTAL = range(2)  # rows of DEE's state, by exit and bin
 
@@ -76,8 +76,8 @@ def play_lee(weights, arms, mu, confidence, world, order, r, action):  # type: i
             credit(state, 0, i - 1, np.float64(confidence[u, i]) - mu * world.device[0, world.kind[u], i])
             taken += 1
         i = choose(weights[t], t, state, 0) + 1
-        action[t, r], k = i, world.kind[s]
-        act(world, lane, t, s, start, taken, i, world.device_ms[0, k, i], world.device_mj[0, k, i], False)
+        action[t, r] = i
+        act_at(world, lane, t, s, start, taken, i, 0, False)
 
 
 @inlined
@@ -133,8 +133,8 @@ def play_dee(  # type: ignore[no-untyped-def]
         while on and i < arms:
             i += 1
             on = i < columns - 1 and goes_on(weights[t], state, i, bin_of(low, scale, bins, confidence[s, i]))
-        action[t, r], k = i + columns if on else i, world.kind[s]
-        act(world, lane, t, s, start, taken, i, world.device_ms[1, k, i], world.device_mj[1, k, i], on)
+        action[t, r] = i + columns if on else i
+        act_at(world, lane, t, s, start, taken, i, 1, on)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from splitee.policies.thresholds.device import (
     check_layer,
     local_exit,
 )
-from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, offload_cost, taken_in
 from splitee.trace import Trace
 
 LEAST = 1e-300
@@ -144,19 +144,7 @@ def play(  # type: ignore[no-untyped-def]
             q = chance(weights, prediction[s, layer] if many else 0, keep)
             offloads = coins[t, 0] < q or (not full and coins[t, 1] < epsilon)
         action[t, r] = layer + columns if offloads else layer
-        k = world.kind[s]
-        act(
-            world,
-            lane,
-            t,
-            s,
-            start,
-            taken,
-            layer,
-            world.device_ms[0, k, layer],
-            world.device_mj[0, k, layer],
-            offloads,
-        )
+        act_at(world, lane, t, s, start, taken, layer, 0, offloads)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act, begin_round, new_lane, offload_cost, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, offload_cost, taken_in
 
 BINS, FAR = 20, 25  # bins of confidence; the layer is chosen anew at least so often
 SEEN, JUDGED, RIGHT = range(3)  # of `table`
@@ -206,7 +206,7 @@ def play(  # type: ignore[no-untyped-def]
             offloads = not keeps(lite, error, least, width, table, i, b)
         action[t, r] = i + columns if offloads else i
         k = world.kind[s]
-        act(world, lane, t, s, start, taken, i, world.device_ms[e, k, i], world.device_mj[e, k, i], offloads)
+        act_at(world, lane, t, s, start, taken, i, e, offloads)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from splitee.policies.thresholds.device import (
     is_known,
 )
 from splitee.policies.ucb import logarithms
-from splitee.system.world import World, act, begin_round, new_lane, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, taken_in
 from splitee.trace import Trace
 
 JUDGED, WRONG = range(2)  # of `table`
@@ -305,19 +305,7 @@ def play(  # type: ignore[no-untyped-def]
                 break
             i += 1
         action[t, r] = i if answers else i + columns
-        k = world.kind[s]
-        act(
-            world,
-            lane,
-            t,
-            s,
-            start,
-            taken,
-            i,
-            world.device_ms[1, k, i],
-            world.device_mj[1, k, i],
-            not answers,
-        )
+        act_at(world, lane, t, s, start, taken, i, 1, not answers)
 
 
 @dataclass(frozen=True)

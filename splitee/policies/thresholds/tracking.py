@@ -33,7 +33,7 @@ from splitee.policies.thresholds.device import (
     check_layer,
     local_exit,
 )
-from splitee.system.world import World, act, begin_round, new_lane, taken_in
+from splitee.system.world import World, act_at, begin_round, new_lane, taken_in
 
 
 @inlined
@@ -77,19 +77,7 @@ def play(  # type: ignore[no-untyped-def]
         keeps = layer == columns - 1 or np.float64(confidence[s, layer]) >= threshold
         offloads = layer < columns - 1 and (not keeps or coins[t] < audits)
         kept[t], action[t, r] = keeps, layer + columns if offloads else layer
-        k = world.kind[s]
-        act(
-            world,
-            lane,
-            t,
-            s,
-            start,
-            taken,
-            layer,
-            world.device_ms[0, k, layer],
-            world.device_mj[0, k, layer],
-            offloads,
-        )
+        act_at(world, lane, t, s, start, taken, layer, 0, offloads)
 
 
 @dataclass(frozen=True)
