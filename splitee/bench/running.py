@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from splitee._internal.checksums import piece_path, read_piece, whole_piece
+from splitee._internal.checksums import file_sha256, piece_path, read_piece, whole_piece
 from splitee._internal.errors import InputError
 from splitee._internal.files import write_text
 from splitee._internal.folders import claimed_folder, put_in_place, refuse_foreign
@@ -106,7 +106,7 @@ def work(common: Any, item: Item) -> Done:
     except (PolicyError, InputError) as error:
         _dismiss(item.file)
         return Done([], 0.0, str(error), {}, {})
-    read = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in spent["read"]}
+    read = {file: file_sha256(file) for file in spent["read"]}
     return Done(rows, spent["seconds"] - before, "", times, read)
 
 
@@ -331,7 +331,7 @@ def bench(
         made = folder / FINAL
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
-        given = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        given = {path.stem: file_sha256(path) for path in paths}
         _write(made, frame, plan, facts | {"files": given}, times)
         refuse_foreign(place, FILES, "a benchmark's", overwrite)
         put_in_place(made, place, folder)
@@ -386,8 +386,7 @@ def _play_missing(
     missing = [item for item in items if item not in set(there)]
     for item, done in map_(item for item in missing if plan.wanted(item)):
         plan.took(item, done)
-        with piece_path(_piece(folder, item)) as temporary:
-            temporary.write_text(json.dumps(done._asdict()), encoding="utf-8")
+        _keep(folder, item, done)
         advance(True)
     times: dict[str, Any] = {}
     for item in items:
@@ -400,18 +399,14 @@ def _timed(folder: Path) -> dict[str, Any]:
     """Return the times of the package's entrants, measured when nothing else runs."""
     item = Item("time", 0, "", 0.0)
     if not whole_piece(_piece(folder, item)):
-        with piece_path(_piece(folder, item)) as temporary:
-            temporary.write_text(json.dumps(work(None, item)._asdict()), encoding="utf-8")
+        _keep(folder, item, work(None, item))
     times: dict[str, Any] = _read(folder, item)["times"]
     return times
 
 
 def _unchanged(done: Done) -> bool:
     """Whether the files beside a policy file are those that it has read."""
-    return all(
-        Path(file).is_file() and hashlib.sha256(Path(file).read_bytes()).hexdigest() == digest
-        for file, digest in done.read.items()
-    )
+    return all(Path(file).is_file() and file_sha256(file) == digest for file, digest in done.read.items())
 
 
 def _piece(folder: Path, item: Item) -> Path:
@@ -419,6 +414,11 @@ def _piece(folder: Path, item: Item) -> Path:
     content = item.file.encode() + Path(item.file).read_bytes() if item.file else b""
     who = f"-{hashlib.sha256(content).hexdigest()[:12]}" if item.file else ""
     return folder / f"{item.what}-{item.cell:03d}{who}.json"
+
+
+def _keep(folder: Path, item: Item, done: Done) -> None:
+    with piece_path(_piece(folder, item)) as temporary:
+        temporary.write_text(json.dumps(done._asdict()), encoding="utf-8")
 
 
 def _read(folder: Path, item: Item) -> dict[str, Any]:
