@@ -43,8 +43,10 @@ def small(tmp_path, monkeypatch):
                           (running, ["cells", "ENTRANTS"]), (entrants, ["ENTRANTS"])):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, getattr(module, name))
+    suite._seal.cache_clear()  # of the whole suite
     exec(SMALL, {})
-    return tmp_path
+    yield tmp_path
+    suite._seal.cache_clear()  # of the small one
 
 
 def digests(folder: Path) -> list[str]:
