@@ -98,7 +98,7 @@ def findings(document: dict[str, Any], frame: pd.DataFrame) -> list[str]:
     return [
         f"**A fixed rule on labels beats the field.** {len(dearer)} of {len(learners)} published, released or derived policies "
         f"cost more than the cheapest rule (layer, threshold) on the half with labels ({share_of(rule):.0f} % of cloud-only); "
-        f"{len(apart)} of them are told apart from it. {len(beyond)} cost no less than offloading everything.",
+        f"{len(apart)} of them are significantly dearer. {len(beyond)} cost no less than offloading everything.",
         f"**It breaks its word if labels are of other data.** In the track *shift* the fixed rule breaks the limit in "
         f"{shift['fixed rule']['broken']:.0f} % of cells, ElasticBERT in {shift['ElasticBERT']['broken']:.0f} %, the CRC rule in "
         f"{shift['CRC rule']['broken']:.0f} %, LTT and UCB-WSR on agreement in {shift['LTT rule, unlabelled']['broken']:.0f} and "

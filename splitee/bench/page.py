@@ -56,7 +56,7 @@ def _section(document: Mapping[str, Any], times: Mapping[str, Any], question: st
         Image(
             address(png(ranks(rows, own))),
             f"Chart of ranks with intervals; the first ten: {best}.",
-            "Ranks. Two policies whose intervals do not overlap are told apart with 95 % confidence.",
+            "Ranks. Two policies whose intervals do not overlap differ with 95 % confidence.",
         )
     ]
     if question != "regret":

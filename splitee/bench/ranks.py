@@ -3,8 +3,8 @@
 The scores of an entrant are averaged over the cells of a trace first, since these are not independent; traces
 are what is resampled. Entrants i and j differ if |d̄| > c·s, d̄ the mean of their differences over T traces, s
 its standard error. c is the 95 % quantile, over bootstrap resamples of the traces, of the greatest
-|d̄* − d̄|/s* of all pairs, so that with 95 % confidence no pair is told apart wrongly; s* counts as s/2 at
-least, since a resample may repeat few traces. The rank of i lies between 1 + the number of entrants better
+|d̄* − d̄|/s* of all pairs, so that with 95 % confidence no pair is found different wrongly; s* counts as s/2
+at least, since a resample may repeat few traces. The rank of i lies between 1 + the number of entrants better
 than it, and n − the number of those worse.
 
 References

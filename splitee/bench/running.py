@@ -1,4 +1,4 @@
-"""Run the suite: cells in several processes or on Ray, resumable, the same bytes whoever computes them."""
+"""Run the suite: cells in several processes or on Ray, resumable, with the same bytes everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks: by hand, under permutation, and how often equal policies are told apart."""
+"""Ranks: by hand, under permutation, and how often equal policies are found different."""
 
 import numpy as np
 import pytest
